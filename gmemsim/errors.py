@@ -1,0 +1,122 @@
+"""Every exception the package raises on purpose, and nothing else.
+
+Theory of operation
+-------------------
+Three things can go wrong, and a caller must be able to tell them apart:
+
+* the *modelled kernel* refuses a call: a :class:`KernelError`, which carries the kernel's errno.  It is an
+  outcome of a simulation, never a crash of it;
+* the *input* is wrong: an :class:`InputError`, a list of :class:`Fault` with a place in a file each (exit code 2);
+* the *simulation* itself cannot go on with an input that is well formed: :class:`SimulationRefused` (exit code 3).
+
+Anything else that escapes is a bug in gmemsim.
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+from collections.abc import Iterable
+from typing import ClassVar
+
+import attrs
+
+
+class GmemsimError(Exception):
+    """Base class of all exceptions raised by gmemsim."""
+
+
+class KernelError(GmemsimError):
+    """The modelled kernel answered a call with an errno.
+
+    ``errno`` is the positive number (``errno.ENOMEM``); ``error_offset`` is the offset in bytes, from the start
+    of the guest_memfd, at which the call stopped, or ``None`` where the call has no such offset.
+    """
+
+    errno: ClassVar[int] = 0
+
+    def __init__(self, message: str, *, error_offset: int | None = None) -> None:
+        super().__init__(message)
+        self.error_offset = error_offset
+
+    @property
+    def name(self) -> str:
+        """The errno's symbolic name, such as ``"ENOMEM"``."""
+        return _errno.errorcode[self.errno]
+
+
+class OutOfMemory(KernelError):
+    """ENOMEM: an allocation failed.  ``held`` objects had been obtained before the failure and were given back."""
+
+    errno: ClassVar[int] = _errno.ENOMEM
+
+    def __init__(self, message: str, *, error_offset: int | None = None, held: int = 0) -> None:
+        super().__init__(message, error_offset=error_offset)
+        self.held = held
+
+
+class Again(KernelError):
+    """EAGAIN: a folio in the range is in use (pinned or mapped); the caller may retry."""
+
+    errno: ClassVar[int] = _errno.EAGAIN
+
+
+class Invalid(KernelError):
+    """EINVAL: an argument makes no sense for this object."""
+
+    errno: ClassVar[int] = _errno.EINVAL
+
+
+class Busy(KernelError):
+    """EBUSY: the index is occupied, or no free index is left."""
+
+    errno: ClassVar[int] = _errno.EBUSY
+
+
+class Exists(KernelError):
+    """EEXIST: a larger entry already covers part of the range."""
+
+    errno: ClassVar[int] = _errno.EEXIST
+
+
+class NotSupported(KernelError):
+    """ENOTTY: the modelled kernel or guest_memfd does not offer this call."""
+
+    errno: ClassVar[int] = _errno.ENOTTY
+
+
+class Poisoned(KernelError):
+    """EHWPOISON: the page has an uncorrectable memory error."""
+
+    errno: ClassVar[int] = _errno.EHWPOISON
+
+
+class BadFileDescriptor(KernelError):
+    """EBADF: the guest_memfd has been closed."""
+
+    errno: ClassVar[int] = _errno.EBADF
+
+
+@attrs.frozen
+class Fault:
+    """One thing wrong with one place of an input: ``line`` and ``column`` count from 1, 0 means "the whole file"."""
+
+    source: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+        return f"{place}: {self.message}"
+
+
+class InputError(GmemsimError):
+    """The input is wrong; ``faults`` holds every fault found, in file order."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(sorted(faults, key=lambda f: (f.source, f.line, f.column)))
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+class SimulationRefused(GmemsimError):
+    """The scenario is well formed, but the simulation cannot be carried out; the message says why."""

@@ -1,0 +1,1 @@
+"""guest_memfd: attributes, filemap, policies, conversion."""

@@ -1,0 +1,1 @@
+"""Sinks for the result of a run, one file each."""

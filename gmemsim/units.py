@@ -1,0 +1,77 @@
+"""Sizes and times as people write them: ``"1G"``, ``"10ms"``.
+
+Sizes are binary (``K`` = 1024 bytes, as the kernel's ``memparse`` reads them) and are handled as an int of bytes;
+times are an int of nanoseconds.  Every number needs a unit, except a plain ``0``: a size without one is the
+classic mistake of scenario files, so it is refused instead of guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+SIZE_UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+TIME_UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "min": 60_000_000_000}
+
+_NUMBER = r"(?P<number>\d+(?:\.\d+)?)"
+_SIZE = re.compile(_NUMBER + r"\s*(?P<unit>[BKMGTP])(?:iB)?", re.ASCII)
+_TIME = re.compile(_NUMBER + r"\s*(?P<unit>ns|us|µs|ms|s|min)")
+
+
+def _parse(text: str, pattern: re.Pattern[str], units: dict[str, int], expected: str, smallest: str) -> int:
+    if text == "0":
+        return 0
+    match = pattern.fullmatch(text)
+    if match is None:
+        raise ValueError(f"found {text!r}, expected {expected}")
+    value = Fraction(match["number"]) * units[match["unit"]]
+    if value.denominator != 1:
+        raise ValueError(f"found {text!r}, which is not a whole number of {smallest}")
+    return int(value)
+
+
+def parse_size(text: str) -> int:
+    """Bytes in ``text``: a number with one of B K M G T P (``"4K"``, ``"1.5G"``, ``"2MiB"``), or a plain ``"0"``.
+
+    Raises ``ValueError`` whose message says what was found and what was expected.
+    """
+    return _parse(text, _SIZE, SIZE_UNITS, "a size with a unit (B, K, M, G, T or P), such as 4K or 2M", "bytes")
+
+
+def parse_duration(text: str) -> int:
+    """Nanoseconds in ``text``: a number with one of ns us ms s min (``"10ms"``, ``"1.5s"``), or a plain ``"0"``.
+
+    Raises ``ValueError`` whose message says what was found and what was expected.
+    """
+    return _parse(text, _TIME, TIME_UNITS, "a time with a unit (ns, us, ms, s or min), such as 10ms", "nanoseconds")
+
+
+def size_name(size: int) -> str:
+    """The shortest exact name of ``size`` bytes: ``"4K"``, ``"1G"``, ``"1536B"``."""
+    for unit in ("P", "T", "G", "M", "K"):
+        if size and size % SIZE_UNITS[unit] == 0:
+            return f"{size // SIZE_UNITS[unit]}{unit}"
+    return f"{size}B" if size else "0"
+
+
+def human_size(size: float) -> str:
+    """``size`` bytes for people, three significant digits: ``"16.0 MiB"``; exact below 1 KiB."""
+    if abs(size) < 1024:
+        return f"{size:.0f} B"
+    value = float(size)
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        value /= 1024
+        if abs(value) < 1000:
+            break
+    digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    return f"{value:.{digits}f} {unit}"
+
+
+def human_duration(ns: float) -> str:
+    """``ns`` nanoseconds for people: ``"10.0 ms"``, ``"1.50 s"``."""
+    value, unit = float(ns), "ns"
+    for larger in ("µs", "ms", "s"):
+        if abs(value) < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "ns" else f"{value:.3g} {unit}"

@@ -1,0 +1,1 @@
+"""The XArray: nodes, tree, splits, marks.  Knows nothing of folios or guests."""
