@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the parts of gmem-oracle share: shim.c, tree.c, driver.c, bench.c. */
+#ifndef GMEM_ORACLE_H
+#define GMEM_ORACLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+struct xarray;
+
+/* shim.c: the memory under the kernel's code */
+
+struct node_counts {
+	unsigned long allocs;	/* nodes handed out */
+	unsigned long frees;	/* nodes given back, grace period over */
+};
+
+extern struct node_counts node_counts;
+
+/* Zero the counters and disarm the injection. */
+void shim_reset(void);
+
+/*
+ * Fail allocation attempts n .. n + k - 1, counted from now and from 1,
+ * failing attempts included; n = 0 disarms.
+ */
+void shim_fail_after(unsigned long n, unsigned long k);
+
+/* Run every callback queued by call_rcu(): the end of a grace period. */
+void shim_rcu_flush(void);
+
+/* tree.c: operations built from several kernel calls, and looking inside */
+
+struct split_result {
+	int error;		/* 0 or -ENOMEM */
+	struct node_counts alloc;	/* nodes got by, and given back within, xas_split_alloc() */
+	unsigned long unused;	/* nodes that xas_destroy() gave back after the split */
+};
+
+/* xas_store() with GFP_KERNEL until it no longer wants memory: 0 or an errno. */
+int tree_store_order(struct xarray *xa, unsigned long index, unsigned int order, void *entry);
+
+/* xas_split_alloc() + xas_split() + xas_destroy(). */
+struct split_result tree_split(struct xarray *xa, unsigned long index, unsigned int old_order,
+			       unsigned int new_order, void *entry);
+
+/*
+ * Whether stock code splits this correctly: index is the first index of an
+ * entry of old_order, and new_order is at most one level of nodes below.
+ */
+bool tree_can_split(struct xarray *xa, unsigned long index, unsigned int old_order,
+		    unsigned int new_order);
+
+/* The entry as it is stored: unlike xa_load(), a zero entry is not hidden. */
+void *tree_entry(struct xarray *xa, unsigned long index);
+
+/* A growing string. */
+struct text {
+	char *data;
+	size_t length, room;
+};
+
+void text_clear(struct text *text);
+void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The token of an entry: vN pN 0 z r sK n xHEX. */
+void text_entry(struct text *text, const void *entry);
+
+/* The canonical dump and the list of the trace format, without their `end` lines. */
+void tree_dump(struct text *text, struct xarray *xa);
+void tree_list(struct text *text, struct xarray *xa);
+
+/* Pointer number N as an entry; the counterpart of the token pN. */
+void *pointer_entry(unsigned long number);
+
+/* bench.c */
+
+/* Run the timing trace on an array of 256 GiB and print JSON; returns the exit status. */
+int bench(FILE *trace);
+
+#endif
