@@ -1,0 +1,309 @@
+"""What a scenario is, as frozen values: the host, the guests, the workload, what is expected of the run.
+
+Theory of operation
+-------------------
+A :class:`Scenario` is complete and checked: ``load`` makes one from a file, tests and sweeps make them in
+Python. Sizes are bytes and times nanoseconds, both int.  Every attribute that a file can set is annotated
+with a kind from ``scenario.kinds``; the loader and the JSON Schema are derived from the annotations.
+
+A step names a guest.  A guest with ``count: n`` stands for the instances ``name-0`` … ``name-(n-1)``: a
+step for ``name`` addresses all of them in that order, a step for ``name-3`` one
+(:meth:`Scenario.instances`).  Steps that stand for many others (a guest's boot, say) are generators and
+live in ``scenario.generators``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+import attrs
+
+from gmemsim.geometry import PAGE_SIZES, Geometry
+from gmemsim.gmem.policy import Policy
+from gmemsim.scenario.kinds import (
+    Choice,
+    Count,
+    Duration,
+    Entry,
+    Errno,
+    Flag,
+    Name,
+    Pools,
+    Record,
+    Size,
+    table,
+)
+
+VERSION = 1
+"""The only version of the file format there has been, the value of the key ``gmemsim``."""
+
+MOST_INSTANCES = 4096
+"""Instances of one guest: far more than a host runs, and few enough to list."""
+
+ACCOUNTS = (
+    "filemap_nodes",
+    "registry_nodes",
+    "attributes",
+    "folio_metadata",
+    "vmemmap",
+    "vmemmap_page_tables",
+    "stage2_page_tables",
+    "memdesc",
+)
+COST_PROFILES = ("default", "kravetz-e7-2023", "kravetz-epyc-vm-2023", "roth-snp-2025")
+
+Memdesc = Literal["struct-page", "struct-page-32", "struct-page-8", "folio-descriptors"]
+State = Literal["shared", "private"]
+Operator = Literal["eq", "ne", "le", "ge", "approx"]
+
+
+@attrs.frozen
+class Place:
+    """Where in the file something stands, from 1; 0 for what no file holds."""
+
+    line: int = 0
+    column: int = 0
+
+
+NOWHERE = Place()
+
+
+@attrs.frozen(kw_only=True)
+class HostSpec:
+    """The host: its pages, its pools, the kernel's memory and what the modelled kernel does.
+
+    ``hugetlb`` is the number of hugepages by size; ``kernel_memory`` the budget of all accounts together in
+    bytes, ``None`` for unlimited; ``rcu_grace`` how long a deferred free takes.
+    """
+
+    page_size: Annotated[int, Size("base page", allowed=PAGE_SIZES)] = 4096
+    hugetlb: Annotated[Mapping[int, int], Pools("hugepages the host has, by size")] = attrs.field(
+        factory=dict
+    )
+    kernel_memory: Annotated[int | None, Size("budget of all accounts together", unlimited=True)] = None
+    rcu_grace: Annotated[int, Duration("time until a deferred free returns its memory")] = 10_000_000
+    memdesc: Annotated[
+        Memdesc,
+        Choice(
+            "what describes a page: 64, 32 or 8 bytes each, or 8 and 80 a folio",
+            ("struct-page", "struct-page-32", "struct-page-8", "folio-descriptors"),
+        ),
+    ] = "struct-page"
+    costs: Annotated[str, Choice("profile that prices the counted work", COST_PROFILES)] = "default"
+    xarray: Annotated[str, Choice("what the kernel's XArray can split", ("rfc", "v6.15"))] = "rfc"
+    synchronize_rcu: Annotated[
+        bool, Flag("vmemmap restore and optimise wait for a grace period (kernels until early 2026)")
+    ] = False
+    account_nodes: Annotated[bool, Flag("preallocated nodes are charged (kernels with the 2026 fix)")] = True
+    shared_tail_pages: Annotated[bool, Flag("one shared vmemmap tail page per order and zone")] = False
+
+    @property
+    def geometry(self) -> Geometry:
+        """Orders and names of the host's page size."""
+        return Geometry(self.page_size)
+
+
+@attrs.frozen(kw_only=True)
+class GuestSpec:
+    """``count`` guests that are alike: ``memory`` bytes each in hugepages of ``backing`` bytes."""
+
+    name: Annotated[str, Name("what steps and metrics call it")]
+    memory: Annotated[int, Size("its size, a multiple of the backing", aligned=True)]
+    backing: Annotated[int, Size("its hugepages, or the base page", aligned=True)]
+    count: Annotated[int, Count("guests like this one", least=1, most=MOST_INSTANCES)] = 1
+    mapping: Annotated[
+        Literal["plain", "snp", "tdx"], Choice("how stage 2 maps private memory", ("plain", "snp", "tdx"))
+    ] = "snp"
+    policy: Annotated[Policy, Record("how conversions are carried out", Policy)] = attrs.field(factory=Policy)
+    conversion: Annotated[
+        Literal["in-place", "off"], Choice("off: the ioctl answers ENOTTY", ("in-place", "off"))
+    ] = "in-place"
+
+    @property
+    def instances(self) -> tuple[str, ...]:
+        """The names of the guests that this stands for."""
+        return (self.name,) if self.count == 1 else tuple(f"{self.name}-{i}" for i in range(self.count))
+
+
+@attrs.frozen
+class ExpectedError:
+    """A step must fail with ``errno``, and at ``error_offset`` (bytes) if that is given."""
+
+    errno: Annotated[str, Errno("the errno it must fail with")]
+    error_offset: Annotated[int | None, Size("the offset it must stop at", zero=True)] = None
+
+
+@attrs.frozen(kw_only=True)
+class Step:
+    """One line of the workload.  ``at`` is when it begins, ``None`` for right after the step before.
+
+    ``key`` is its name in a file; ``can_fail`` whether it is a call that the kernel may refuse.
+    """
+
+    key: ClassVar[str]
+    can_fail: ClassVar[bool] = False
+
+    at: Annotated[int | None, Duration("when it begins, in simulated time")] = None
+    id: Annotated[str | None, Name("what expectations call it")] = None
+    expect_error: Annotated[ExpectedError | None, Record("how it must fail", ExpectedError)] = None
+    where: Place = attrs.field(default=NOWHERE, eq=False)
+
+
+@attrs.frozen(kw_only=True)
+class GuestStep(Step):
+    """A step for a guest, or for all of the guests of that name."""
+
+    can_fail: ClassVar[bool] = True
+
+    guest: Annotated[str, Name("which guest", refers="guest")]
+
+
+@attrs.frozen(kw_only=True)
+class RangeStep(GuestStep):
+    """A step for ``size`` bytes at ``offset`` of a guest."""
+
+    offset: Annotated[int, Size("first byte", aligned=True, zero=True)]
+    size: Annotated[int, Size("bytes", aligned=True)]
+
+
+@attrs.frozen(kw_only=True)
+class Allocate(RangeStep):
+    """fallocate: give the range memory now instead of at the first fault."""
+
+    key: ClassVar[str] = "allocate"
+
+
+@attrs.frozen(kw_only=True)
+class Convert(RangeStep):
+    """KVM_SET_MEMORY_ATTRIBUTES2: make the range shared or private."""
+
+    key: ClassVar[str] = "convert"
+
+    to: Annotated[State, Choice("what it becomes", ("shared", "private"))]
+
+
+@attrs.frozen(kw_only=True)
+class FaultIn(RangeStep):
+    """The guest, or the host's user space, touches every page of the range."""
+
+    key: ClassVar[str] = "fault"
+
+    by: Annotated[Literal["guest", "host"], Choice("who touches it", ("guest", "host"))] = "guest"
+
+
+@attrs.frozen(kw_only=True)
+class Pin(RangeStep):
+    """Long-term references to ``each`` page of the range, or to its ``first``."""
+
+    key: ClassVar[str] = "pin"
+
+    pages: Annotated[Literal["each", "first"], Choice("which pages", ("each", "first"))] = "each"
+
+
+@attrs.frozen(kw_only=True)
+class Unpin(RangeStep):
+    """Drop the references that ``pin`` took in the range."""
+
+    key: ClassVar[str] = "unpin"
+
+
+@attrs.frozen(kw_only=True)
+class PunchHole(RangeStep):
+    """FALLOC_FL_PUNCH_HOLE: give the range's memory back; its attributes stay."""
+
+    key: ClassVar[str] = "punch_hole"
+
+
+@attrs.frozen(kw_only=True)
+class Close(GuestStep):
+    """Close the guest_memfd."""
+
+    key: ClassVar[str] = "close"
+
+
+@attrs.frozen(kw_only=True)
+class Wait(Step):
+    """Let simulated time pass."""
+
+    key: ClassVar[str] = "wait"
+
+    duration: Annotated[int, Duration("how long", key="for")]
+
+
+@attrs.frozen(kw_only=True)
+class Inject(Step):
+    """From here on the ``nth`` object of ``account`` cannot be had; ``forever``: nor any after it."""
+
+    key: ClassVar[str] = "inject"
+
+    account: Annotated[str, Choice("which account, or any", (*ACCOUNTS, "any"))]
+    nth: Annotated[int, Count("which object, 1 is the next", least=1)]
+    mode: Annotated[
+        Literal["once", "forever"], Choice("this one only, or all later ones", ("once", "forever"))
+    ] = "once"
+
+
+STEPS: tuple[type[Step], ...] = (Allocate, Convert, FaultIn, Pin, Unpin, PunchHole, Close, Wait, Inject)
+"""The steps that the run carries out itself."""
+
+
+def step_keys(step: type[Step]) -> dict[str, Entry]:
+    """The keys of ``step`` in a file; only a call that can fail may say how it must."""
+    return {name: entry for name, entry in table(step).items() if name != "expect_error" or step.can_fail}
+
+
+@attrs.frozen(kw_only=True)
+class Expectation:
+    """``metric``, a path into the summary, must be ``op`` ``value`` after the step ``after``, or at the end.
+
+    ``rel`` is the tolerance of ``approx``, relative to ``value``.
+    """
+
+    metric: str
+    op: Operator
+    value: int | float
+    rel: float | None = None
+    after: str | None = None
+    where: Place = attrs.field(default=NOWHERE, eq=False)
+
+    def holds(self, found: int | float) -> bool:
+        """Whether ``found`` is what was expected."""
+        match self.op:
+            case "eq":
+                return found == self.value
+            case "ne":
+                return found != self.value
+            case "le":
+                return found <= self.value
+            case "ge":
+                return found >= self.value
+            case "approx":
+                return abs(found - self.value) <= (self.rel or 0) * abs(self.value)
+
+
+@attrs.frozen(kw_only=True)
+class Scenario:
+    """All there is to know before a run.  ``source`` is the file's name as messages show it."""
+
+    title: str
+    seed: int = 0
+    host: HostSpec = attrs.field(factory=HostSpec)
+    guests: tuple[GuestSpec, ...]
+    workload: tuple[Step, ...] = ()
+    expect: tuple[Expectation, ...] = ()
+    source: str = "<python>"
+
+    def instances(self, name: str) -> tuple[tuple[str, GuestSpec], ...]:
+        """The guests that a step for ``name`` addresses, in order; ``KeyError`` if there is no such guest."""
+        for guest in self.guests:
+            if name == guest.name:
+                return tuple((instance, guest) for instance in guest.instances)
+            if name.startswith(f"{guest.name}-") and name in guest.instances:
+                return ((name, guest),)
+        raise KeyError(name)
+
+    @property
+    def guest_names(self) -> tuple[str, ...]:
+        """The names of all guests, instances of a group one by one."""
+        return tuple(name for guest in self.guests for name in guest.instances)
