@@ -1,0 +1,457 @@
+"""The ledger: who holds how much kernel memory, and the only place where it is taken.
+
+Theory of operation
+-------------------
+Memory is counted in *objects* of an *account* (``filemap_nodes``,
+``vmemmap``, ...), held by a *guest*.  Each pair has one :class:`Holder`; whoever needs memory keeps its
+holder and calls :meth:`Holder.alloc` and :meth:`Holder.free`.  Nothing else takes memory, so the three things
+that can happen to an allocation live here:
+
+* **counting**: live, peak and cumulative objects per holder, per account and in all, bytes per guest and in
+  all;
+* the **budget**: the sum of all live bytes never exceeds it (frees that wait for RCU are still live);
+* **fault injection**: the n-th object requested of an account, or of all of them, cannot be had.
+
+An allocation of n objects stands for n calls of the kernel's allocator.  If the k-th fails, the first k - 1
+had been taken (peaks show them) and are given back, and :class:`~gmemsim.errors.OutOfMemory` says so.
+Whatever n is, the work done here is constant.
+
+Two devices keep the common case short, because a million conversions pass through it:
+
+* *Peaks are written on the way down.*  While memory only grows, the current figure is the highest since the
+  last free; so ``alloc`` touches no peak at all, ``free`` notes the figures it is about to lower, and a peak
+  that is read is the larger of the noted and the current one.  The row of all accounts at the highest total
+  is kept in the same way.
+* *One comparison guards everything.*  ``_limit`` is the total up to which an allocation needs no second look:
+  the budget, or -1 while a fault is armed.
+
+``allocated`` is not stored: it is ``live + freed`` by construction.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, get_args
+
+import attrs
+
+from gmemsim.errors import OutOfMemory
+from gmemsim.host.rcu import DeferredFrees
+from gmemsim.units import human_size
+
+ACCOUNTS = (
+    "filemap_nodes",  # XArray nodes of every guest_memfd's page cache, roots included
+    "registry_nodes",  # XArray nodes of the global per-folio metadata registry, keyed by PFN
+    "attributes",  # maple tree nodes of the shared/private range maps
+    "folio_metadata",  # guest_memfd's own object for each folio
+    "vmemmap",  # pages of struct pages that are present beyond what HVO keeps
+    "vmemmap_page_tables",  # PTE pages that mapping the vmemmap page by page needs
+    "stage2_page_tables",  # tables of the guests' second-stage translation
+    "memdesc",  # folio descriptors, where struct page has become a pointer to one
+)
+"""Every account, in the order of rows and tables (DESIGN.md, "host/")."""
+
+ANY = "any"
+"""The account of an injection that counts the objects of all accounts."""
+
+InjectionMode = Literal["once", "forever"]
+
+_UNLIMITED = sys.maxsize
+
+
+@attrs.define(eq=False)
+class Tally:
+    """Objects of one size: live now, at the highest, taken and given back since the start."""
+
+    object_bytes: int
+    live: int = attrs.field(default=0, init=False)
+    freed: int = attrs.field(default=0, init=False)
+    _noted_peak: int = attrs.field(default=0, init=False)
+
+    @property
+    def peak(self) -> int:
+        """The highest ``live`` has been, within operations too."""
+        return max(self._noted_peak, self.live)
+
+    @property
+    def allocated(self) -> int:
+        """Objects taken since the start."""
+        return self.live + self.freed
+
+    @property
+    def live_bytes(self) -> int:
+        """Bytes in the live objects."""
+        return self.live * self.object_bytes
+
+    @property
+    def peak_bytes(self) -> int:
+        """The highest ``live_bytes`` has been."""
+        return self.peak * self.object_bytes
+
+
+@attrs.define(eq=False)
+class Total:
+    """The sum of tallies of different object sizes; its peaks are peaks of the sum, not sums of peaks."""
+
+    live: int = attrs.field(default=0, init=False)
+    freed: int = attrs.field(default=0, init=False)
+    live_bytes: int = attrs.field(default=0, init=False)
+    _noted_peak: int = attrs.field(default=0, init=False)
+    _noted_peak_bytes: int = attrs.field(default=0, init=False)
+
+    @property
+    def peak(self) -> int:
+        """The most objects, of whatever account, that have been live at once."""
+        return max(self._noted_peak, self.live)
+
+    @property
+    def allocated(self) -> int:
+        """Objects taken since the start."""
+        return self.live + self.freed
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most bytes that have been live at once."""
+        return max(self._noted_peak_bytes, self.live_bytes)
+
+
+@attrs.define(eq=False)
+class Injection:
+    """An armed fault: ``left`` more objects of ``account``, the failing one included, until it strikes.
+
+    ``left`` is 1 for as long as a ``forever`` injection keeps striking.
+    """
+
+    account: str
+    nth: int
+    mode: InjectionMode
+    left: int
+
+    def __str__(self) -> str:
+        later = " and all later ones" if self.mode == "forever" else ""
+        of = "any account" if self.account == ANY else self.account
+        return f"injected fault at object {self.nth} of {of}{later}"
+
+
+@attrs.define(eq=False)
+class Holder(Tally):
+    """The tally of one account of one guest, and the only way to change it."""
+
+    account: str
+    guest: str
+    deferred: int = attrs.field(default=0, init=False)
+    """Objects freed with ``rcu`` whose memory has not returned yet; they are part of ``live``."""
+    _ledger: Ledger
+    _index: int
+    _of_account: Tally
+    _of_guest: Total
+    _of_all: Total
+
+    def alloc(self, n: int = 1) -> None:
+        """Take ``n`` objects, or none and raise :class:`OutOfMemory` (``held`` before the failure).  O(1)."""
+        size = n * self.object_bytes
+        of_all = self._of_all
+        ledger = self._ledger
+        if of_all.live_bytes + size > ledger._limit or n < 0:
+            self._ask(n)
+        self.live += n
+        self._of_account.live += n
+        of_guest = self._of_guest
+        of_guest.live += n
+        of_guest.live_bytes += size
+        of_all.live += n
+        of_all.live_bytes += size
+        ledger._row[self._index] += size
+
+    def free(self, n: int = 1, *, rcu: bool = False) -> None:
+        """Give ``n`` objects back: at once, or with ``rcu`` after the ledger's grace period.  O(1).
+
+        ``AssertionError`` if fewer than ``n`` are live and not already freed: that is a bug in the caller.
+        """
+        if not 0 <= n <= self.live - self.deferred:
+            raise AssertionError(
+                f"{self.account} of {self.guest}: freeing {n} objects,"
+                f" but {self.live} are live and {self.deferred} of them already freed"
+            )
+        ledger = self._ledger
+        if rcu and ledger.rcu_grace and n:
+            self.deferred += n
+            ledger._deferred.push(ledger._now + ledger.rcu_grace, self, n)
+        else:
+            self._release(n)
+
+    def _release(self, n: int) -> None:
+        size = n * self.object_bytes
+        ledger, of_account, of_guest, of_all = self._ledger, self._of_account, self._of_guest, self._of_all
+        if of_all.live_bytes > ledger._high_water:
+            ledger._note_high_water()
+        if self.live > self._noted_peak:
+            self._noted_peak = self.live
+        if of_account.live > of_account._noted_peak:
+            of_account._noted_peak = of_account.live
+        for total in (of_guest, of_all):
+            if total.live > total._noted_peak:
+                total._noted_peak = total.live
+            if total.live_bytes > total._noted_peak_bytes:
+                total._noted_peak_bytes = total.live_bytes
+            total.live -= n
+            total.freed += n
+            total.live_bytes -= size
+        self.live -= n
+        self.freed += n
+        of_account.live -= n
+        of_account.freed += n
+        ledger._row[self._index] -= size
+
+    def _ask(self, n: int) -> None:
+        """Return if ``n`` objects can be had; else take and give back those before the failure, and raise."""
+        if n < 0:
+            raise AssertionError(f"{self.account} of {self.guest}: allocating {n} objects")
+        ledger = self._ledger
+        failing, cause = ledger._first_failure(self, n)
+        if cause is None:
+            return
+        held = failing - 1
+        limit, ledger._limit = ledger._limit, _UNLIMITED
+        self.alloc(held)
+        ledger._limit = limit
+        self._release(held)
+        raise OutOfMemory(
+            f"{self.account} of {self.guest}: no memory for object {failing} of {n}: {cause}", held=held
+        )
+
+
+class Ledger:
+    """All kernel memory of the modelled host.
+
+    ``object_bytes`` gives the size in bytes of one object of every account (see ``slab.object_sizes``);
+    ``budget`` is the most bytes that may be live at once, ``None`` for no limit; ``rcu_grace`` is the time in
+    ns between a free with ``rcu`` and the return of the memory, 0 for at once.
+
+    >>> ledger = Ledger(dict.fromkeys(ACCOUNTS, 576), rcu_grace=10)
+    >>> nodes = ledger.holder("filemap_nodes", "vm0")
+    >>> nodes.alloc(4161); nodes.free(4161, rcu=True); nodes.live, ledger.next_release()
+    (4161, 10)
+    >>> ledger.advance(10); nodes.live, ledger.total.peak_bytes
+    (0, 2396736)
+    """
+
+    def __init__(
+        self, object_bytes: Mapping[str, int], *, budget: int | None = None, rcu_grace: int = 0
+    ) -> None:
+        if object_bytes.keys() != set(ACCOUNTS):
+            wrong = sorted(object_bytes.keys() ^ set(ACCOUNTS))
+            raise ValueError(
+                f"object_bytes must name every account once; missing or unknown: {', '.join(wrong)}"
+            )
+        if min(object_bytes.values()) <= 0:
+            raise ValueError(f"an object has at least one byte, found {dict(object_bytes)}")
+        if rcu_grace < 0 or (budget is not None and budget < 0):
+            raise ValueError(f"budget ({budget}) and rcu_grace ({rcu_grace}) cannot be negative")
+        self.budget = budget
+        self.rcu_grace = rcu_grace
+        self.total = Total()
+        self.tallies: Mapping[str, Tally] = MappingProxyType({a: Tally(object_bytes[a]) for a in ACCOUNTS})
+        self._guests: dict[str, Total] = {}
+        self._holders: dict[tuple[str, str], Holder] = {}
+        self._injections: list[Injection] = []
+        self._limit = _UNLIMITED if budget is None else budget
+        self._now = 0
+        self._deferred: DeferredFrees[Holder] = DeferredFrees()
+        self._row = [0] * len(ACCOUNTS)
+        self._high_water = -1  # the highest total noted since the reset, and the row at that instant
+        self._high_water_row = self._row.copy()
+
+    # -- holders and what they hold -------------------------------------------------------------------------
+
+    def holder(self, account: str, guest: str) -> Holder:
+        """The one holder of ``account`` for ``guest``, made when first asked for; or ``KeyError``."""
+        holder = self._holders.get((account, guest))
+        if holder is None:
+            of_account = self.tallies[account]
+            of_guest = self._guests.setdefault(guest, Total())
+            holder = self._holders[account, guest] = Holder(
+                object_bytes=of_account.object_bytes,
+                account=account,
+                guest=guest,
+                ledger=self,
+                index=ACCOUNTS.index(account),
+                of_account=of_account,
+                of_guest=of_guest,
+                of_all=self.total,
+            )
+        return holder
+
+    def guests(self) -> tuple[str, ...]:
+        """Every guest that has a holder, in the order in which they came."""
+        return tuple(self._guests)
+
+    def guest_total(self, guest: str) -> Total:
+        """What ``guest`` holds of all accounts; ``KeyError`` if it has no holder."""
+        return self._guests[guest]
+
+    def guest_tallies(self, guest: str) -> Mapping[str, Tally]:
+        """What ``guest`` holds by account, in the order of ``ACCOUNTS``; ``KeyError`` if it has no holder."""
+        self.guest_total(guest)
+        return {account: self.holder(account, guest) for account in ACCOUNTS}
+
+    def live_row(self) -> list[int]:
+        """Live bytes by account, in the order of ``ACCOUNTS``."""
+        return self._row.copy()
+
+    def high_water_row(self) -> list[int]:
+        """Live bytes by account at the (first) instant of the highest total since the last reset."""
+        if self.total.live_bytes > self._high_water:
+            return self._row.copy()
+        return self._high_water_row.copy()
+
+    def reset_high_water(self) -> None:
+        """Start a new high-water mark from what is live now."""
+        self._high_water = -1
+
+    def _note_high_water(self) -> None:
+        self._high_water = self.total.live_bytes
+        self._high_water_row[:] = self._row
+
+    # -- refusals -------------------------------------------------------------------------------------------
+
+    def inject(self, account: str, nth: int, mode: InjectionMode = "once") -> None:
+        """Let the ``nth`` object (1 is the next) requested of ``account`` from now on fail.
+
+        ``account`` may be ``"any"``: then the objects of all accounts count.  Objects are counted over all
+        guests, failed ones included.  ``"once"`` disarms after it struck; ``"forever"`` fails every later
+        object as well.  Several injections may be armed; each counts for itself.  ``ValueError`` for an
+        argument that makes no sense.
+        """
+        if account != ANY and account not in self.tallies:
+            raise ValueError(f"account is {account!r}, expected {ANY} or one of {', '.join(ACCOUNTS)}")
+        if nth < 1:
+            raise ValueError(f"nth is {nth}, but the next object is number 1")
+        if mode not in get_args(InjectionMode):
+            raise ValueError(f"mode is {mode!r}, expected one of {', '.join(get_args(InjectionMode))}")
+        self._injections.append(Injection(account, nth, mode, left=nth))
+        self._limit = -1
+
+    def armed(self) -> tuple[Injection, ...]:
+        """The injections that have not been disarmed, oldest first."""
+        return tuple(self._injections)
+
+    def _first_failure(self, holder: Holder, n: int) -> tuple[int, str | None]:
+        """Which of the next ``n`` objects fails first (from 1), and why; ``(n + 1, None)`` if none does.
+
+        Counts the objects up to that one against every injection that concerns them.
+        """
+        failing, cause = n + 1, None
+        concerned = [i for i in self._injections if i.account in (ANY, holder.account)]
+        for injection in concerned:
+            if injection.left < failing:
+                failing, cause = injection.left, str(injection)
+        if self.budget is not None:
+            room = (self.budget - self.total.live_bytes) // holder.object_bytes
+            if room + 1 < failing:
+                failing = room + 1
+                cause = f"the budget of {human_size(self.budget)} leaves no room"
+        asked = min(failing, n)
+        for injection in concerned:
+            injection.left -= asked
+            if injection.left <= 0:
+                if injection.mode == "once":
+                    self._injections.remove(injection)
+                else:
+                    injection.left = 1
+        self._limit = -1 if self._injections else _UNLIMITED if self.budget is None else self.budget
+        return failing, cause
+
+    # -- time -----------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> int:
+        """Simulated time in ns; only :meth:`advance` moves it."""
+        return self._now
+
+    def next_release(self) -> int | None:
+        """When the oldest deferred free comes due (ns), or ``None`` if none waits."""
+        return self._deferred.next_due()
+
+    def advance(self, to: int) -> None:
+        """Move time to ``to`` (ns) and perform, in order, every deferred free due by then.
+
+        ``ValueError`` if ``to`` lies in the past.
+        """
+        if to < self._now:
+            raise ValueError(f"time cannot go back from {self._now} ns to {to} ns")
+        for free in self._deferred.pop_due(to):
+            free.owner.deferred -= free.objects
+            free.owner._release(free.objects)
+        self._now = to
+
+    # -- invariants -----------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Verify every invariant; ``AssertionError`` says which failed and shows the ledger.  O(holders)."""
+        problems = [*self._wrong_sums(), *self._wrong_limits(), *self._wrong_deferred()]
+        if problems:
+            raise AssertionError("\n".join([*problems, str(self)]))
+        self._deferred.check()
+
+    def _wrong_sums(self) -> list[str]:
+        """Totals and accounts against the holders they are made of."""
+        holders = list(self._holders.values())
+        sums: list[tuple[str, Tally | Total, list[Holder]]] = [("total", self.total, holders)]
+        sums += [(a, tally, [h for h in holders if h.account == a]) for a, tally in self.tallies.items()]
+        sums += [(g, total, [h for h in holders if h.guest == g]) for g, total in self._guests.items()]
+        wrong = [
+            f"{name}: {field} is {getattr(whole, field)}, but its holders have {found}"
+            for name, whole, parts in sums
+            for field in ("live", "freed", "live_bytes")
+            if getattr(whole, field) != (found := sum(getattr(part, field) for part in parts))
+        ]
+        wrong += [
+            f"{name}: the peak of {whole.peak_bytes} bytes exceeds the peaks of its holders together"
+            for name, whole, parts in sums
+            if whole.peak_bytes > sum(part.peak_bytes for part in parts)
+        ]
+        rows = [tally.live_bytes for tally in self.tallies.values()]
+        return (
+            wrong if rows == self._row else [*wrong, f"the row is {self._row}, but the accounts have {rows}"]
+        )
+
+    def _wrong_limits(self) -> list[str]:
+        """No figure below 0, none above the budget."""
+        wrong = [
+            f"{holder.account} of {holder.guest}: {field} is {getattr(holder, field)}"
+            for holder in self._holders.values()
+            for field in ("live", "freed", "deferred")
+            if getattr(holder, field) < 0
+        ]
+        if self.budget is not None and self.total.peak_bytes > self.budget:
+            wrong.append(f"{self.total.peak_bytes} bytes were live at once, the budget is {self.budget}")
+        if sum(self.high_water_row()) > self.total.peak_bytes:
+            wrong.append(f"the high-water row {self.high_water_row()} exceeds the peak")
+        return wrong
+
+    def _wrong_deferred(self) -> list[str]:
+        """The holders' deferred objects against the queue and against what is live."""
+        queued = dict.fromkeys(self._holders.values(), 0)
+        for free in self._deferred:
+            queued[free.owner] += free.objects
+        wrong = [
+            f"{h.account} of {h.guest}: {h.deferred} deferred of {h.live} live, but {queued[h]} are queued"
+            for h in queued
+            if h.deferred != queued[h] or h.deferred > h.live
+        ]
+        due = self._deferred.next_due()
+        return wrong if due is None or due > self._now else [*wrong, f"a free due at {due} ns is overdue"]
+
+    def __str__(self) -> str:
+        heads = ("live", "peak", "allocated", "freed", "live_bytes", "peak_bytes")
+        lines = ["".join([f"{'account':20}", *(f"{head:>14}" for head in heads)])]
+        whole: list[tuple[str, Tally | Total]] = [*self.tallies.items(), ("total", self.total)]
+        lines += ["".join([f"{name:20}", *(f"{getattr(t, head):14}" for head in heads)]) for name, t in whole]
+        lines.append(
+            f"now {self._now} ns, budget {self.budget}, {len(self._deferred)} deferred frees,"
+            f" {len(self._injections)} injections armed"
+        )
+        return "\n".join(lines)
