@@ -6,7 +6,7 @@ A node freed by the kernel's XArray goes through ``call_rcu()``: it is out of th
 returns when every reader that might still see it has finished (DOMAIN.md section 2).  The model is a constant
 *grace* between the two, so frees come due in the order they were made, and a plain queue is always sorted.
 
-A split hugepage frees thousands of nodes at one instant.  They are one entry: frees of one owner that come
+Merging a hugepage frees thousands of nodes at one instant.  They are one entry: frees of one owner that come
 due at the same time are added up, so the queue's length is bounded by the number of distinct instants within
 one grace period times the number of owners, not by the number of objects.
 """

@@ -161,7 +161,8 @@ class TestBudget:
             pages.alloc()
         assert caught.value.held == 0
         assert (
-            str(caught.value) == "vmemmap of a: no memory for object 1 of 1: the budget of 40.0 KiB is spent"
+            str(caught.value)
+            == "vmemmap of a: no memory for object 1 of 1: the budget of 40.0 KiB leaves no room"
         )
         host.check()
 
