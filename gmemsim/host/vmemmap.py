@@ -1,0 +1,100 @@
+"""vmemmap: the memory that holds the struct pages, and how much of it HVO lets the host do without.
+
+Theory of operation
+-------------------
+Every base page has a ``struct page``; those of one hugepage fill several pages of *vmemmap* (1G: 4096 of
+them, 2M: 8).  The tail struct pages of a hugepage all say the same, so the HugeTLB vmemmap optimisation (HVO)
+keeps the first vmemmap page, maps the others to it and frees them.  Splitting the hugepage needs them back:
+*restore* allocates all but one, or fails and leaves things as they were; *optimise* frees them again
+(DOMAIN.md section 5).
+
+A hugepage in pieces needs different amounts, depending on what the kernel is able to do:
+
+* without re-optimising, any split needs all of its vmemmap: ``restored(order)`` pages;
+* with it, every piece that is at least one full page table of memory (2M with 4K pages) keeps just one
+  vmemmap page, and the smaller pieces need all of theirs.  Nobody has implemented this; the figures are
+  derived.
+
+vmemmap is mapped by 2M entries at first.  Freeing single pages of it needs 4K entries, hence one page of PTEs
+for each 2M of vmemmap, which restoring does not give back.
+
+This module is arithmetic only: who holds the pages is the ledger's business, when they move is
+``gmem.restructure``'s.  The *kept* pages are not counted anywhere: the ledger's ``vmemmap`` is what is
+present beyond them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from gmemsim.geometry import STRUCT_PAGE_BYTES, Geometry
+
+STRUCT_PAGE_SIZES = (64, 32, 8)
+"""Bytes of a struct page today and along the memdesc plan (kernelnewbies, MatthewWilcox/Memdescs)."""
+
+KEPT_PAGES = 1
+"""vmemmap pages that an optimised hugepage keeps (Documentation/mm/vmemmap_dedup.rst)."""
+
+
+@attrs.frozen
+class VmemmapLayout:
+    """The vmemmap of a machine: its ``geometry`` and the size of a struct page in bytes.
+
+    >>> layout = VmemmapLayout(Geometry(4096))
+    >>> layout.restored(18), layout.restored(9)
+    (4095, 7)
+    >>> layout.needed({9: 511, 0: 512}, 18, reoptimised=True)
+    518
+    """
+
+    geometry: Geometry = attrs.field(factory=Geometry)
+    struct_page_bytes: int = attrs.field(default=STRUCT_PAGE_BYTES, validator=attrs.validators.in_(STRUCT_PAGE_SIZES))
+
+    def pages_of(self, order: int) -> int:
+        """Whole vmemmap pages of a folio of ``order``; 0 if it shares one with its neighbours."""
+        return (self.struct_page_bytes << order) // self.geometry.page_size
+
+    def optimizable(self, order: int) -> bool:
+        """Whether HVO can save anything on a hugepage of ``order``.
+
+        It takes two vmemmap pages or more, and an order that is a hugepage: the smaller sizes that HugeTLB
+        knows (64K with 4K pages, 2M with 16K and 64K pages) have less than one.
+        """
+        return order >= self.geometry.pmd_order and self.pages_of(order) > KEPT_PAGES
+
+    def kept(self, order: int) -> int:
+        """vmemmap pages that an optimised folio of ``order`` keeps: 1, or all if none can be saved."""
+        return KEPT_PAGES if self.optimizable(order) else self.pages_of(order)
+
+    def restored(self, order: int) -> int:
+        """vmemmap pages that a restore of a hugepage of ``order`` allocates and an optimise frees."""
+        return self.pages_of(order) - self.kept(order)
+
+    def page_tables_for(self, order: int, hugepages: int) -> int:
+        """PTE pages for the vmemmap of so many neighbouring ``hugepages`` of ``order``, once optimised.
+
+        One per 2M of vmemmap: 8 for each 1G hugepage, one for 64 of 2M; the first starts a region.  None with
+        base pages of 16K and 64K: there arm64 maps vmemmap by base pages from the start
+        (``vmemmap_populate()`` in arch/arm64/mm/mmu.c uses huge entries with 4K pages only).
+        """
+        if not self.optimizable(order) or self.geometry.page_size != 4096:
+            return 0
+        pages_per_table = 1 << self.geometry.pmd_order
+        return -(-hugepages * self.pages_of(order) // pages_per_table)
+
+    def needed(self, folio_orders: Mapping[int, int], hugepage_order: int, *, reoptimised: bool) -> int:
+        """vmemmap pages, beyond the one kept, of a hugepage made of ``folio_orders`` (order → folios).
+
+        ``reoptimised`` says whether the pieces that are hugepages themselves are optimised.  ``ValueError``
+        if the folios do not add up to the hugepage.
+        """
+        if sum(count << order for order, count in folio_orders.items()) != 1 << hugepage_order:
+            raise ValueError(f"folios {dict(folio_orders)} do not make up one of order {hugepage_order}")
+        if folio_orders.get(hugepage_order) or not self.optimizable(hugepage_order):
+            return 0
+        if not reoptimised:
+            return self.restored(hugepage_order)
+        saved = sum(count * self.restored(order) for order, count in folio_orders.items())
+        return self.restored(hugepage_order) - saved
