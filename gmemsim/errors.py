@@ -41,7 +41,7 @@ class KernelError(GmemsimError):
     @property
     def name(self) -> str:
         """The errno's symbolic name, such as ``"ENOMEM"``."""
-        return _errno.errorcode[self.errno]
+        return "EHWPOISON" if self.errno == Poisoned.errno else _errno.errorcode[self.errno]
 
 
 class OutOfMemory(KernelError):
@@ -87,7 +87,7 @@ class NotSupported(KernelError):
 class Poisoned(KernelError):
     """EHWPOISON: the page has an uncorrectable memory error."""
 
-    errno: ClassVar[int] = _errno.EHWPOISON
+    errno: ClassVar[int] = 133  # include/uapi/asm-generic/errno.h; Python's errno module does not know it
 
 
 class BadFileDescriptor(KernelError):

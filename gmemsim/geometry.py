@@ -34,7 +34,7 @@ class Geometry:
 
     @property
     def pmd_order(self) -> int:
-        """Order of the memory that one full page table maps: 9 with 4K pages (2M), 11 with 16K (32M), 13 with 64K (512M)."""
+        """Order of what one full page table maps: 9 with 4K pages (2M), 11 with 16K (32M), 13 with 64K (512M)."""
         return self.page_shift - 3
 
     @property

@@ -58,9 +58,9 @@ def human_size(size: float) -> str:
     """``size`` bytes for people, three significant digits: ``"16.0 MiB"``; exact below 1 KiB."""
     if abs(size) < 1024:
         return f"{size:.0f} B"
-    value = float(size)
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        value /= 1024
+    value, unit = float(size), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        value, unit = value / 1024, larger
         if abs(value) < 1000:
             break
     digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0

@@ -17,6 +17,7 @@ value here plus the one place there that acts on it.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, get_args
 
 import attrs
@@ -48,16 +49,14 @@ class Policy:
     when: When = attrs.field(default="conversion", validator=attrs.validators.in_(get_args(When)))
     merge: MergeName | Hysteresis = "eager"
     vmemmap: VmemmapRegime = attrs.field(default="whole", validator=attrs.validators.in_(get_args(VmemmapRegime)))
-    ordering: Ordering = attrs.field(
-        default="restructure-first", validator=attrs.validators.in_(get_args(Ordering))
-    )
+    ordering: Ordering = attrs.field(default="restructure-first", validator=attrs.validators.in_(get_args(Ordering)))
 
     @split.validator
     def _check_split(self, _: object, split: SplitName | tuple[int, ...]) -> None:
         if isinstance(split, str):
             if split not in get_args(SplitName):
                 raise ValueError(f"split is {split!r}, expected one of {', '.join(get_args(SplitName))} or a ladder")
-        elif len(split) < 2 or any(a <= b for a, b in zip(split, split[1:], strict=False)) or split[-1] != 0:
+        elif len(split) < 2 or any(a <= b for a, b in pairwise(split)) or split[-1] != 0:
             raise ValueError(f"ladder {list(split)} must be at least two strictly decreasing orders and end with 0")
 
     @merge.validator

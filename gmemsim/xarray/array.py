@@ -1,0 +1,316 @@
+"""The XArray's public face: the kernel's calls under the kernel's names.
+
+>>> from gmemsim.xarray import XArray
+>>> xa = XArray()
+>>> xa.store_order(0, 18, "a 1G folio")
+>>> with xa.split_alloc(0, 18, 0) as prealloc:
+...     xa.split(0, 18, 0, prealloc=prealloc)
+>>> xa.nodes, xa.get_order(4711)
+(4162, 0)
+>>> xa.store_order(0, 18, "a 1G folio")
+>>> xa.nodes
+1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gmemsim.errors import Busy, Exists, Invalid, OutOfMemory
+from gmemsim.xarray import find, marks, split
+from gmemsim.xarray.allocator import NodeAllocator
+from gmemsim.xarray.check import check
+from gmemsim.xarray.dump import dump
+from gmemsim.xarray.node import FREE_MARK, ZERO, same_entry
+from gmemsim.xarray.split import KEEP, Prealloc, Profile
+from gmemsim.xarray.tree import INDEX_BITS, INDEX_MAX, NodeObserver, Tree
+
+
+class XArray(Tree):
+    """A sparse array of entries by index (0 to 2**64 - 1), each of which covers ``2**order`` indices.
+
+    ``allocator`` supplies and takes back nodes (default: one that counts); ``chunk_shift`` is 6 in the kernel;
+    ``eager`` makes every node of a split instead of one Uniform; ``profile`` is what the modelled kernel's splits can
+    do; ``track_free`` and ``zero_busy`` make an allocating array (the kernel's XA_FLAGS_ALLOC and ALLOC1).
+
+    Calls that need nodes raise ``OutOfMemory`` (ENOMEM) when the allocator has none, with every entry as it was.
+    """
+
+    __slots__ = ("profile",)
+
+    def __init__(
+        self,
+        allocator: NodeAllocator | None = None,
+        *,
+        chunk_shift: int = 6,
+        eager: bool = False,
+        profile: Profile = "rfc",
+        track_free: bool = False,
+        zero_busy: bool = False,
+        observer: NodeObserver | None = None,
+    ) -> None:
+        super().__init__(
+            allocator,
+            chunk_shift=chunk_shift,
+            eager=eager,
+            track_free=track_free,
+            zero_busy=zero_busy,
+            observer=observer,
+        )
+        self.profile: Profile = profile
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all is stored, zero entries included (``xa_empty``)."""
+        return self.head is None
+
+    def load(self, index: int) -> object:
+        """The entry that covers ``index``, or ``None`` (``xa_load``)."""
+        entry = self.walk(_checked(index))[2]
+        return None if entry is ZERO else entry
+
+    def get_order(self, index: int) -> int:
+        """Order of the entry that covers ``index``; 0 where there is none (``xa_get_order``)."""
+        node, slot, entry = self.walk(_checked(index))
+        return 0 if node is None or entry is None else find.slot_order(node, slot, self.chunk.size)
+
+    def find(self, index: int, last: int = INDEX_MAX, mark: int | None = None) -> tuple[int, object] | None:
+        """(index, entry) of the first entry (with ``mark``) at or after ``index`` and not after ``last``."""
+        return find.find(self, _checked(index), last, mark)
+
+    def find_after(self, index: int, last: int = INDEX_MAX, mark: int | None = None) -> tuple[int, object] | None:
+        """(index, entry) of the first entry (with ``mark``) after ``index`` and not after ``last``."""
+        return find.find_after(self, _checked(index), last, mark)
+
+    def entries(
+        self, first: int = 0, last: int = INDEX_MAX, mark: int | None = None
+    ) -> Iterator[tuple[int, int, object]]:
+        """(first index, order, entry) of every entry (with ``mark``) that touches ``first`` to ``last``.
+
+        Zero entries appear as :data:`~gmemsim.xarray.node.ZERO`.  The tree must not change meanwhile; a
+        :class:`~gmemsim.xarray.cursor.Cursor` allows that.
+        """
+        return find.entries(self, _checked(first), last, mark)
+
+    def runs(self, first: int, last: int) -> Iterator[tuple[int, int, int, object]]:
+        """The entries that touch ``first`` to ``last``, equal neighbours together: (first index, number, order, entry).
+
+        A Uniform counts as one run and costs one step, however many entries it stands for.
+        """
+        return find.runs(self, _checked(first), last)
+
+    # -- storing ---------------------------------------------------------------------------------------------------
+
+    def store(self, index: int, entry: object) -> object:
+        """Store ``entry`` at ``index`` and return what was there (``xa_store``).
+
+        ``None`` erases, but reserves in an allocating array.  Inside a multi-index entry the whole of it is replaced.
+        """
+        if entry is None:
+            if not self.track_free:
+                return self.erase(index)
+            entry = ZERO
+        old, _ = self.retrying(lambda: self._store_one(_checked(index), entry))
+        return None if old is ZERO else old
+
+    def _store_one(self, index: int, entry: object) -> tuple[object, int]:
+        """Store at order 0 and, in an allocating array, mark the index as taken."""
+        result = self.store_at(index, 0, 0, entry)
+        if self.track_free:
+            marks.change(self, index, FREE_MARK, marked=False)
+        return result
+
+    def erase(self, index: int) -> object:
+        """Remove the whole entry that covers ``index`` and return it (``xa_erase``)."""
+        old, _ = self.store_at(_checked(index), 0, 0, None)
+        return None if old is ZERO else old
+
+    def store_order(self, index: int, order: int, entry: object) -> None:
+        """Store ``entry`` at ``order``; ``index`` is rounded down to it.  ``None`` erases.
+
+        Every smaller entry in the range is replaced and its nodes are freed: this is how a merge is done.
+        """
+        first, shift, sibs = self._range_of(index, order)
+        self.retrying(lambda: self.store_at(first, shift, sibs, entry))
+
+    def store_range(self, first: int, last: int, entry: object) -> None:
+        """Store ``entry`` from ``first`` to ``last`` in as few slots as possible (``xa_store_range``).
+
+        Raises ``Invalid`` if ``last < first``.  Of all stores only this one is not atomic: when memory runs out,
+        what was stored so far stays, as in the kernel.
+        """
+        if _checked(last) < _checked(first):
+            raise Invalid(f"store_range from {first} to {last}: the end lies before the start")
+        position = first
+
+        def attempt() -> None:
+            nonlocal position
+            if entry is not None:
+                order = (~last & last + 1).bit_length() - 1 if last < INDEX_MAX else INDEX_BITS
+                self.create(*self._range_of(last, order))
+            while position <= last:
+                shift, sibs = _slots_for_range(position, last, self.chunk.shift)
+                _, sibs = self.store_at(position, shift, sibs, entry)
+                position += (sibs + 1) << shift
+
+        self.retrying(attempt)
+
+    def create_range(self, index: int, order: int) -> None:
+        """Make every node that order-0 stores in this range will need (``xas_create_range``)."""
+        first, shift, sibs = self._range_of(index, order)
+        end = first + ((sibs + 1) << shift)
+
+        def attempt() -> None:
+            for chunk_end in range(end - 1, first - 1, -self.chunk.size):
+                self.create(chunk_end, 0, 0)
+
+        self.retrying(attempt)
+
+    def insert(self, index: int, entry: object) -> None:
+        """Store ``entry`` (``None`` reserves) where nothing is; raises ``Busy`` where something is (``xa_insert``)."""
+        if self.walk(_checked(index))[2] is not None:
+            raise Busy(f"index {index} is in use")
+        self.retrying(lambda: self._store_one(index, ZERO if entry is None else entry))
+
+    def insert_order(self, index: int, order: int, entry: object) -> None:
+        """Store ``entry`` at ``order`` if nothing is in the range; raises ``Exists`` otherwise.
+
+        This is what the page cache does when it adds a folio (mm/filemap.c, ``__filemap_add_folio``).
+        """
+        for base, conflict_order, _ in self.conflicts(index, order):
+            raise Exists(f"order {order} at {index}: index {base} holds an entry of order {conflict_order}")
+        self.store_order(index, order, entry)
+
+    def conflicts(self, index: int, order: int) -> Iterator[tuple[int, int, object]]:
+        """The entries that a store of ``order`` at ``index`` would replace (``xas_for_each_conflict``)."""
+        first = _checked(index) >> order << order
+        return self.entries(first, first + (1 << order) - 1)
+
+    def cmpxchg(self, index: int, old: object, entry: object) -> object:
+        """Store ``entry`` at ``index`` if ``old`` is there; returns what was there (``xa_cmpxchg``)."""
+        current = self.walk(_checked(index))[2]
+        if same_entry(current, old):
+            if entry is None:
+                self.store_at(index, 0, 0, None)
+            else:
+                self.retrying(lambda: self._store_one(index, entry))
+        return None if current is ZERO else current
+
+    def reserve(self, index: int) -> None:
+        """Make sure that a store at ``index`` needs no memory: a zero entry if nothing is there (``xa_reserve``)."""
+        self.cmpxchg(index, None, ZERO)
+
+    def release(self, index: int) -> None:
+        """Undo :meth:`reserve` if nothing has been stored since (``xa_release``)."""
+        self.cmpxchg(index, ZERO, None)
+
+    # -- marks -----------------------------------------------------------------------------------------------------
+
+    def set_mark(self, index: int, mark: int) -> None:
+        """Set ``mark`` (0 to 2) on the entry that covers ``index``; nothing happens where there is none."""
+        marks.change(self, _checked(index), mark, marked=True)
+
+    def clear_mark(self, index: int, mark: int) -> None:
+        """Clear ``mark`` on the entry that covers ``index``."""
+        marks.change(self, _checked(index), mark, marked=False)
+
+    def get_mark(self, index: int, mark: int) -> bool:
+        """Whether the entry that covers ``index`` has ``mark``."""
+        return marks.get(self, _checked(index), mark)
+
+    def marked(self, mark: int) -> bool:
+        """Whether any entry has ``mark`` (``xa_marked``)."""
+        return bool(self.marks >> mark & 1)
+
+    # -- splitting -------------------------------------------------------------------------------------------------
+
+    def split_alloc(self, index: int, order: int, new_order: int) -> Prealloc:
+        """Take the nodes for splitting the entry of ``order`` at ``index`` into ``new_order``; see :mod:`.split`."""
+        _checked(index)
+        return split.split_alloc(self, order, new_order, self.profile)
+
+    def split(self, index: int, order: int, new_order: int, entry: object = KEEP, *, prealloc: Prealloc) -> None:
+        """Split the entry of ``order`` that covers ``index`` into ``new_order``, with nodes of ``prealloc``."""
+        split.split(self, _checked(index), order, new_order, entry, prealloc)
+
+    def try_split(self, index: int, order: int, new_order: int, entry: object = KEEP) -> Prealloc:
+        """Split with at most one node, taken on the spot (``xas_try_split``); returns the account of nodes."""
+        return split.try_split(self, _checked(index), order, new_order, entry)
+
+    # -- allocating arrays -----------------------------------------------------------------------------------------
+
+    def alloc(self, entry: object, first: int = 0, last: int = 0xFFFFFFFF) -> int:
+        """Store ``entry`` (``None`` reserves) at the lowest free index from ``first`` to ``last`` and return that.
+
+        Raises ``Invalid`` for an array without ``track_free``, ``Busy`` if none is free (``xa_alloc``).
+        """
+        if not self.track_free:
+            raise Invalid("alloc needs an array that tracks free indices")
+
+        def attempt() -> int:
+            walk = find.MarkedWalk(self, first, last, FREE_MARK)
+            walk.advance()
+            if walk.exhausted:
+                raise Busy(f"no free index from {first} to {last}")
+            self._store_one(walk.index, ZERO if entry is None else entry)
+            return walk.index
+
+        return self.retrying(attempt)
+
+    def alloc_cyclic(self, entry: object, next_index: int, first: int = 0, last: int = 0xFFFFFFFF) -> tuple[int, bool]:
+        """Like :meth:`alloc`, but searches from ``next_index`` on and then from ``first``: (index, wrapped around).
+
+        The caller passes the index after the one returned next time (``xa_alloc_cyclic`` keeps it in ``*next``).
+        """
+        start = max(first, next_index)
+        try:
+            return self.alloc(entry, start, last), False
+        except (Busy, OutOfMemory):
+            if start <= first:
+                raise
+        return self.alloc(entry, first, start - 1 if start > first else last), True
+
+    # -- inspection ------------------------------------------------------------------------------------------------
+
+    def dump(self) -> str:
+        """The canonical text of the whole tree, in the format of the golden traces; every line ends in a newline."""
+        return dump(self)
+
+    def check(self) -> None:
+        """Verify every invariant of every node; ``AssertionError`` with the node and the dump if one is broken."""
+        check(self)
+
+    def _range_of(self, index: int, order: int) -> tuple[int, int, int]:
+        """First index, node shift and siblings of an entry of ``order`` around ``index`` (``XA_STATE_ORDER``)."""
+        _checked(index)
+        if not 0 <= order <= INDEX_BITS:
+            raise Invalid(f"order is {order}, expected 0 to {INDEX_BITS}")
+        return index >> order << order, self.chunk.level(order), self.chunk.width(order) - 1
+
+
+def _checked(index: int) -> int:
+    if not 0 <= index <= INDEX_MAX:
+        raise Invalid(f"index is {index}, expected 0 to {INDEX_MAX}")
+    return index
+
+
+def _slots_for_range(first: int, last: int, chunk_shift: int) -> tuple[int, int]:
+    """Node shift and siblings of the largest run of slots that starts at ``first`` and ends by ``last``.
+
+    The kernel's ``xas_set_range``: goes up a level while the range starts at a node's first slot and fills the node.
+    """
+    mask = (1 << chunk_shift) - 1
+    shift, sibs, offset, start = 0, last - first, mask, first
+    while start & mask == 0 and sibs >= mask and not (sibs == mask and offset < mask):
+        shift += chunk_shift
+        if offset == mask:
+            offset = sibs & mask
+        sibs >>= chunk_shift
+        start >>= chunk_shift
+    offset = start & mask
+    sibs = min(sibs, mask - offset)
+    if ((start + sibs + 1) << shift) - 1 > last:
+        sibs -= 1
+    return shift, sibs

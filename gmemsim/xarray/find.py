@@ -1,0 +1,279 @@
+"""Finding entries: the first at or after an index, by presence or by mark; walking over ranges of them.
+
+Theory of operation
+-------------------
+A :class:`PresentWalk` and a :class:`MarkedWalk` are the kernel's ``xas_find`` and ``xas_find_marked`` as objects: each
+``advance()`` goes on behind the slot found last.  They keep the path from the head, so they read Uniforms as if they
+were nodes, and never change the tree.  Some of their results look odd and are the kernel's all the same:
+
+* the first hit keeps the index asked for, even in the middle of an entry; later hits have an entry's first index;
+* ``find_after`` skips an entry by comparing that index with the entry's first slot.  A marked search that starts at
+  a sibling slot moves back to the entry's first index, so ``find_after`` with a mark returns the same entry again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from gmemsim.xarray.node import FREE_MARK, ZERO, Node, NodeLike, Sibling, Uniform
+
+if TYPE_CHECKING:
+    from gmemsim.xarray.tree import Tree
+
+INDEX_MASK = (1 << 64) - 1
+
+
+class _Walk:
+    """What both walks share: the path from the head, and moving along it."""
+
+    def __init__(self, tree: Tree, index: int, last: int) -> None:
+        self.tree = tree
+        self.index = index
+        self.last = last
+        self.entry: object = None
+        self.started = False
+        self._nodes: list[NodeLike] = []
+        self._offsets: list[int] = []
+
+    def _down(self, node: NodeLike, offset: int) -> None:
+        self._nodes.append(node)
+        self._offsets.append(offset)
+
+    def _up(self) -> bool:
+        """To the slot after this node in its parent; False above the head."""
+        self._nodes.pop()
+        self._offsets.pop()
+        if not self._nodes:
+            return False
+        self._offsets[-1] += 1
+        return True
+
+    def _move(self, offset: int) -> None:
+        """To slot ``offset`` of the present node; the index becomes the first one below it."""
+        node = self._nodes[-1]
+        self._offsets[-1] = offset
+        low = (self.tree.chunk.size << node.shift) - 1
+        self.index = (self.index & ~low) + (offset << node.shift) & INDEX_MASK
+
+    @property
+    def in_sibling(self) -> bool:
+        """Whether the index lies behind the first slot of the entry found."""
+        if not self._nodes:
+            return False
+        shift = self._nodes[-1].shift
+        return self.index & (self.tree.chunk.size << shift) - 1 > self._offsets[-1] << shift
+
+    @property
+    def base(self) -> int:
+        """First index of the entry found."""
+        if not self._nodes:
+            return self.index
+        shift = self._nodes[-1].shift
+        low = (self.tree.chunk.size << shift) - 1
+        return (self.index & ~low) + (self._offsets[-1] << shift)
+
+    @property
+    def order(self) -> int:
+        """Order of the entry found (``xas_get_order``)."""
+        if not self._nodes:
+            return 0
+        return slot_order(self._nodes[-1], self._offsets[-1], self.tree.chunk.size)
+
+    def marked(self, mark: int) -> bool:
+        """Whether the entry found has ``mark``."""
+        if not self._nodes:
+            return bool(self.tree.marks >> mark & 1)
+        return bool(self._nodes[-1].marks[mark] >> self._offsets[-1] & 1)
+
+
+class PresentWalk(_Walk):
+    """Walk over the entries that are not ``None``, zero entries included."""
+
+    def advance(self) -> bool:
+        """Go to the next entry; False when there is none up to ``last``."""
+        if not self.started:
+            self.started = True
+            if self._start():
+                return True
+        size = self.tree.chunk.size
+        if self._nodes:
+            self._move(self._offsets[-1] + 1)
+        while self._nodes and self.index <= self.last:
+            offset = self._offsets[-1]
+            if offset == size:
+                self._up()
+                continue
+            entry = self._nodes[-1].slots[offset]
+            if type(entry) is Node or type(entry) is Uniform:
+                self._down(entry, 0)
+                continue
+            if entry is not None and type(entry) is not Sibling:
+                self.entry = entry
+                return True
+            self._move(offset + 1)
+        return False
+
+    def _start(self) -> bool:
+        """Descend to the start index; True if there is an entry right there."""
+        if self.index > self.last or self.index > self.tree.max_index:
+            return False
+        entry = self.tree.head
+        while type(entry) is Node or type(entry) is Uniform:
+            offset = self.index >> entry.shift & self.tree.chunk.mask
+            node = entry
+            while type(entry := node.slots[offset]) is Sibling:
+                offset = entry.slot
+            self._down(node, offset)
+        self.entry = entry
+        return entry is not None
+
+
+class MarkedWalk(_Walk):
+    """Walk over the entries that have ``mark``; free slots of allocating arrays count as entries of mark 0."""
+
+    def __init__(self, tree: Tree, index: int, last: int, mark: int) -> None:
+        super().__init__(tree, index, last)
+        self.mark = mark
+        self.exhausted = False
+        """True when the walk ended because it passed ``last``, not because it left the tree."""
+
+    def advance(self) -> bool:
+        """Go to the next marked entry; False when there is none up to ``last``, or in the tree."""
+        skip = self.started
+        self.started = True
+        if self.index > self.last:
+            return self._end()
+        if not skip:
+            head = self.tree.head
+            if self.index > self.tree.max_index:
+                return self._end()
+            if not (type(head) is Node or type(head) is Uniform):
+                self.entry = head
+                if self.tree.marks >> self.mark & 1:
+                    return True
+                self.index = 1
+                return self._end()
+            self._down(head, self.index >> head.shift)
+        elif not self._nodes:
+            self.index = 1
+            return self._end()
+        return self._search(skip)
+
+    def _search(self, skip: bool) -> bool:
+        size, mask = self.tree.chunk.size, self.tree.chunk.mask
+        while self.index <= self.last:
+            node, offset = self._nodes[-1], self._offsets[-1]
+            if offset == size:
+                if not self._up():
+                    break
+                skip = False
+                continue
+            if not skip and type(sibling := node.slots[offset]) is Sibling:
+                offset = sibling.slot
+                self._move(offset)
+            found = _next_bit(node.marks[self.mark], offset + skip, size)
+            if found > offset:
+                skip = False
+                self._move(found)
+                if (self.index - 1) & INDEX_MASK >= self.last:
+                    self.exhausted = True
+                    return False
+                if found == size:
+                    continue
+            entry = node.slots[found]
+            if type(entry) is Node or type(entry) is Uniform:
+                self._down(entry, self.index >> entry.shift & mask)
+            elif entry is not None or (self.tree.track_free and self.mark == FREE_MARK):
+                self.entry = entry
+                return True
+            else:
+                skip = True
+        return self._end()
+
+    def _end(self) -> bool:
+        self.exhausted = self.index > self.last
+        return False
+
+
+def _next_bit(bits: int, start: int, size: int) -> int:
+    """The lowest set bit at or above ``start``, ``size`` if there is none."""
+    rest = bits >> start
+    return start + (rest & -rest).bit_length() - 1 if rest else size
+
+
+def slot_order(node: NodeLike, slot: int, size: int) -> int:
+    """Order of the entry in canonical ``slot``: probes the slots a power of two away (``xas_get_order``)."""
+    order = 0
+    while (probe := slot + (1 << order)) < size and type(node.slots[probe]) is Sibling:
+        order += 1
+    return order + node.shift
+
+
+def walk(tree: Tree, index: int, last: int, mark: int | None) -> PresentWalk | MarkedWalk:
+    """The walk over present entries, or over those with ``mark``."""
+    return PresentWalk(tree, index, last) if mark is None else MarkedWalk(tree, index, last, mark)
+
+
+def find(tree: Tree, index: int, last: int, mark: int | None) -> tuple[int, object] | None:
+    """The first entry at or after ``index``, not above ``last``: (index, entry) (``xa_find``)."""
+    search = walk(tree, index, last, mark)
+    while search.advance():
+        if search.entry is not ZERO:
+            return search.index, search.entry
+    return None
+
+
+def find_after(tree: Tree, index: int, last: int, mark: int | None) -> tuple[int, object] | None:
+    """The first entry after the one at ``index``, not above ``last``: (index, entry) (``xa_find_after``)."""
+    if index >= INDEX_MASK:
+        return None
+    search = walk(tree, index + 1, last, mark)
+    while search.advance():
+        if not search.in_sibling and search.entry is not ZERO:
+            return search.index, search.entry
+    return None
+
+
+def entries(tree: Tree, first: int, last: int, mark: int | None) -> Iterator[tuple[int, int, object]]:
+    """Every entry that touches ``first`` to ``last``, zero entries too: (its first index, order, entry)."""
+    search = walk(tree, first, last, mark)
+    while search.advance():
+        yield search.base, search.order, search.entry
+
+
+def runs(tree: Tree, first: int, last: int) -> Iterator[tuple[int, int, int, object]]:
+    """Runs of equal entries of equal order that touch ``first`` to ``last``: (first index, number, order, entry)."""
+    pending: tuple[int, int, int, object] | None = None
+    for base, number, order, entry in _raw_runs(tree.head, 0, first, last, tree.chunk.mask):
+        if pending is not None:
+            start, so_far, its_order, its_entry = pending
+            if its_order == order and its_entry is entry and start + (so_far << order) == base:
+                pending = start, so_far + number, order, entry
+                continue
+            yield pending
+        pending = base, number, order, entry
+    if pending is not None:
+        yield pending
+
+
+def _raw_runs(node: object, base: int, first: int, last: int, mask: int) -> Iterator[tuple[int, int, int, object]]:
+    """The runs below ``node``, which starts at index ``base``; a Uniform gives one, cut to ``first`` to ``last``."""
+    if type(node) is Uniform:
+        start = max(first, base) >> node.order << node.order
+        end = min(last, base + (mask + 1 << node.shift) - 1)
+        yield start, ((end - start) >> node.order) + 1, node.order, node.entry
+    elif type(node) is Node:
+        slot = max(first - base, 0) >> node.shift
+        if slot <= mask and type(sibling := node.slots[slot]) is Sibling:
+            slot = sibling.slot
+        while slot <= mask and (start := base + (slot << node.shift)) <= last:
+            entry = node.slots[slot]
+            if type(entry) is Node or type(entry) is Uniform:
+                yield from _raw_runs(entry, start, first, last, mask)
+            elif entry is not None and type(entry) is not Sibling:
+                order = slot_order(node, slot, mask + 1)
+                yield start, 1, order, entry
+            slot += 1
+    elif node is not None and first == 0:
+        yield 0, 1, 0, node

@@ -1,0 +1,216 @@
+"""What can stand in a slot of an XArray: entries, siblings, nodes, and subtrees that are all alike.
+
+Theory of operation
+-------------------
+A node has ``2**chunk_shift`` slots.  A slot holds ``None`` (the kernel's NULL), an entry, a :class:`Sibling` or a
+child.  An entry is any object: an ``int`` is a *value entry* (the kernel's ``xa_mk_value``), anything else stands for
+a pointer; :data:`ZERO` is the kernel's zero entry, which reserves a slot and loads as ``None``.
+
+An entry of order *k* lives in a node of shift ``k - k % chunk_shift``, as one *canonical* slot followed by
+``2**(k % chunk_shift) - 1`` siblings that name it.  ``count`` is the number of slots that are not ``None``,
+``nr_values`` the number that hold a value entry; siblings count for both (include/linux/xarray.h).
+
+Splitting 1G into 4K pages makes 4161 nodes that differ in nothing but their place.  Such a subtree is one immutable
+:class:`Uniform` that sits in a slot instead of a node.  It offers everything that a node offers to a reader (``shift``,
+``count``, ``nr_values``, ``marks``, ``slots``, ``nodes``), so readers never need to know which of the two they look
+at; a writer first *opens* it by one level (:meth:`Node.open`): a node whose slots all hold the next smaller Uniform.
+What a node cannot share with its likes, its offset and its parent, belongs to the path by which it was reached.
+"""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+from weakref import WeakValueDictionary
+
+import attrs
+
+MARKS = 3
+"""Marks (tags) per entry: ``XA_MAX_MARKS``."""
+
+NO_MARKS = (0,) * MARKS
+
+FREE_MARK = 0
+"""The mark that allocating arrays use for "free": ``XA_FREE_MARK``."""
+
+
+@attrs.frozen(eq=False)
+class Sibling:
+    """A slot that belongs to the entry in canonical slot ``slot`` of the same node."""
+
+    slot: int
+
+
+class _Zero:
+    """The type of :data:`ZERO`."""
+
+    def __repr__(self) -> str:
+        return "ZERO"
+
+
+ZERO = _Zero()
+"""The zero entry (``XA_ZERO_ENTRY``): occupies its slot, but loads as ``None``."""
+
+
+@attrs.frozen(eq=False)
+class Chunk:
+    """The shape of every node of a tree: ``XA_CHUNK_SHIFT`` and what follows from it."""
+
+    shift: int
+    size: int = attrs.field(init=False)
+    mask: int = attrs.field(init=False)
+    siblings: tuple[Sibling, ...] = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "size", 1 << self.shift)
+        object.__setattr__(self, "mask", (1 << self.shift) - 1)
+        object.__setattr__(self, "siblings", tuple(Sibling(slot) for slot in range(1 << self.shift)))
+
+    def level(self, order: int) -> int:
+        """Shift of the nodes that hold entries of ``order``."""
+        return order - order % self.shift
+
+    def width(self, order: int) -> int:
+        """Slots that an entry of ``order`` takes in its node, the canonical one included."""
+        return 1 << order % self.shift
+
+
+@cache
+def chunk_of(shift: int) -> Chunk:
+    """The one :class:`Chunk` of a chunk shift (6 in the kernel; 4 with CONFIG_BASE_SMALL, 3 in tests)."""
+    if not 1 <= shift <= 6:
+        raise ValueError(f"chunk shift is {shift}, expected 1 to 6")
+    return Chunk(shift)
+
+
+def is_value(entry: object) -> bool:
+    """Whether ``entry`` is a value entry, the only kind that ``nr_values`` counts."""
+    return isinstance(entry, int)
+
+
+def same_entry(a: object, b: object) -> bool:
+    """Whether the kernel would see one and the same word: identical objects, or equal value entries."""
+    return a is b or (isinstance(a, int) and isinstance(b, int) and a == b)
+
+
+@attrs.frozen(eq=False, slots=False)
+class Uniform:
+    """A full subtree of nodes from ``shift`` down, every entry of which is ``entry`` at ``order``, marked alike.
+
+    ``shift`` is at least the level of ``order``.  ``marked`` has bit *m* set where every entry has mark *m*.
+    """
+
+    chunk: Chunk
+    shift: int
+    order: int
+    entry: object
+    marked: int
+
+    @cached_property
+    def is_leaf(self) -> bool:
+        """Whether the slots hold entries (and not further nodes)."""
+        return self.shift == self.chunk.level(self.order)
+
+    @cached_property
+    def nodes(self) -> int:
+        """Nodes that this stands for, the top one included: a full tree down to the level of ``order``."""
+        return 1 if self.is_leaf else 1 + self.chunk.size * self.below.nodes
+
+    @cached_property
+    def below(self) -> Uniform:
+        """What every slot of a Uniform that is no leaf holds."""
+        return uniform(self.chunk, self.shift - self.chunk.shift, self.order, self.entry, self.marked)
+
+    @property
+    def count(self) -> int:
+        """Slots in use: all of them."""
+        return self.chunk.size
+
+    @cached_property
+    def nr_values(self) -> int:
+        """Slots that hold a value entry or a sibling of one."""
+        return self.chunk.size if self.is_leaf and is_value(self.entry) else 0
+
+    @cached_property
+    def slots(self) -> tuple[object, ...]:
+        """The slots of the top node, exactly as a :class:`Node` would hold them."""
+        if not self.is_leaf:
+            return (self.below,) * self.chunk.size
+        width = self.chunk.width(self.order)
+        siblings = self.chunk.siblings
+        return tuple(siblings[slot - slot % width] if slot % width else self.entry for slot in range(self.chunk.size))
+
+    @cached_property
+    def marks(self) -> tuple[int, ...]:
+        """The mark bitmaps of the top node: children, or canonical slots."""
+        step = self.chunk.width(self.order) if self.is_leaf else 1
+        bits = sum(1 << slot for slot in range(0, self.chunk.size, step))
+        return tuple(bits if self.marked >> mark & 1 else 0 for mark in range(MARKS))
+
+
+_alive: WeakValueDictionary[tuple[int, int, int, int, int], Uniform] = WeakValueDictionary()
+
+
+def uniform(chunk: Chunk, shift: int, order: int, entry: object, marked: int) -> Uniform:
+    """The one living Uniform of these attributes: all 2M folios of a hugepage that are split share theirs.
+
+    The key may name the entry by its ``id``, since the Uniform keeps the entry alive as long as the key exists.
+    """
+    key = (chunk.shift, shift, order, id(entry), marked)
+    found = _alive.get(key)
+    if found is None:
+        found = _alive[key] = Uniform(chunk, shift, order, entry, marked)
+    return found
+
+
+@attrs.define(eq=False)
+class Node:
+    """One ``struct xa_node``.  ``nodes`` counts the nodes of its subtree, itself included (ours, not the kernel's)."""
+
+    shift: int
+    offset: int
+    parent: Node | None
+    count: int
+    nr_values: int
+    marks: tuple[int, ...]
+    slots: list[object]
+    nodes: int = 1
+    on_lru: bool = False
+    """Kept by ``lru.ValueNodeLru``: the kernel's ``private_list`` being on a list."""
+
+    def open(self, slot: int) -> Node:
+        """Replace the Uniform in ``slot`` by the node that it stands for, one level deep, and return that node."""
+        uniform = self.slots[slot]
+        assert type(uniform) is Uniform
+        child = opened(uniform, slot, self)
+        self.slots[slot] = child
+        return child
+
+
+NodeLike = Node | Uniform
+
+
+def empty_node(chunk: Chunk, shift: int, offset: int, parent: Node | None) -> Node:
+    """A node as ``xas_alloc`` hands it out: no slot in use, no mark set."""
+    return Node(shift, offset, parent, 0, 0, NO_MARKS, [None] * chunk.size)
+
+
+def opened(uniform: Uniform, offset: int, parent: Node | None) -> Node:
+    """The node that ``uniform`` stands for, at ``offset`` of ``parent``; its children stay Uniform."""
+    return Node(
+        uniform.shift,
+        offset,
+        parent,
+        uniform.count,
+        uniform.nr_values,
+        uniform.marks,
+        list(uniform.slots),
+        uniform.nodes,
+    )
+
+
+def eager_subtree(uniform: Uniform, offset: int, parent: Node | None) -> Node:
+    """Every node that ``uniform`` stands for, as the kernel would have them."""
+    node = opened(uniform, offset, parent)
+    if not uniform.is_leaf:
+        node.slots = [eager_subtree(uniform.below, slot, node) for slot in range(uniform.chunk.size)]
+    return node

@@ -1,0 +1,188 @@
+"""Splitting a multi-index entry: any order to any lower one, with the nodes taken beforehand.
+
+Theory of operation
+-------------------
+Allocation and use are two steps, as in ``xas_split_alloc`` and ``xas_split``: a :class:`Prealloc` takes the nodes, the
+split uses them and cannot fail, and what is left goes back when the Prealloc is closed (``xas_destroy``).
+
+Let *w* be the slots of the old entry.  If the new order belongs to the same level, the slots are regrouped.  If it
+belongs *d* levels down, each of the *w* slots becomes a child, and the nodes needed are the sum over j < d of
+``w * 64**j``: 4161 for 1G into 4K, 65 for 1G into 2M, 8 for 2M into 4K.  The children are one :class:`Uniform`, *w*
+times; an eager tree makes every node instead.  All marks of the old entry go to every new one.
+
+A :class:`Profile` says which splits the modelled kernel accepts:
+
+* ``rfc``: any depth (the RFC of November 2025 on top of 6.18);
+* ``v6.15``: ``xas_split_alloc`` refuses with ENOMEM where the new order's level is two levels or more below the
+  entry's order (``new_shift + 2 * XA_CHUNK_SHIFT <= order``), so 1G to 2M in one step is refused too.
+
+``xas_try_split`` is the same in both: at most one node, so either within a level, or from a full slot
+(``order % 6 == 0``) to the next lower order.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
+
+from gmemsim.errors import Invalid, OutOfMemory
+from gmemsim.xarray.find import slot_order
+from gmemsim.xarray.marks import with_bits
+from gmemsim.xarray.node import MARKS, Chunk, Node, Uniform, eager_subtree, is_value, uniform
+
+if TYPE_CHECKING:
+    from gmemsim.xarray.tree import Tree
+
+Profile = Literal["rfc", "v6.15"]
+
+
+class _Keep:
+    """The type of :data:`KEEP`."""
+
+    def __repr__(self) -> str:
+        return "KEEP"
+
+
+KEEP = _Keep()
+"""In place of an entry: keep the one that is there, as folio splits do until the new folios are stored."""
+
+
+def nodes_needed(chunk: Chunk, order: int, new_order: int) -> int:
+    """Nodes that a split from ``order`` to ``new_order`` takes (what ``xas_split_alloc`` must allocate)."""
+    levels = order // chunk.shift - new_order // chunk.shift
+    return sum(chunk.width(order) * chunk.size**level for level in range(levels))
+
+
+class Prealloc:
+    """Nodes taken for a split.  A context manager: nodes not used on exit go back to the allocator at once."""
+
+    __slots__ = ("_tree", "available", "taken", "used")
+
+    def __init__(self, tree: Tree, nodes: int) -> None:
+        tree.allocator.alloc(nodes)
+        self._tree = tree
+        self.taken = nodes
+        self.available = nodes
+        self.used = 0
+
+    def use(self, nodes: int) -> None:
+        """Hand out ``nodes`` of those taken; ``Invalid`` if there are fewer."""
+        if nodes > self.available:
+            raise Invalid(f"the split needs {nodes} nodes, {self.available} are preallocated")
+        self.available -= nodes
+        self.used += nodes
+
+    def close(self) -> int:
+        """Give back what was not used (``xas_destroy``) and return how many nodes that were."""
+        unused, self.available = self.available, 0
+        if unused:
+            self._tree.allocator.free(unused, rcu=False)
+        return unused
+
+    def __enter__(self) -> Prealloc:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def split_alloc(tree: Tree, order: int, new_order: int, profile: Profile) -> Prealloc:
+    """Take the nodes for splitting an entry of ``order`` into ``new_order`` (``xas_split_alloc``).
+
+    Raises ``Invalid`` unless ``0 <= new_order < order``, ``OutOfMemory`` where the profile's kernel refuses the depth
+    (it has no other errno for it) or where a node cannot be had; nothing is held then.
+    """
+    if not 0 <= new_order < order:
+        raise Invalid(f"cannot split order {order} into order {new_order}")
+    chunk = tree.chunk
+    if profile == "v6.15" and chunk.level(new_order) + 2 * chunk.shift <= order:
+        raise OutOfMemory(f"xas_split_alloc of {profile} refuses order {order} to {new_order}: too many levels")
+    return Prealloc(tree, nodes_needed(chunk, order, new_order))
+
+
+def split(tree: Tree, index: int, order: int, new_order: int, entry: object, prealloc: Prealloc) -> None:
+    """Split the entry of ``order`` that covers ``index`` into entries of ``new_order`` (``xas_split``).
+
+    ``index`` may be any index of the entry.  ``entry`` is stored in all of them; :data:`KEEP` keeps the old one.
+    Raises ``Invalid``, with the tree untouched, if there is no entry of that order or too few nodes are preallocated.
+    """
+    if not 0 <= new_order < order:
+        raise Invalid(f"cannot split order {order} into order {new_order}")
+    chunk = tree.chunk
+    node, slot, old = _entry_of_order(tree, index, order)
+    prealloc.use(nodes_needed(chunk, order, new_order))
+    new = old if entry is KEEP else entry
+    width = chunk.width(order)
+    node.nr_values -= width * is_value(old)
+    if chunk.level(new_order) == node.shift:
+        _regroup(tree, node, slot, width, chunk.width(new_order), new)
+        node.nr_values += width * is_value(new)
+    else:
+        _push_down(tree, node, slot, width, new_order, new)
+    tree.updated(node)
+
+
+def try_split(tree: Tree, index: int, order: int, new_order: int, entry: object) -> Prealloc:
+    """Split with at most one node, taken on the spot (``xas_try_split``); returns the (closed) account of nodes.
+
+    Raises ``Invalid`` for a split that would need more, ``OutOfMemory`` if the node cannot be had.
+    """
+    if not 0 <= new_order < order:
+        raise Invalid(f"cannot split order {order} into order {new_order}")
+    chunk = tree.chunk
+    within_level = chunk.level(new_order) == chunk.level(order)
+    if not within_level and not (order % chunk.shift == 0 and new_order == order - 1):
+        raise Invalid(f"xas_try_split refuses order {order} to {new_order}: it would need more than one node")
+    with Prealloc(tree, nodes_needed(chunk, order, new_order)) as prealloc:
+        split(tree, index, order, new_order, entry, prealloc)
+    return prealloc
+
+
+def _entry_of_order(tree: Tree, index: int, order: int) -> tuple[Node, int, object]:
+    """The (opened) node, canonical slot and entry of ``order`` at ``index``, or ``Invalid``."""
+    holder, slot, old = tree.walk(index)
+    found = slot_order(holder, slot, tree.chunk.size) if holder is not None else 0
+    if old is None or found != order:
+        have = "no entry" if old is None else f"an entry of order {found}"
+        raise Invalid(f"cannot split: index {index} has {have}, expected one of order {order}")
+    node, slot, _ = tree.walk_to(index, tree.chunk.level(order))
+    assert node is not None, "an entry of an order above 0 is never the head itself"
+    return node, slot, old
+
+
+def _regroup(tree: Tree, node: Node, slot: int, width: int, new_width: int, entry: object) -> None:
+    """Split within one node: ``width`` slots from ``slot`` on become entries of ``new_width`` slots each."""
+    siblings = tree.chunk.siblings
+    for canonical in range(slot, slot + width, new_width):
+        node.slots[canonical] = entry
+        node.slots[canonical + 1 : canonical + new_width] = [siblings[canonical]] * (new_width - 1)
+    _spread_marks(node, slot, range(slot, slot + width, new_width))
+
+
+def _push_down(tree: Tree, node: Node, slot: int, width: int, new_order: int, entry: object) -> None:
+    """Split down: each of ``width`` slots from ``slot`` on becomes a full subtree of entries of ``new_order``."""
+    marked = sum((node.marks[mark] >> slot & 1) << mark for mark in range(MARKS))
+    subtree = uniform(tree.chunk, node.shift - tree.chunk.shift, new_order, entry, marked)
+    for place in range(slot, slot + width):
+        node.slots[place] = eager_subtree(subtree, place, node) if tree.eager else subtree
+    _spread_marks(node, slot, range(slot, slot + width))
+    tree.nodes_changed(node, width * subtree.nodes)
+    if tree.observer is not None:
+        _observe_new(tree, subtree, width)
+
+
+def _spread_marks(node: Node, slot: int, slots: range) -> None:
+    """Give all ``slots`` the marks that ``slot`` has."""
+    bits = sum(1 << place for place in slots)
+    for mark in range(MARKS):
+        if node.marks[mark] >> slot & 1:
+            node.marks = with_bits(node.marks, mark, node.marks[mark] | bits)
+
+
+def _observe_new(tree: Tree, subtree: Uniform, copies: int) -> None:
+    """Tell the observer of every new node, leaves included (upstream does; the RFC leaves the leaves out)."""
+    tree.updated(subtree, copies)
+    if not subtree.is_leaf:
+        _observe_new(tree, subtree.below, copies * tree.chunk.size)

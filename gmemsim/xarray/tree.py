@@ -1,0 +1,432 @@
+"""The XArray's mechanics: growing, descending, storing and freeing nodes.
+
+Theory of operation
+-------------------
+``head`` is ``None``, a lone entry for index 0, or the top node.  Storing runs in three steps, as in the kernel:
+*expand* adds nodes on top until the tree covers the index, *create* descends to the slot and adds the nodes that are
+missing on the way, *store* replaces what is in the slot, frees the subtree that stood there, corrects ``count`` and
+``nr_values`` and, after an erase, removes empty nodes and shrinks the tree from the top (lib/xarray.c: ``xas_expand``,
+``xas_create``, ``xas_store``, ``xas_delete_node``, ``xas_shrink``).
+
+A store of a lower order inside a larger entry replaces that whole entry and keeps its order; splitting is the only way
+to make entries smaller.
+
+Allocation may fail at any node.  A store that fails leaves the entries as they were, but may leave empty nodes behind,
+exactly where the kernel does.  Freeing is O(1) in the size of the subtree, since every node knows how many it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from gmemsim.errors import OutOfMemory
+from gmemsim.xarray import marks
+from gmemsim.xarray.allocator import CountingAllocator, NodeAllocator
+from gmemsim.xarray.node import (
+    FREE_MARK,
+    MARKS,
+    ZERO,
+    Chunk,
+    Node,
+    NodeLike,
+    Sibling,
+    Uniform,
+    chunk_of,
+    empty_node,
+    is_value,
+    same_entry,
+)
+
+INDEX_BITS = 64
+"""Bits of an index: ``BITS_PER_LONG`` of the kernels that have HugeTLB guest_memfd."""
+
+INDEX_MAX = (1 << INDEX_BITS) - 1
+"""The largest index: ``ULONG_MAX``."""
+
+Result = TypeVar("Result")
+
+
+def last_to_cover(index: int, shift: int, sibs: int) -> int:
+    """The index that a tree must cover to store at ``index`` in a node of ``shift`` (the kernel's ``xas_max``).
+
+    A multi-index entry that would fill the whole tree needs one level more, since only slots of nodes can hold it.
+    """
+    if not shift and not sibs:
+        return index
+    mask = ((sibs + 1) << shift) - 1
+    last = index | mask
+    return last + 1 & INDEX_MAX if last == mask else last
+
+
+class NodeObserver(Protocol):
+    """Told of every node that changes, as the kernel's ``xas_set_update`` callback is."""
+
+    def updated(self, node: NodeLike, copies: int) -> None:
+        """``count`` or ``nr_values`` of ``node`` is new; a Uniform level stands for ``copies`` such nodes."""
+
+    def freed(self, node: NodeLike, copies: int) -> None:
+        """``node`` leaves the tree (the kernel's callback sees ``count`` 0)."""
+
+    def opened(self, node: Node) -> None:
+        """``node`` was one of the nodes that a Uniform stood for, and now has a body of its own."""
+
+
+class Tree:
+    """An XArray without its public face; see :class:`gmemsim.xarray.array.XArray`.
+
+    ``track_free`` makes mark 0 mean "free" (``XA_FLAGS_TRACK_FREE``); ``zero_busy`` keeps index 0 from being
+    handed out (``XA_FLAGS_ZERO_BUSY``, the kernel's ALLOC1 arrays).
+    """
+
+    __slots__ = (
+        "_spare",
+        "allocator",
+        "chunk",
+        "eager",
+        "head",
+        "marks",
+        "observer",
+        "track_free",
+        "zero_busy",
+    )
+
+    def __init__(
+        self,
+        allocator: NodeAllocator | None = None,
+        *,
+        chunk_shift: int = 6,
+        eager: bool = False,
+        track_free: bool = False,
+        zero_busy: bool = False,
+        observer: NodeObserver | None = None,
+    ) -> None:
+        self.allocator: NodeAllocator = CountingAllocator() if allocator is None else allocator
+        self.chunk: Chunk = chunk_of(chunk_shift)
+        self.eager = eager
+        self.track_free = track_free
+        self.zero_busy = zero_busy
+        self.observer = observer
+        self.head: object = None
+        self.marks = 1 << FREE_MARK if track_free and not zero_busy else 0
+        self._spare = 0
+
+    @property
+    def nodes(self) -> int:
+        """Nodes in the tree, those that a Uniform stands for included."""
+        head = self.head
+        return head.nodes if type(head) is Node else 0
+
+    @property
+    def max_index(self) -> int:
+        """The largest index that the tree covers without growing."""
+        head = self.head
+        return (self.chunk.size << head.shift) - 1 if type(head) is Node else 0
+
+    # -- nodes in and out ------------------------------------------------------------------------------------------
+
+    def retrying(self, operation: Callable[[], Result]) -> Result:
+        """Run ``operation`` as the kernel's ``do … while (xas_nomem())`` does: once more after each node got late."""
+        while True:
+            try:
+                result = operation()
+            except OutOfMemory:
+                if not self.allocator.retry():
+                    raise
+                self._spare += 1
+            else:
+                if self._spare:  # xas_destroy: the node was not needed after all
+                    self.allocator.free(self._spare, rcu=False)
+                    self._spare = 0
+                return result
+
+    def _new_node(self, shift: int, offset: int, parent: Node | None) -> Node:
+        if self._spare:
+            self._spare -= 1
+        else:
+            self.allocator.alloc(1)
+        node = empty_node(self.chunk, shift, offset, parent)
+        if parent is not None:
+            parent.count += 1
+            self.nodes_changed(parent, 1)
+            self.updated(parent)
+        return node
+
+    def updated(self, node: NodeLike, copies: int = 1) -> None:
+        """Tell the observer, if there is one, that ``node`` changed."""
+        if self.observer is not None:
+            self.observer.updated(node, copies)
+
+    @staticmethod
+    def nodes_changed(node: Node | None, delta: int) -> None:
+        """``delta`` nodes more below ``node``: count them there and above."""
+        while node is not None:
+            node.nodes += delta
+            node = node.parent
+
+    def _free_subtree(self, top: NodeLike) -> None:
+        """Free ``top`` and all below it; the caller corrects ``nodes`` of its ancestors."""
+        self.allocator.free(top.nodes, rcu=True)
+        if self.observer is not None:
+            _observe_freed(self.observer, top, 1)
+
+    def open_slot(self, node: Node, slot: int) -> Node:
+        """Open the Uniform in ``slot`` of ``node`` and tell the observer."""
+        child = node.open(slot)
+        if self.observer is not None:
+            self.observer.opened(child)
+        return child
+
+    # -- ways down -------------------------------------------------------------------------------------------------
+
+    def walk(self, index: int) -> tuple[NodeLike | None, int, object]:
+        """Descend to the entry that covers ``index`` without changing anything: (its node, canonical slot, entry).
+
+        The node is ``None`` for a lone entry in the head and for an index beyond the tree.
+        """
+        entry = self.head
+        if index > self.max_index:
+            return None, 0, None
+        node: NodeLike | None = None
+        offset = 0
+        mask = self.chunk.mask
+        while type(entry) is Node or type(entry) is Uniform:
+            node = entry
+            offset = index >> node.shift & mask
+            entry = node.slots[offset]
+            while type(entry) is Sibling:
+                offset = entry.slot
+                entry = node.slots[offset]
+        return node, offset, entry
+
+    def walk_to(self, index: int, shift: int) -> tuple[Node | None, int, object]:
+        """Descend as far as a node of ``shift``, opening Uniforms: (node, slot, what is in the slot).
+
+        ``index`` must be covered by the tree.  The node is ``None`` if the head itself is the place, which is the
+        whole tree where its top node is lower than ``shift``.
+        """
+        entry = self.head
+        node: Node | None = None
+        offset = 0
+        mask = self.chunk.mask
+        while True:
+            if type(entry) is Node:
+                if shift > entry.shift:
+                    break
+                node = entry
+            elif type(entry) is Uniform:
+                if shift > entry.shift:
+                    break
+                assert node is not None
+                node = self.open_slot(node, offset)
+            else:
+                break
+            offset = index >> node.shift & mask
+            entry = node.slots[offset]
+            while type(entry) is Sibling:
+                offset = entry.slot
+                entry = node.slots[offset]
+        return node, offset, entry
+
+    def _expand(self, last: int) -> int:
+        """Grow the tree to cover index ``last``; the shift from which to descend (that of the head, one level up)."""
+        head = self.head
+        step = self.chunk.shift
+        if head is None and self.zero_busy:
+            head = ZERO
+        if head is None:
+            shift = 0
+            if not last:
+                return 0
+            while last >> shift >= self.chunk.size:
+                shift += step
+            return shift + step
+        shift = head.shift + step if type(head) is Node else 0
+        while last > self.max_index:
+            node = self._new_node(shift, 0, None)
+            node.count = 1
+            node.nr_values = int(is_value(head))
+            node.slots[0] = head
+            self._mark_new_top(node)
+            if type(head) is Node:
+                head.parent = node
+                node.nodes += head.nodes
+            self.head = head = node
+            self.updated(node)
+            shift += step
+        return shift
+
+    def _mark_new_top(self, node: Node) -> None:
+        """Give the new top ``node`` the marks of the array; in allocating arrays its other slots are free."""
+        marks = [self.marks >> mark & 1 for mark in range(MARKS)]
+        if self.track_free:
+            free = (1 << self.chunk.size) - 1
+            marks[FREE_MARK] = free if self.marks >> FREE_MARK & 1 else free & ~1
+            self.marks |= 1 << FREE_MARK
+        node.marks = tuple(marks)
+
+    def create(self, index: int, shift: int, sibs: int, *, allow_root: bool = True) -> tuple[Node | None, int, object]:
+        """Descend to the slot for a store at ``index`` in a node of ``shift``, adding the nodes that are missing.
+
+        Returns (node, slot, what is in the slot); the node is ``None`` for the head.  Stops higher up at an entry
+        that is larger.  The store takes ``sibs`` slots after the first.  Raises ``OutOfMemory`` at a node that
+        cannot be had; nodes added before it stay, empty, as they do in the kernel.
+        """
+        level = self._expand(last_to_cover(index, shift, sibs))
+        if not level and not allow_root:
+            level = self.chunk.shift
+        node: Node | None = None
+        offset = 0
+        entry = self.head
+        mask = self.chunk.mask
+        while level > shift:
+            level -= self.chunk.shift
+            if entry is None:
+                child = self._new_node(level, offset, node)
+                if self.track_free:
+                    child.marks = ((1 << self.chunk.size) - 1, *child.marks[1:])
+                if node is None:
+                    self.head = child
+                else:
+                    node.slots[offset] = child
+                node = child
+            elif type(entry) is Node:
+                node = entry
+            elif type(entry) is Uniform:
+                assert node is not None
+                node = self.open_slot(node, offset)
+            else:
+                break
+            offset = index >> node.shift & mask
+            entry = node.slots[offset]
+            while type(entry) is Sibling:
+                offset = entry.slot
+                entry = node.slots[offset]
+        return node, offset, entry
+
+    # -- storing ---------------------------------------------------------------------------------------------------
+
+    def store_at(self, index: int, shift: int, sibs: int, entry: object) -> tuple[object, int]:
+        """Put ``entry`` (``None`` erases) into the slot of ``index`` in a node of ``shift`` and the ``sibs`` after it.
+
+        Returns what was in the first slot (a node counts as ``None``) and the siblings really written: none where a
+        larger entry took the store.  One attempt: raises ``OutOfMemory`` as :meth:`create` does.
+        """
+        if entry is None:
+            if index > self.max_index:
+                return None, sibs
+            node, offset, first = self.walk_to(index, shift)
+        else:
+            node, offset, first = self.create(index, shift, sibs, allow_root=entry is not ZERO)
+        if node is None:
+            self._store_head(first, entry)
+        else:
+            if shift < node.shift:
+                sibs = 0
+            if sibs or not same_entry(first, entry):
+                self._store_slots(node, offset, sibs, entry)
+        return None if type(first) is Node or type(first) is Uniform else first, sibs
+
+    def _store_head(self, first: object, entry: object) -> None:
+        if entry is None:
+            marks.init(self, None, 0)
+        self.head = entry
+        if type(first) is Node:
+            self._free_subtree(first)
+
+    def _store_slots(self, node: Node, offset: int, sibs: int, entry: object) -> None:
+        if sibs:
+            marks.squash(node, offset, sibs)
+        if entry is None:
+            marks.init(self, node, offset)
+        slots = node.slots
+        count = values = freed = 0
+        is_new_value, is_old_value = is_value(entry), False
+        end = offset + sibs + 1
+        slot, new = offset, entry
+        # Past the end, siblings of what was replaced are the new entry's (or, erasing, nobody's) from now on.
+        while slot < end or (slot < len(slots) and type(slots[slot]) is Sibling):
+            old = slots[slot]
+            if type(old) is not Sibling:
+                is_old_value = is_value(old)
+                if type(old) is Node or type(old) is Uniform:
+                    freed += old.nodes
+                    self._free_subtree(old)
+            count += (old is None) - (entry is None)
+            values += is_new_value - is_old_value
+            if slot < end or entry is None:
+                slots[slot] = new
+            if entry is not None and slot == offset:
+                new = self.chunk.siblings[offset]
+            slot += 1
+        if freed:
+            self.nodes_changed(node, -freed)
+        if count or values:
+            node.count += count
+            node.nr_values += values
+            self.updated(node)
+            if count < 0:
+                self._delete_empty(node)
+
+    def _delete_empty(self, node: Node) -> None:
+        """Free ``node`` if nothing is left in it, then its parent likewise; shrink the tree if the top is reached."""
+        while not node.count:
+            parent = node.parent
+            self._free_node(node)
+            if parent is None:
+                self.head = None
+                return
+            parent.slots[node.offset] = None
+            parent.count -= 1
+            self.nodes_changed(parent, -1)
+            self.updated(parent)
+            node = parent
+        if node.parent is None:
+            self._shrink(node)
+
+    def _free_node(self, node: Node) -> None:
+        self.allocator.free(1, rcu=True)
+        if self.observer is not None:
+            self.observer.freed(node, 1)
+
+    def _shrink(self, top: Node) -> None:
+        """Take off top nodes whose only slot in use is the first, as long as what is in it can be the head."""
+        while top.count == 1:
+            entry = top.slots[0]
+            if entry is None:
+                return
+            if type(entry) is Uniform:
+                entry = self.open_slot(top, 0)
+            if type(entry) is not Node and top.shift:
+                return
+            if self.track_free and not top.marks[FREE_MARK] & 1:
+                self.marks &= ~(1 << FREE_MARK)
+            self.head = None if entry is ZERO and self.zero_busy else entry
+            self._free_node(top)
+            if type(entry) is not Node:
+                return
+            entry.parent = None
+            entry.offset = 0
+            top = entry
+
+    def destroy(self) -> None:
+        """Free every node and forget every entry (``xa_destroy``)."""
+        head = self.head
+        self.head = None
+        marks.init(self, None, 0)
+        if self.zero_busy:
+            self.marks &= ~(1 << FREE_MARK)
+        if type(head) is Node:
+            self._free_subtree(head)
+
+
+def _observe_freed(observer: NodeObserver, node: NodeLike, copies: int) -> None:
+    """Tell ``observer`` of ``copies`` subtrees like ``node`` that are gone, without visiting what is all alike."""
+    if type(node) is Uniform:
+        if not node.is_leaf:
+            _observe_freed(observer, node.below, copies * node.chunk.size)
+    else:
+        for child in node.slots:
+            if type(child) is Node or type(child) is Uniform:
+                _observe_freed(observer, child, copies)
+    observer.freed(node, copies)
