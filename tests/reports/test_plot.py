@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.text import Text
+
+from gmemsim.reports import plot
+from gmemsim.timeline import Event, Timeline
+from gmemsim.units import size_name
+
+from . import fakes
+
+
+def drawn(result: fakes.FakeResult) -> list[Text]:
+    figure = plot.figure(result)
+    figure.draw_without_rendering()
+    beyond = set()  # labels of ticks outside the view exist, but are not drawn
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = axis.get_view_interval()
+            ticks = axis.get_major_ticks()
+            beyond |= {tick.label1 for tick in ticks if not low <= tick.get_loc() <= high}
+    found = [artist for artist in figure.findobj(Text) if isinstance(artist, Text)]
+    return [text for text in found if text.get_visible() and text.get_text() and text not in beyond]
+
+
+def texts(result: fakes.FakeResult) -> list[str]:
+    return [text.get_text() for text in drawn(result)]
+
+
+def comb() -> fakes.FakeResult:
+    """Many peaks, all orders from 4K to 1G, long names, some failures."""
+    orders = [size_name(4096 << order) for order in range(19)]
+    timeline = Timeline(fakes.ACCOUNTS, orders)
+    timeline.sample(0, fakes.live(), [0] * 19)
+    for step in range(30):
+        now = step * 37_000_000
+        height = 200 + step * 7919 % 3800
+        folios = [height % (order + 2) << (18 - order) for order in range(19)]
+        timeline.sample(now, fakes.live(height, height, 3, 16, step * 20, height), folios)
+        timeline.sample(now, fakes.live(height, height // 2, 3, 16, step * 20), folios)
+        errno = "ENOMEM" if step % 5 == 0 else None
+        guest = f"a-guest-with-a-name-that-nobody-wants-to-type-{step}"
+        timeline.event(Event(now, step, None, "convert", guest, step << 32, 12288, "to shared", errno))
+        timeline.sample(now + 10_000_000, fakes.live(10, 0, 1, 16), [2] * 19)
+    timeline.end(30 * 37_000_000)
+    return fakes.FakeResult(timeline, fakes.summary("A comb of thirty peaks"))
+
+
+CASES: dict[str, Callable[[], fakes.FakeResult]] = {
+    "headline": fakes.headline,
+    "no time": lambda: fakes.headline(0, 0),
+    "idle": fakes.idle,
+    "comb": comb,
+    "busy": lambda: fakes.busy(3000),
+    "empty": lambda: fakes.FakeResult(Timeline([], []), fakes.summary("")),
+    "odd title": lambda: fakes.FakeResult(fakes.headline().timeline, fakes.summary("日本語: " + "$5 and $6 " * 20)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_png_and_svg_are_written_and_always_the_same(case: str, tmp_path: Path) -> None:
+    for suffix in ("png", "svg"):
+        written = []
+        for attempt in ("a", "b"):
+            path = tmp_path / f"{attempt}.{suffix}"
+            plot.write(CASES[case](), path)
+            written.append(path.read_bytes())
+        assert written[0] == written[1]
+    width, height = struct.unpack(">II", (tmp_path / "a.png").read_bytes()[16:24])
+    assert width == plot.WIDTH * plot.DPI
+    assert height > width / 2
+    svg = (tmp_path / "a.svg").read_text()
+    assert ElementTree.fromstring(svg).tag.endswith("svg")
+    assert "<dc:date>" not in svg
+    assert "Matplotlib v" not in svg
+
+
+def test_the_peak_is_numbered_with_value_time_and_cause() -> None:
+    words = texts(fakes.headline())
+    assert "(1) peak 20.4 MiB at 1 s – vm0: convert 4K at 0 to shared" in words
+    assert "1" in words
+    assert {"host memory held [MiB]", "simulated time [s]", "folios [count, log]"} <= set(words)
+
+
+def test_conversions_are_counted_by_kind_and_failures_apart() -> None:
+    words = texts(fakes.headline())
+    assert {"to shared", "to private", "failed"} <= set(words)
+    assert words.count("1 ×") == 3
+
+
+def test_only_accounts_and_orders_that_occur_are_in_the_legends() -> None:
+    words = set(texts(fakes.headline()))
+    assert {"≈ attributes", "vmemmap", "4K", "1G"} <= words
+    assert not {"memdesc", "registry_nodes", "2M"} & words
+
+
+@pytest.mark.parametrize("grace", [0, 10_000_000])
+def test_a_run_without_duration_is_drawn_by_step_and_says_so(grace: int) -> None:
+    words = texts(fakes.headline(0, grace))
+    assert "step number (no simulated time passes between the steps)" in words
+    assert "(1) peak 20.4 MiB at step 2 – vm0: convert 4K at 0 to shared" in words
+
+
+def test_a_run_without_anything_says_so() -> None:
+    assert {"nothing held", "no folios"} <= set(texts(fakes.idle()))
+
+
+def test_a_narrow_spike_among_many_samples_is_numbered() -> None:
+    assert any("convert 4K at 40000K" in text for text in texts(fakes.busy(30_000)))
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.filterwarnings("ignore:Glyph:UserWarning")
+def test_no_text_covers_another_or_leaves_the_figure(case: str) -> None:
+    boxes = [(text.get_window_extent(), text.get_text()) for text in drawn(CASES[case]())]
+    width = plot.WIDTH * 100  # matplotlib's dpi before saving
+    for i, (box, words) in enumerate(boxes):
+        assert box.x0 >= -1, words
+        assert box.x1 <= width + 1, words
+        for other, others in boxes[:i]:
+            apart = box.x1 <= other.x0 or other.x1 <= box.x0 or box.y1 <= other.y0 or other.y1 <= box.y0
+            assert apart, (words, others)
+
+
+def test_at_most_a_few_peaks_are_numbered_and_a_long_cause_is_cut() -> None:
+    notes = next(text for text in texts(comb()) if text.startswith("(1)")).split("\n")
+    assert len(notes) == plot.MAX_LABELS
+    assert max(map(len, notes)) <= 120
+
+
+CURVES = st.lists(st.tuples(st.integers(0, 3), st.integers(-9, 9), st.integers(-9, 9)), min_size=1, max_size=200)
+
+
+@given(CURVES, st.integers(1, 20))
+def test_decimation_keeps_the_extremes_of_every_bucket(rows: list[tuple[int, int, int]], buckets: int) -> None:
+    x = np.cumsum([float(wait) for wait, _, _ in rows])
+    end = max(float(x[-1]), 1.0)
+    curves = [np.array([row[i] for row in rows]) for i in (1, 2)]
+    kept = plot.decimate(x, curves, end, buckets)
+    assert sorted(set(kept.tolist())) == kept.tolist()
+    bucket = np.minimum((x * (buckets / end)).astype(int), buckets - 1)
+    for number in set(bucket.tolist()):
+        inside = np.flatnonzero(bucket == number)
+        chosen = [i for i in kept if bucket[i] == number]
+        assert inside[0] in chosen
+        assert inside[-1] in chosen
+        for curve in curves:
+            assert max(curve[chosen]) == max(curve[inside])
+            assert min(curve[chosen]) == min(curve[inside])
+    assert len(kept) <= 6 * buckets
+
+
+def test_a_million_samples_become_a_few_thousand_points() -> None:
+    x = np.linspace(0, 1, 1_000_000)
+    curve = np.random.default_rng(1).integers(0, 1000, len(x))
+    curve[654_321] = 10**9
+    kept = plot.decimate(x, [curve], 1.0)
+    assert 654_321 in kept
+    assert len(kept) <= 4 * plot.BUCKETS
