@@ -1,0 +1,284 @@
+"""Costs: counted work in, modelled time out.
+
+Theory of operation
+-------------------
+A :class:`Work` says what a step did, in counts that are exact.  A
+:class:`CostProfile` has a price for each count and multiplies.  **Every time is an estimate**: the published
+timings are few, come from other kernels and machines, and mostly concern 2M hugepages.  So each price is a
+:class:`Figure` that names its source and says whether it has been stretched beyond what was measured; a price
+of 0 says why, too.
+
+A profile that bears the name of a source prices what that source measured and nothing else, so that its
+totals can be compared with the source's own.  ``default`` puts the sources together and covers the most; as
+Roth's work per page contains the tree's, it counts that twice (some 3 % of a split).
+
+Kravetz's runs give seconds for allocating and freeing a number of 2M hugepages in three ways (HVO off, on, on
+in batches), and the prices follow from their differences; :func:`_kravetz` is that derivation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import attrs
+
+from gmemsim.host.vmemmap import VmemmapLayout
+
+
+@attrs.define
+class Work:
+    """What was done, in counts."""
+
+    nodes_allocated: int = 0
+    """XArray nodes taken for a filemap."""
+    nodes_freed: int = 0
+    """XArray nodes given back, after a grace period or at once."""
+    slots_written: int = 0
+    """Slots of nodes written by splits and stores: 64 for each node that a split fills."""
+    entries_stored: int = 0
+    """Filemap entries stored for single folios, such as one for each page of a hugepage that was split."""
+    folios_split: int = 0
+    """Folios that were taken apart: 1 for 1G to 4K."""
+    folios_merged: int = 0
+    """Folios that were joined into larger ones: 262,144 for 4K to 1G."""
+    vmemmap_pages_restored: int = 0
+    """vmemmap pages allocated by restores."""
+    vmemmap_pages_freed: int = 0
+    """vmemmap pages freed by optimises."""
+    restores: int = 0
+    """Calls that restore the vmemmap of one hugepage."""
+    optimises: int = 0
+    """Calls that optimise the vmemmap of one hugepage."""
+    pages_copied: int = 0
+    """Pages whose contents were copied, such as each vmemmap page that is restored."""
+    tlb_flushes: int = 0
+    """Flushes of the kernel's TLB on all CPUs."""
+    rcu_synchronisations: int = 0
+    """Waits for a grace period, ``synchronize_rcu()``."""
+    conversions: int = 0
+    """Conversion calls' ordinary part: everything but restructuring."""
+    zapped_pages: int = 0
+    """Base pages removed from the guest's second-stage tables or from host mappings."""
+    allocations: int = 0
+    """Hugepages taken from the pool for a guest."""
+
+    def add(self, other: Work) -> None:
+        """Count ``other`` in."""
+        for name in COUNTERS:
+            count = getattr(other, name)
+            if count:
+                setattr(self, name, getattr(self, name) + count)
+
+    def __add__(self, other: Work) -> Work:
+        total = attrs.evolve(self)
+        total.add(other)
+        return total
+
+
+PHASES: Mapping[str, str] = MappingProxyType(
+    {
+        "nodes_allocated": "nodes",
+        "nodes_freed": "nodes",
+        "slots_written": "split",
+        "folios_split": "split",
+        "entries_stored": "store",
+        "folios_merged": "merge",
+        "vmemmap_pages_restored": "vmemmap",
+        "vmemmap_pages_freed": "vmemmap",
+        "restores": "vmemmap",
+        "optimises": "vmemmap",
+        "pages_copied": "vmemmap",
+        "tlb_flushes": "tlb",
+        "rcu_synchronisations": "rcu",
+        "conversions": "convert",
+        "zapped_pages": "zap",
+        "allocations": "allocate",
+    }
+)
+"""Which phase of an operation each count of :class:`Work` belongs to."""
+
+COUNTERS = tuple(field.name for field in attrs.fields(Work))
+"""The names of all counts."""
+
+
+@attrs.frozen
+class Figure:
+    """The price of one unit of a count, in ns.
+
+    ``extrapolated``: it was measured on another machine, size or operation than the one it is used for, or
+    not at all.
+    """
+
+    ns: float
+    source: str
+    extrapolated: bool = True
+
+
+def _copy(figures: Mapping[str, Figure]) -> Mapping[str, Figure]:
+    return dict(figures)
+
+
+@attrs.frozen
+class CostProfile:
+    """A price for every count; ``ValueError`` if one is missing or unknown."""
+
+    name: str
+    description: str
+    figures: Mapping[str, Figure] = attrs.field(converter=_copy)
+
+    @figures.validator
+    def _check_figures(self, _: object, figures: Mapping[str, Figure]) -> None:
+        if figures.keys() != set(COUNTERS):
+            wrong = sorted(figures.keys() ^ set(COUNTERS))
+            raise ValueError(f"profile {self.name}: figures missing or unknown: {', '.join(wrong)}")
+
+    def price(self, work: Work) -> dict[str, float]:
+        """Modelled time of ``work`` in ns, an estimate: by phase, and their ``"total"``."""
+        times = dict.fromkeys(PHASES.values(), 0.0)
+        for counter, phase in PHASES.items():
+            times[phase] += getattr(work, counter) * self.figures[counter].ns
+        times["total"] = sum(times.values())
+        return times
+
+
+def _not_measured(source: str, **figures: Figure) -> dict[str, Figure]:
+    """``figures``, and for every other count a price of 0 because ``source`` has none."""
+    return {name: Figure(0.0, f"not measured by {source}, not priced") for name in COUNTERS} | figures
+
+
+VMEMMAP_PAGES_RESTORED_2M = VmemmapLayout().restored(9)
+"""vmemmap pages that HVO frees and restores for a 2M hugepage on x86, Kravetz's machines: 7."""
+
+
+def _kravetz(
+    machine: str,
+    hugepages: int,
+    off: tuple[float, float],
+    unbatched: tuple[float, float],
+    batched: tuple[float, float],
+) -> dict[str, Figure]:
+    """Prices from seconds to allocate and to free ``hugepages`` of 2M: HVO off, on one by one, on in batches.
+
+    The batched runs flush the TLB once a batch, so what they take beyond those without HVO is the work on
+    vmemmap pages, and what the runs one by one take beyond them is one flush a hugepage.  Freeing takes a
+    little longer than that; the rest goes to ``restores``.  Optimising and restoring at the measured size
+    come out exactly as published.
+    """
+
+    def ns_each(seconds: float) -> float:
+        return seconds / hugepages * 1e9
+
+    source = f"Kravetz 2023, {hugepages:,} hugepages of 2M, {machine} (DOMAIN.md section 5)"
+    flush = ns_each(unbatched[0] - batched[0])
+    return {
+        "vmemmap_pages_freed": Figure(
+            ns_each(batched[0] - off[0]) / VMEMMAP_PAGES_RESTORED_2M,
+            f"{source}: allocating in batches beyond HVO off, by 7 pages; 1G is extrapolated",
+        ),
+        "vmemmap_pages_restored": Figure(
+            ns_each(batched[1] - off[1]) / VMEMMAP_PAGES_RESTORED_2M,
+            f"{source}: freeing in batches beyond HVO off, by 7 pages; 1G is extrapolated",
+        ),
+        "pages_copied": Figure(0.0, f"{source}: contained in vmemmap_pages_restored"),
+        "optimises": Figure(0.0, f"{source}: contained in vmemmap_pages_freed and tlb_flushes"),
+        "restores": Figure(
+            ns_each(unbatched[1] - batched[1]) - flush,
+            f"{source}: freeing one by one beyond batches, less a flush",
+            extrapolated=False,
+        ),
+        "tlb_flushes": Figure(
+            flush, f"{source}: allocating one by one beyond batches, one flush each", extrapolated=False
+        ),
+        "allocations": Figure(
+            ns_each(off[0]),
+            f"{source}: allocating with HVO off; taking from the pool and clearing are not published",
+        ),
+    }
+
+
+_E7 = _kravetz("8-socket E7-8895", 500_000, (4.119, 4.477), (28.973, 36.748), (7.267, 13.199))
+_EPYC_VM = _kravetz("VM of 252 vCPUs on EPYC", 524_288, (2.463, 2.931), (147.6, 149.9), (4.799, 5.273))
+
+ORDINARY_CONVERSION_CYCLES = 320
+"""An ordinary conversion on SNP (Roth, 12 Jul 2025; DOMAIN.md section 6)."""
+
+RESTRUCTURE_FACTOR = 100
+"""Splitting or merging a 2M hugepage, in ordinary conversions (Roth, 12 Jul 2025; DOMAIN.md section 6)."""
+
+ASSUMED_GHZ = 2.5
+"""Cycles a nanosecond.  Assumed: Roth gives cycles and no clock; server EPYCs run at 2.2 to 3.1 GHz."""
+
+PAGES_PER_2M = 512
+"""Base pages of a 2M hugepage on x86."""
+
+_ROTH_SOURCE = f"Roth, 12 Jul 2025, SNP guest on 2M HugeTLB (DOMAIN.md section 6), at an assumed {ASSUMED_GHZ} GHz"
+_RESTRUCTURE_PER_PAGE = Figure(
+    ORDINARY_CONVERSION_CYCLES * RESTRUCTURE_FACTOR / PAGES_PER_2M / ASSUMED_GHZ,
+    f"{_ROTH_SOURCE}: 100 ordinary conversions by 512 pages, everything contained;"
+    " his 7 % of all cycles for 622 splits and 30 merges would make it 350; 1G is extrapolated",
+)
+_ROTH = {
+    "conversions": Figure(
+        ORDINARY_CONVERSION_CYCLES / ASSUMED_GHZ, f"{_ROTH_SOURCE}: 320 cycles; the zap of a page is contained"
+    ),
+    "entries_stored": _RESTRUCTURE_PER_PAGE,
+    "folios_merged": _RESTRUCTURE_PER_PAGE,
+    "folios_split": Figure(0.0, f"{_ROTH_SOURCE}: contained in entries_stored"),
+    "zapped_pages": Figure(0.0, "no published figure beyond the one page that is contained in conversions"),
+}
+
+SPLIT_18_TO_0_NS = 134_000
+"""Median of splitting order 18 to 0 with the RFC's code in user space, marks written only where there are
+any; as posted it takes 367 µs (the notes to the golden traces, number 5)."""
+
+SPLIT_18_TO_0_SLOTS = 4161 * 64
+"""Slots that this writes: 4161 nodes of 64 (DOMAIN.md section 1)."""
+
+SLAB_PAIR_NS = 25.583
+"""Taking and giving back one object, one by one, 250 in a row: Linux commit fbd02630c6e3 ("slub: initial bulk
+free implementation"), i7-4790K, column "fallback"."""
+
+_SLAB = Figure(
+    SLAB_PAIR_NS / 2,
+    "half of the 25.583 ns for taking and giving back an object: Linux commit fbd02630c6e3, i7-4790K",
+)
+_LIBRARY = {
+    "nodes_allocated": _SLAB,
+    "nodes_freed": _SLAB,
+    "slots_written": Figure(
+        SPLIT_18_TO_0_NS / SPLIT_18_TO_0_SLOTS,
+        "134 µs for splitting order 18 to 0 (266,304 slots) with the kernel's lib/xarray.c in user space",
+    ),
+    "rcu_synchronisations": Figure(10_000_000.0, "assumed: one grace period of 10 ms, the default of host.rcu_grace"),
+}
+
+PROFILES: Mapping[str, CostProfile] = MappingProxyType(
+    {
+        profile.name: profile
+        for profile in (
+            CostProfile(
+                "default",
+                "Estimates put together: vmemmap, flushes and hugepages from Kravetz's bare-metal run,"
+                " the tree from a user-space measurement, conversions and per-page work from Roth",
+                _E7 | _ROTH | _LIBRARY,
+            ),
+            CostProfile(
+                "kravetz-e7-2023",
+                "Estimates for vmemmap and hugepages only, on an 8-socket E7-8895",
+                _not_measured("Kravetz", **_E7),
+            ),
+            CostProfile(
+                "kravetz-epyc-vm-2023",
+                "Estimates for vmemmap and hugepages only, in a VM of 252 vCPUs, where flushes are dear",
+                _not_measured("Kravetz", **_EPYC_VM),
+            ),
+            CostProfile(
+                "roth-snp-2025",
+                "Estimates for conversions, splits and merges only, everything within them contained",
+                _not_measured("Roth", **_ROTH),
+            ),
+        )
+    }
+)
+"""Every profile by name."""

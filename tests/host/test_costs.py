@@ -1,0 +1,98 @@
+"""The profiles against the published timings they come from (DOMAIN.md sections 5 and 6)."""
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gmemsim.host.costs import COUNTERS, PHASES, PROFILES, CostProfile, Figure, Work
+
+works = st.builds(Work, **{name: st.integers(0, 10**9) for name in COUNTERS})
+
+RUNS = {  # hugepages, seconds to allocate and free: HVO off, on, on in batches
+    "kravetz-e7-2023": (500_000, (4.119, 4.477), (28.973, 36.748), (7.267, 13.199)),
+    "kravetz-epyc-vm-2023": (524_288, (2.463, 2.931), (147.6, 149.9), (4.799, 5.273)),
+}
+
+
+def seconds(profile: str, work: Work) -> float:
+    return PROFILES[profile].price(work)["total"] / 1e9
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_kravetz_times_come_out_as_published(name: str) -> None:
+    n, off, unbatched, batched = RUNS[name]
+    assert seconds(name, Work(allocations=n)) == pytest.approx(off[0])
+    optimise = Work(allocations=n, optimises=n, vmemmap_pages_freed=7 * n, tlb_flushes=n)
+    assert seconds(name, optimise) == pytest.approx(unbatched[0])
+    in_batches = attrs.evolve(optimise, tlb_flushes=0)
+    assert seconds(name, in_batches) == pytest.approx(batched[0])
+    restore = Work(restores=n, vmemmap_pages_restored=7 * n, pages_copied=7 * n, tlb_flushes=n)
+    assert seconds(name, restore) == pytest.approx(unbatched[1] - off[1])
+
+
+def test_a_2m_split_is_a_hundred_conversions_to_roth() -> None:
+    one = seconds("roth-snp-2025", Work(conversions=1))
+    assert one == pytest.approx(128e-9)  # 320 cycles at 2.5 GHz
+    split = Work(nodes_allocated=8, slots_written=512, entries_stored=512, folios_split=1)
+    assert seconds("roth-snp-2025", split) == pytest.approx(100 * one)
+    assert seconds("roth-snp-2025", Work(folios_merged=512, nodes_freed=8)) == pytest.approx(100 * one)
+
+
+def test_the_default_splits_the_tree_in_the_measured_time() -> None:
+    times = PROFILES["default"].price(Work(slots_written=4161 * 64))
+    assert times["split"] == times["total"] == pytest.approx(134_000)
+
+
+def test_the_default_prices_vmemmap_like_kravetz_on_bare_metal() -> None:
+    work = Work(restores=1, vmemmap_pages_restored=4095, pages_copied=4095, tlb_flushes=1, allocations=1)
+    default, kravetz = (PROFILES[name].price(work) for name in ("default", "kravetz-e7-2023"))
+    assert default == kravetz
+    assert default["vmemmap"] > 100 * default["tlb"]  # for 1G the pages outweigh the flush
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+def test_every_figure_names_a_source_and_every_profile_says_it_estimates(profile: CostProfile) -> None:
+    assert profile.description.startswith("Estimates")
+    assert profile.figures.keys() == set(COUNTERS)
+    for counter, figure in profile.figures.items():
+        assert figure.ns >= 0, counter
+        assert figure.source, counter
+
+
+def test_every_count_belongs_to_a_phase() -> None:
+    assert tuple(sorted(PHASES)) == tuple(sorted(COUNTERS))
+    assert set(PROFILES["default"].price(Work())) == {*PHASES.values(), "total"}
+
+
+def test_a_profile_without_all_figures_is_refused() -> None:
+    figures = {name: Figure(1.0, "a test") for name in COUNTERS}
+    del figures["restores"]
+    with pytest.raises(ValueError, match="profile mine: figures missing or unknown: restores"):
+        CostProfile("mine", "Estimates", figures)
+
+
+def test_a_profile_cannot_be_changed_from_outside() -> None:
+    figures = {name: Figure(1.0, "a test") for name in COUNTERS}
+    profile = CostProfile("mine", "Estimates", figures)
+    figures["restores"] = Figure(5.0, "a test")
+    assert profile.price(Work(restores=1))["total"] == 1.0
+
+
+@given(works, works)
+def test_work_adds_up_count_by_count_and_leaves_its_parts_alone(a: Work, b: Work) -> None:
+    before = attrs.evolve(a)
+    total = a + b
+    assert a == before
+    assert all(getattr(total, name) == getattr(a, name) + getattr(b, name) for name in COUNTERS)
+    a.add(b)
+    assert a == total
+
+
+@given(works, works, st.sampled_from(sorted(PROFILES)))
+def test_prices_are_linear_and_phases_add_up(a: Work, b: Work, name: str) -> None:
+    price = PROFILES[name].price
+    both, one, other = price(a + b), price(a), price(b)
+    for phase, ns in both.items():
+        assert ns == pytest.approx(one[phase] + other[phase])
+    assert both.pop("total") == pytest.approx(sum(both.values()))
