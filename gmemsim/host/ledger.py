@@ -32,7 +32,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Literal, get_args
 
 import attrs
@@ -165,6 +164,15 @@ class Holder(Tally):
         of_all.live_bytes += size
         ledger._row[self._index] += size
 
+    def retry(self) -> bool:
+        """Whether an object that :meth:`alloc` could not have can be had by waiting: no.
+
+        The XArray asks again after a failure, sleeping this time.  A fault or the budget takes away the
+        object, not one attempt at it, and reclaim is not modelled.  The second attempt is not counted by
+        injections.
+        """
+        return False
+
     def free(self, n: int = 1, *, rcu: bool = False) -> None:
         """Give ``n`` objects back: at once, or with ``rcu`` after the ledger's grace period.  O(1).
 
@@ -218,9 +226,7 @@ class Holder(Tally):
         self.alloc(held)
         ledger._limit = limit
         self._release(held)
-        raise OutOfMemory(
-            f"{self.account} of {self.guest}: no memory for object {failing} of {n}: {cause}", held=held
-        )
+        raise OutOfMemory(f"{self.account} of {self.guest}: no memory for object {failing} of {n}: {cause}", held=held)
 
 
 class Ledger:
@@ -238,14 +244,10 @@ class Ledger:
     (0, 2396736)
     """
 
-    def __init__(
-        self, object_bytes: Mapping[str, int], *, budget: int | None = None, rcu_grace: int = 0
-    ) -> None:
+    def __init__(self, object_bytes: Mapping[str, int], *, budget: int | None = None, rcu_grace: int = 0) -> None:
         if object_bytes.keys() != set(ACCOUNTS):
             wrong = sorted(object_bytes.keys() ^ set(ACCOUNTS))
-            raise ValueError(
-                f"object_bytes must name every account once; missing or unknown: {', '.join(wrong)}"
-            )
+            raise ValueError(f"object_bytes must name every account once; missing or unknown: {', '.join(wrong)}")
         if min(object_bytes.values()) <= 0:
             raise ValueError(f"an object has at least one byte, found {dict(object_bytes)}")
         if rcu_grace < 0 or (budget is not None and budget < 0):
@@ -253,7 +255,7 @@ class Ledger:
         self.budget = budget
         self.rcu_grace = rcu_grace
         self.total = Total()
-        self.tallies: Mapping[str, Tally] = MappingProxyType({a: Tally(object_bytes[a]) for a in ACCOUNTS})
+        self.tallies: Mapping[str, Tally] = {account: Tally(object_bytes[account]) for account in ACCOUNTS}
         self._guests: dict[str, Total] = {}
         self._holders: dict[tuple[str, str], Holder] = {}
         self._injections: list[Injection] = []
@@ -414,9 +416,7 @@ class Ledger:
             if whole.peak_bytes > sum(part.peak_bytes for part in parts)
         ]
         rows = [tally.live_bytes for tally in self.tallies.values()]
-        return (
-            wrong if rows == self._row else [*wrong, f"the row is {self._row}, but the accounts have {rows}"]
-        )
+        return wrong if rows == self._row else [*wrong, f"the row is {self._row}, but the accounts have {rows}"]
 
     def _wrong_limits(self) -> list[str]:
         """No figure below 0, none above the budget."""

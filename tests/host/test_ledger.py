@@ -160,10 +160,7 @@ class TestBudget:
         with pytest.raises(OutOfMemory) as caught:
             pages.alloc()
         assert caught.value.held == 0
-        assert (
-            str(caught.value)
-            == "vmemmap of a: no memory for object 1 of 1: the budget of 40.0 KiB leaves no room"
-        )
+        assert str(caught.value) == "vmemmap of a: no memory for object 1 of 1: the budget of 40.0 KiB leaves no room"
         host.check()
 
     def test_what_fits_is_taken_first_and_given_back(self) -> None:
@@ -214,8 +211,7 @@ class TestInjection:
                 nodes.alloc(n)
             assert caught.value.held == k - 1
             assert str(caught.value) == (
-                f"filemap_nodes of a: no memory for object {k} of {n}:"
-                f" injected fault at object {k} of filemap_nodes"
+                f"filemap_nodes of a: no memory for object {k} of {n}: injected fault at object {k} of filemap_nodes"
             )
             assert (nodes.live, nodes.peak) == (0, k - 1)
             assert host.armed() == ()
@@ -301,6 +297,17 @@ class TestInjection:
         host = ledger()
         host.inject("vmemmap", 1, "forever")
         host.holder("vmemmap", "a").alloc(0)
+
+    def test_waiting_does_not_bring_the_object_back(self) -> None:
+        host = ledger()
+        host.inject("filemap_nodes", 2)
+        nodes = host.holder("filemap_nodes", "a")
+        assert not nodes.retry()
+        nodes.alloc()
+        with pytest.raises(OutOfMemory):
+            nodes.alloc()
+        assert not nodes.retry()
+        assert nodes.live == 1
 
     @pytest.mark.parametrize(
         ("account", "nth", "message"),

@@ -110,9 +110,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.host.advance(self.naive.now + later)
         self.naive.advance(self.naive.now + later)
 
-    @rule(
-        account=accounts | st.just("any"), nth=st.integers(1, 20), mode=st.sampled_from(["once", "forever"])
-    )
+    @rule(account=accounts | st.just("any"), nth=st.integers(1, 20), mode=st.sampled_from(["once", "forever"]))
     def inject(self, account: str, nth: int, mode: InjectionMode) -> None:
         self.host.inject(account, nth, mode)
         self.naive.armed.append([account, nth, mode])
