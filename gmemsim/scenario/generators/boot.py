@@ -1,0 +1,163 @@
+"""``boot``: a synthetic confidential Linux guest that boots: which pages it shares, where and when.
+
+Theory of operation
+-------------------
+No trace of a real boot is public, so this is a model of what is known to be shared (DOMAIN.md section 6), and
+every figure that is not known is a parameter whose default says so.  The boot has five parts, in fractions of
+``duration``, which is itself an assumption:
+
+=========  ===========  ==================================================================================
+part       time         what is shared
+=========  ===========  ==================================================================================
+firmware   0.00 - 0.20  ``firmware_pages`` single pages, all private again when the kernel takes over
+kernel     0.20         the bounce buffer (module ``swiotlb``); kvmclock, 64 bytes a vCPU
+vCPUs      0.20 - 0.40  one GHCB page each (SNP guests), as the CPUs are brought up
+virtio     0.40 - 0.60  the rings of each queue, ``ring_size`` contiguous bytes; buffers go through the bounce
+                        buffer and convert nothing
+drivers    0.40 - 1.00  ``dma_count`` allocations at run time, Poisson arrivals, lifetimes exponential with
+mean
+                        ``dma_lifetime``; what would outlive the boot stays shared
+=========  ===========  ==================================================================================
+
+All but the bounce buffer lie anywhere in memory, uniformly: the guest's buddy allocator has been through
+firmware and initrd, and nothing keeps shared pages together.  They never overlap each other or the bounce
+buffer. The counts follow vCPUs and queues and hardly the memory's size, as Roth reports of a 16 GB guest
+(12 Jul 2025).
+
+The boot yields conversions only; memory comes from an ``allocate`` step or from faults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import Annotated, ClassVar, Final
+
+import attrs
+
+from gmemsim.scenario.generators.swiotlb import (
+    LARGEST,
+    PERCENT,
+    SMALLEST,
+    Block,
+    describe_misfit,
+    place_block,
+)
+from gmemsim.scenario.kinds import Count, Duration, Size
+from gmemsim.scenario.schema import GuestSpec, Step
+from gmemsim.scenario.workload import Demand, Generator, PagePool, arrivals, in_order
+from gmemsim.units import size_name
+
+KVMCLOCK_BYTES: Final = 64
+"""A vCPU's clock structure, padded to a cache line (Linux, ``struct pvclock_vsyscall_time_info``)."""
+
+MOST_VCPUS: Final = 4096
+"""KVM's largest number of vCPUs on x86 (``CONFIG_KVM_MAX_NR_VCPUS`` reaches 4096)."""
+
+MOST_BUFFERS: Final = 1_000_000
+"""The largest count of any sort of buffer; a boot shares hundreds."""
+
+_TENTHS: Final = 10
+_KERNEL, _VIRTIO, _RUNNING = 2, 4, 6
+"""Tenths of the duration when the firmware is done, the CPUs are up, the queues are set up: assumptions."""
+
+
+@attrs.frozen(kw_only=True)
+class Boot(Generator):
+    """A guest boots within ``duration``; see the module for what that means."""
+
+    key: ClassVar[str] = "boot"
+
+    duration: Annotated[int, Duration("from power-on to the end of what is modelled (10s: assumed)")] = 10_000_000_000
+    vcpus: Annotated[int, Count("virtual CPUs", least=1, most=MOST_VCPUS)] = 4
+    swiotlb_percent: Annotated[int, Count("bounce buffer in per cent of memory", most=100)] = PERCENT
+    swiotlb_min: Annotated[int, Size("bounce buffer at least", aligned=True, zero=True)] = SMALLEST
+    swiotlb_max: Annotated[int, Size("bounce buffer at most; 0 for none", aligned=True, zero=True)] = LARGEST
+    firmware_pages: Annotated[
+        int, Count("pages that the firmware shares and takes back (32: assumed)", most=MOST_BUFFERS)
+    ] = 32
+    queues: Annotated[
+        int | None,
+        Count("virtio queues; 3 a vCPU (network both ways, disk) and 1 if absent", most=MOST_BUFFERS),
+    ] = None
+    ring_size: Annotated[int, Size("bytes of a queue's rings, in whole pages (16K: a split ring of 256 entries)")] = (
+        16 << 10
+    )
+    dma_count: Annotated[int, Count("allocations of drivers at run time (64: assumed)", most=MOST_BUFFERS)] = 64
+    dma_size: Annotated[int | None, Size("bytes of such an allocation; one page if absent", aligned=True)] = None
+    dma_lifetime: Annotated[int, Duration("their mean lifetime (2s: assumed)", zero=False)] = 2_000_000_000
+
+    def span(self) -> int:
+        """The duration."""
+        return self.duration
+
+    def _block(self, memory: int, page_size: int) -> Block | None:
+        return place_block(memory, page_size, self.swiotlb_percent, self.swiotlb_min, self.swiotlb_max)
+
+    def _queues(self) -> int:
+        return 3 * self.vcpus + 1 if self.queues is None else self.queues
+
+    def _ring(self, page_size: int) -> int:
+        return -(-self.ring_size // page_size) * page_size
+
+    def _ghcbs(self, guest: GuestSpec) -> int:
+        return self.vcpus if guest.mapping == "snp" else 0
+
+    def _clock_pages(self, page_size: int) -> int:
+        return -(-self.vcpus * KVMCLOCK_BYTES // page_size)
+
+    def _pool(self, memory: int, page_size: int, block: Block) -> PagePool:
+        """Places for every buffer outside the bounce buffer, each as large as the largest of them."""
+        granule = max(page_size, self._ring(page_size), self.dma_size or 0)
+        return PagePool(0, memory, granule, gap=(block.offset, block.size))
+
+    def problems(self, guest: GuestSpec, page_size: int) -> Iterator[tuple[str, str]]:
+        """A guest that is too small for what it would share."""
+        block = self._block(guest.memory, page_size)
+        if block is None:
+            yield "swiotlb_min", describe_misfit(guest.memory)
+            return
+        buffers = (
+            self.firmware_pages + self._clock_pages(page_size) + self._ghcbs(guest) + self._queues() + self.dma_count
+        )
+        places = self._pool(guest.memory, page_size, block).free
+        if buffers > places:
+            yield (
+                "guest",
+                f"found {buffers} buffers to share, expected at most {places},"
+                f" which fit into {size_name(guest.memory)} beside the bounce buffer",
+            )
+
+    def steps(self, name: str, guest: GuestSpec, page_size: int, rng: Random, start: int) -> Iterator[Step]:
+        """The conversions of the boot."""
+        block = self._block(guest.memory, page_size) or Block(0, 0)
+        pool = self._pool(guest.memory, page_size, block)
+        tenth = self.duration // _TENTHS
+        kernel, virtio, running = (start + part * tenth for part in (_KERNEL, _VIRTIO, _RUNNING))
+        firmware = [pool.take(rng) for _ in range(self.firmware_pages)]
+        clocks = [pool.take(rng) for _ in range(self._clock_pages(page_size))]
+        ghcbs = [pool.take(rng) for _ in range(self._ghcbs(guest))]
+        rings = [pool.take(rng) for _ in range(self._queues())]
+        dma_times = arrivals("poisson", self.dma_count, start + self.duration - virtio, rng)
+        dma = Demand(pool, self.dma_size or page_size, self.dma_lifetime, start + self.duration)
+
+        def kernel_part() -> Iterator[Step]:
+            for offset in firmware:
+                yield self.convert(name, kernel, offset, page_size, "private")
+            if block.size:
+                yield self.convert(name, kernel, block.offset, block.size, "shared")
+            for offset in clocks:
+                yield self.convert(name, kernel, offset, page_size, "shared")
+
+        return in_order(
+            self._spread(name, firmware, page_size, start, kernel),
+            kernel_part(),
+            self._spread(name, ghcbs, page_size, kernel, virtio),
+            self._spread(name, rings, self._ring(page_size), virtio, running),
+            dma.conversions(self, name, (virtio + at for at in dma_times), rng),
+        )
+
+    def _spread(self, name: str, places: list[int], size: int, start: int, end: int) -> Iterator[Step]:
+        """Share ``places`` one after another, equally spaced from ``start`` to before ``end``."""
+        for i, offset in enumerate(places):
+            yield self.convert(name, start + (end - start) * i // len(places), offset, size, "shared")
