@@ -21,7 +21,7 @@ import errno
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
 import attrs
 
@@ -89,7 +89,7 @@ def _quantity(kind: Scalar, text: str, parse: Callable[[str], int], least: int) 
     if len(text) > SHOWN:
         raise kind.wrong(text)
     if text.startswith("-"):
-        raise kind.wrong(text, hint=" that is not negative")
+        raise kind.wrong(text, hint=", not negative")
     try:
         value = parse(text)
     except ValueError as error:
@@ -195,17 +195,13 @@ class Count(Scalar):
 class Number(Scalar):
     """A number from ``least`` to ``most``, an int if it is written as one."""
 
-    least: float = attrs.field(default=float(-LARGEST), kw_only=True)
-    most: float = attrs.field(default=float(LARGEST), kw_only=True)
+    least: int = attrs.field(default=-LARGEST, kw_only=True)
+    most: int = attrs.field(default=LARGEST, kw_only=True)
 
     @property
     def expected(self) -> str:
         """What a message says after "expected"."""
-        return (
-            "a plain decimal number"
-            if self.most == LARGEST
-            else f"a number from {self.least:g} to {self.most:g}"
-        )
+        return "a plain decimal number" if self.most == LARGEST else f"a number from {self.least} to {self.most}"
 
     def read(self, text: str, *, plain: bool) -> int | float:
         """The number."""
@@ -249,6 +245,8 @@ class Choice(Scalar):
 class Errno(Scalar):
     """The symbolic name of an errno, such as ``EAGAIN``."""
 
+    names: ClassVar = (*errno.errorcode.values(), "EHWPOISON")  # Python's errno module lacks this one
+
     @property
     def expected(self) -> str:
         """What a message says after "expected"."""
@@ -256,8 +254,8 @@ class Errno(Scalar):
 
     def read(self, text: str, *, plain: bool) -> str:
         """The name itself."""
-        if text not in errno.errorcode.values():
-            raise self.wrong(text, hint=did_you_mean(text, tuple(errno.errorcode.values())))
+        if text not in self.names:
+            raise self.wrong(text, hint=did_you_mean(text, self.names))
         return text
 
     def json(self) -> dict[str, Any]:
@@ -334,30 +332,39 @@ class Text(Scalar):
 
 @attrs.frozen
 class Record(Kind):
-    """A mapping whose keys are the attributes of the attrs class ``of``."""
+    """A mapping whose keys are the attributes of the attrs class ``of``; ``what`` messages call it."""
 
     of: type[Any]
+    what: str
+
+
+@attrs.frozen
+class Items(Kind):
+    """A list; the loader knows of what."""
 
 
 @attrs.frozen
 class Pools(Kind):
     """A mapping of hugepage sizes to how many the host has, ``{1G: 4}``."""
 
+    size: ClassVar = Size("a hugepage")
+    number: ClassVar = Count("how many there are")
+
 
 @attrs.frozen
 class Split(Kind):
     """A policy's ``split``: a name, ``{ladder: [18, 12, 6, 0]}`` or the bare list of decreasing orders."""
 
-    names = Choice("how a hugepage is split", get_args(SplitName))
-    rung = Count("an order", most=63)
+    names: ClassVar = Choice("how a hugepage is split", get_args(SplitName))
+    rung: ClassVar = Count("an order", most=63)
 
 
 @attrs.frozen
 class Merge(Kind):
     """A policy's ``merge``: a name or ``{hysteresis: 10}``."""
 
-    names = Choice("when a hugepage is merged", get_args(MergeName))
-    limit = Count("splits of a hugepage after which it is left split", least=1)
+    names: ClassVar = Choice("when a hugepage is merged", get_args(MergeName))
+    limit: ClassVar = Count("splits of a hugepage after which it is left split", least=1)
 
 
 @attrs.frozen
@@ -373,6 +380,11 @@ class Entry:
     def required(self) -> bool:
         """Whether the file must have the key."""
         return self.default is attrs.NOTHING
+
+    def absent(self) -> Any:
+        """The value of a key that the file does not have."""
+        factory = getattr(self.default, "factory", None)
+        return self.default if factory is None else factory()
 
 
 _POLICY: dict[str, Kind] = {
@@ -393,7 +405,7 @@ def table(cls: type[Any]) -> dict[str, Entry]:
 
 
 _TABLES: dict[type[Any], dict[str, Entry]] = {}
-"""What :func:`table` has made, for a file with many steps; ``functools.cache`` does not type-check on classes."""
+"""What :func:`table` has made, for files with many steps (``functools.cache`` does not type-check here)."""
 
 
 def _make_table(cls: type[Any]) -> dict[str, Entry]:

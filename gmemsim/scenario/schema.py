@@ -21,6 +21,7 @@ import attrs
 
 from gmemsim.geometry import PAGE_SIZES, Geometry
 from gmemsim.gmem.policy import Policy
+from gmemsim.host.ledger import ACCOUNTS, ANY
 from gmemsim.scenario.kinds import (
     Choice,
     Count,
@@ -39,18 +40,8 @@ VERSION = 1
 """The only version of the file format there has been, the value of the key ``gmemsim``."""
 
 MOST_INSTANCES = 4096
-"""Instances of one guest: far more than a host runs, and few enough to list."""
+"""Guests of a host, instances counted: far more than one runs, and few enough to list."""
 
-ACCOUNTS = (
-    "filemap_nodes",
-    "registry_nodes",
-    "attributes",
-    "folio_metadata",
-    "vmemmap",
-    "vmemmap_page_tables",
-    "stage2_page_tables",
-    "memdesc",
-)
 COST_PROFILES = ("default", "kravetz-e7-2023", "kravetz-epyc-vm-2023", "roth-snp-2025")
 
 Memdesc = Literal["struct-page", "struct-page-32", "struct-page-8", "folio-descriptors"]
@@ -78,9 +69,7 @@ class HostSpec:
     """
 
     page_size: Annotated[int, Size("base page", allowed=PAGE_SIZES)] = 4096
-    hugetlb: Annotated[Mapping[int, int], Pools("hugepages the host has, by size")] = attrs.field(
-        factory=dict
-    )
+    hugetlb: Annotated[Mapping[int, int], Pools("hugepages the host has, by size")] = attrs.field(factory=dict)
     kernel_memory: Annotated[int | None, Size("budget of all accounts together", unlimited=True)] = None
     rcu_grace: Annotated[int, Duration("time until a deferred free returns its memory")] = 10_000_000
     memdesc: Annotated[
@@ -115,10 +104,12 @@ class GuestSpec:
     mapping: Annotated[
         Literal["plain", "snp", "tdx"], Choice("how stage 2 maps private memory", ("plain", "snp", "tdx"))
     ] = "snp"
-    policy: Annotated[Policy, Record("how conversions are carried out", Policy)] = attrs.field(factory=Policy)
-    conversion: Annotated[
-        Literal["in-place", "off"], Choice("off: the ioctl answers ENOTTY", ("in-place", "off"))
-    ] = "in-place"
+    policy: Annotated[Policy, Record("how conversions are carried out", Policy, "a policy")] = attrs.field(
+        factory=Policy
+    )
+    conversion: Annotated[Literal["in-place", "off"], Choice("off: the ioctl answers ENOTTY", ("in-place", "off"))] = (
+        "in-place"
+    )
 
     @property
     def instances(self) -> tuple[str, ...]:
@@ -146,7 +137,7 @@ class Step:
 
     at: Annotated[int | None, Duration("when it begins, in simulated time")] = None
     id: Annotated[str | None, Name("what expectations call it")] = None
-    expect_error: Annotated[ExpectedError | None, Record("how it must fail", ExpectedError)] = None
+    expect_error: Annotated[ExpectedError | None, Record("how it must fail", ExpectedError, "an error")] = None
     where: Place = attrs.field(default=NOWHERE, eq=False)
 
 
@@ -164,7 +155,7 @@ class RangeStep(GuestStep):
     """A step for ``size`` bytes at ``offset`` of a guest."""
 
     offset: Annotated[int, Size("first byte", aligned=True, zero=True)]
-    size: Annotated[int, Size("bytes", aligned=True)]
+    size: Annotated[int, Size("bytes; 0 only to see it refused", aligned=True, zero=True)]
 
 
 @attrs.frozen(kw_only=True)
@@ -237,11 +228,11 @@ class Inject(Step):
 
     key: ClassVar[str] = "inject"
 
-    account: Annotated[str, Choice("which account, or any", (*ACCOUNTS, "any"))]
+    account: Annotated[str, Choice("which account, or any", (*ACCOUNTS, ANY))]
     nth: Annotated[int, Count("which object, 1 is the next", least=1)]
-    mode: Annotated[
-        Literal["once", "forever"], Choice("this one only, or all later ones", ("once", "forever"))
-    ] = "once"
+    mode: Annotated[Literal["once", "forever"], Choice("this one only, or all later ones", ("once", "forever"))] = (
+        "once"
+    )
 
 
 STEPS: tuple[type[Step], ...] = (Allocate, Convert, FaultIn, Pin, Unpin, PunchHole, Close, Wait, Inject)
@@ -282,6 +273,14 @@ class Expectation:
                 return abs(found - self.value) <= (self.rel or 0) * abs(self.value)
 
 
+def _addresses(scenario: Scenario) -> Mapping[str, tuple[tuple[str, GuestSpec], ...]]:
+    addresses: dict[str, tuple[tuple[str, GuestSpec], ...]] = {}
+    for guest in scenario.guests:
+        addresses |= {name: ((name, guest),) for name in guest.instances}
+        addresses[guest.name] = tuple((name, guest) for name in guest.instances)
+    return addresses
+
+
 @attrs.frozen(kw_only=True)
 class Scenario:
     """All there is to know before a run.  ``source`` is the file's name as messages show it."""
@@ -293,15 +292,13 @@ class Scenario:
     workload: tuple[Step, ...] = ()
     expect: tuple[Expectation, ...] = ()
     source: str = "<python>"
+    _by_name: Mapping[str, tuple[tuple[str, GuestSpec], ...]] = attrs.field(
+        init=False, eq=False, repr=False, default=attrs.Factory(_addresses, takes_self=True)
+    )
 
     def instances(self, name: str) -> tuple[tuple[str, GuestSpec], ...]:
         """The guests that a step for ``name`` addresses, in order; ``KeyError`` if there is no such guest."""
-        for guest in self.guests:
-            if name == guest.name:
-                return tuple((instance, guest) for instance in guest.instances)
-            if name.startswith(f"{guest.name}-") and name in guest.instances:
-                return ((name, guest),)
-        raise KeyError(name)
+        return self._by_name[name]
 
     @property
     def guest_names(self) -> tuple[str, ...]:
