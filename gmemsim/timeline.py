@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Column = npt.NDArray[np.int64]
 
 TOTAL = "total"
-"""The name under which :meth:`Timeline.peaks` reports the sum over all accounts."""
+"""The name of the sum over all accounts, in columns and among peaks."""
 
 _TIME, _OWNER, _HEAD = 0, 1, 2
 """A row starts with its time and the index of the event it belongs to; the values start at 2."""
@@ -123,25 +123,21 @@ class Timeline:
         self.end_ns = time_ns
 
     def columns(self) -> Mapping[str, Column]:
-        """The samples as columns of int64 by name: ``time_ns``, every account, and ``folios.ORDER``.
+        """The samples as columns of int64: ``time_ns``, every account, :data:`TOTAL`, ``folios.ORDER``.
 
-        Accounts are live bytes, folios are counts.  All are views of one copy of the samples.
+        Accounts and their total are live bytes, folios are counts.  All but the total are views of one copy.
         """
         table = self._table()
+        folios = _HEAD + len(self.accounts)
         named = {"time_ns": table[:, _TIME]}
-        names = [*self.accounts, *(f"folios.{order}" for order in self.orders)]
-        named.update((name, table[:, _HEAD + i]) for i, name in enumerate(names))
+        named.update((name, table[:, i]) for i, name in enumerate(self.accounts, _HEAD))
+        named[TOTAL] = table[:, _HEAD:folios].sum(axis=1, dtype=np.int64)
+        named.update((f"folios.{order}", table[:, i]) for i, order in enumerate(self.orders, folios))
         return named
 
     def owners(self) -> Column:
         """For every sample the index of the event it belongs to; the number of events where there is none."""
         return self._table()[:, _OWNER]
-
-    def total(self) -> Column:
-        """For every sample the live bytes of all accounts together."""
-        live = self._table()[:, _HEAD : _HEAD + len(self.accounts)]
-        total: Column = live.sum(axis=1, dtype=np.int64)
-        return total
 
     def peaks(self) -> dict[str, Peak]:
         """The peak of every account and of :data:`TOTAL`, as far as samples show it; empty without samples.
@@ -152,10 +148,9 @@ class Timeline:
         if not len(self):
             return {}
         columns, owners = self.columns(), self.owners()
-        series = {name: columns[name] for name in self.accounts}
-        series[TOTAL] = self.total()
         peaks = {}
-        for name, values in series.items():
+        for name in (*self.accounts, TOTAL):
+            values = columns[name]
             at = int(values.argmax())
             owner = int(owners[at])
             cause = owner if owner < len(self.events) and values[at] else None

@@ -37,7 +37,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from gmemsim.reports import Reportable
 from gmemsim.reports.words import account_label, describe
-from gmemsim.timeline import Column, Event, Timeline
+from gmemsim.timeline import TOTAL, Column, Event, Timeline
 from gmemsim.units import human_size
 
 Floats = npt.NDArray[np.float64]
@@ -137,7 +137,7 @@ def figure(result: Reportable) -> Figure:
 def _draw(result: Reportable) -> Figure:
     timeline = result.timeline
     axis = _time_axis(timeline)
-    total = timeline.total()
+    total = timeline.columns()[TOTAL]
     peaks = _prominent(axis.samples, total, axis.end)
     notes = [_note(i + 1, at, axis, timeline, int(total[at])) for i, at in enumerate(peaks)]
 
@@ -330,9 +330,7 @@ def _strip_panel(ax: Axes, above: Axes, axis: _Axis, events: Sequence[Event]) ->
             color=colour,
         )
         if few:
-            above.vlines(
-                x[bucket], 0, 1, transform=above.get_xaxis_transform(), color=colour, lw=0.4, ls=":", zorder=0
-            )
+            above.vlines(x[bucket], 0, 1, transform=above.get_xaxis_transform(), color=colour, lw=0.4, ls=":", zorder=0)
         ax.annotate(
             f"{len(x):,} ×",
             (1, -row),

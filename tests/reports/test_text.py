@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from gmemsim.reports import text
+
+from . import fakes
+
+
+def shown(summary: dict[str, Any], *, width: int = 80, colour: bool = False) -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=colour, color_system="truecolor" if colour else None)
+    console.print(text.render(fakes.FakeResult(fakes.headline().timeline, summary)))
+    return out.getvalue()
+
+
+def row(screen: str, name: str) -> list[str]:
+    return next(line for line in screen.splitlines() if line.startswith(name)).removeprefix(name).split()
+
+
+def guest(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "conversions": {"requested": 5, "succeeded": 2, "failed": {"EAGAIN": 1, "ENOMEM": 2}},
+        "splits": {"1G->2M": 1, "2M->4K": 3},
+        "merges": {},
+        "folios": {},
+        "accounts": fakes.accounts(filemap_nodes=fakes.row(1, 74, 80)),
+    }
+
+
+def test_accounts_show_counts_in_full_and_bytes_in_human_units() -> None:
+    screen = shown(fakes.summary())
+    assert row(screen, "filemap_nodes") == ["1", "4,162", "4,162", "576", "B", "2.29", "MiB"]
+    assert row(screen, "total") == ["18", "8,788", "8,789", "64.8", "KiB", "20.3", "MiB"]
+
+
+def test_estimates_are_marked_and_explained() -> None:
+    screen = shown(fakes.summary())
+    assert "≈ attributes" in screen
+    assert "modelled time ≈ 2.23 ms: vmemmap 2.1 ms, nodes 134 µs" in screen
+    assert "≈ marks estimates" in screen
+
+
+def test_accounts_that_were_never_used_are_left_out() -> None:
+    assert "memdesc" not in shown(fakes.summary())
+    assert "No account held any memory." in shown(fakes.summary(accounts=fakes.accounts()))
+
+
+def test_conversions_splits_merges_and_folios() -> None:
+    screen = shown(fakes.summary(splits={"1G->2M": 1, "2M->4K": 3}, merges={}))
+    assert "conversions  3 requested, 2 succeeded, 1 failed (1 × EAGAIN)" in screen
+    assert "splits       1 × 1G->2M, 3 × 2M->4K" in screen
+    assert "merges       none" in screen
+    assert row(screen, "folios") == ["2", "×", "1G"]
+
+
+def test_expectations_say_what_was_wanted_and_found() -> None:
+    expect = [
+        {"metric": "filemap_nodes.peak", "op": "eq", "expected": 4162, "ok": True, "value": 4162},
+        {
+            "metric": "splits.1G->4K",
+            "op": "approx",
+            "expected": 622,
+            "rel": 0.05,
+            "ok": False,
+            "value": 0.5,
+            "after": "boot",
+        },
+    ]
+    screen = shown(fakes.summary(expect=expect))
+    assert row(screen, "filemap_nodes.peak = 4,162") == ["4,162", "pass"]
+    assert row(screen, "splits.1G->4K ≈ 622 within 5 % after boot") == ["0.5", "FAIL"]
+    assert "1 of 2 expectations hold" in screen
+
+
+def test_expectations_without_their_operator_are_still_listed() -> None:
+    assert row(shown(fakes.summary()), "filemap_nodes.live") == ["1", "FAIL"]
+
+
+def test_guests_are_listed_if_there_are_several() -> None:
+    assert "guest" not in shown(fakes.summary())
+    screen = shown(fakes.summary(guests=[guest("a"), guest("b")]))
+    assert row(screen, "a ") == ["2", "3", "4", "0", "576", "B", "41.6", "KiB"]
+    assert row(screen, "b ") == ["2", "3", "4", "0", "576", "B", "41.6", "KiB"]
+
+
+def test_very_many_guests_are_cut_with_a_hint() -> None:
+    screen = shown(fakes.summary(guests=[guest(f"vm-{i}") for i in range(text.MOST_GUESTS + 16)]))
+    assert "… and 16 more guests: --json shows all" in screen
+    assert "vm-23" in screen
+    assert "vm-24" not in screen
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_it_fits_80_columns_without_losing_a_digit(colour: bool) -> None:
+    big = fakes.row(1 << 30, 1 << 33, 9_999_999_999)
+    names = [guest("a-name-that-is-much-longer-than-names-should-be-" * 2 + str(i)) for i in range(3)]
+    failing = [
+        {
+            "metric": "accounts.vmemmap_page_tables.peak_bytes",
+            "op": "le",
+            "expected": 10**13,
+            "ok": False,
+            "value": 10**14,
+        }
+    ]
+    screen = shown(
+        fakes.summary("A title of many words " * 9, guests=names, expect=failing, accounts=fakes.accounts(memdesc=big))
+    )
+    assert max(map(len, screen.splitlines())) <= 80
+    assert row(screen, "memdesc")[:3] == ["1073741824", "8589934592", "9999999999"]
+    assert "100000000000000" in screen
+    assert "…" not in screen
+    coloured = shown(fakes.summary(expect=failing), colour=True)
+    assert "\x1b[" not in screen
+    assert "\x1b[" in coloured
+
+
+def test_titles_are_not_markup() -> None:
+    assert "[bold]x[/nothing]" in shown(fakes.summary("[bold]x[/nothing]"))
