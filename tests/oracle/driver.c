@@ -119,6 +119,8 @@ static void *entry(const struct op *op, int arg)
 		return xa_mk_value(parse_number(text + 1));
 	if (*text == 'p')
 		return pointer_entry(parse_number(text + 1));
+	if (!strcmp(text, "z"))
+		return XA_ZERO_ENTRY;
 	if (strcmp(text, "0"))
 		bad_input("`%s` is not an entry", text);
 	return NULL;
@@ -435,6 +437,7 @@ static int replay(void)
 			continue;
 		puts(line);
 		if (!strncmp(line, "> ", 2)) {
+			fflush(stdout);		/* should the kernel's code die in it, the output names the operation */
 			run_op(line + 2);
 			print_result();
 		} else if (length && *line != '#') {
