@@ -17,6 +17,7 @@ from gmemsim.geometry import Geometry
 from gmemsim.gmem.policy import Policy
 from gmemsim.scenario.kinds import LARGEST, Size, did_you_mean, quote, table
 from gmemsim.scenario.schema import (
+    EVERY,
     MOST_INSTANCES,
     GuestSpec,
     Place,
@@ -38,7 +39,7 @@ class Checker:
         self._faults = faults
         self._geometry: Geometry | None = None
         self._pools: Any = MISSING
-        self._guests: dict[str, Values] = {}
+        self._guests: dict[str, list[Values]] = {EVERY: []}
         self._instances: list[str] = []
         self._guests_sound = True
         self._ids: dict[str, Place] = {}
@@ -98,11 +99,13 @@ class Checker:
             self._faults.add(guest.where, f"found more than {MOST_INSTANCES} guests in all, expected fewer")
             self._guests_sound = False
             return
-        for address in {*names, name}:
-            if address in self._guests:
-                self._faults.add(guest.place("name"), f"found a second guest {address!r}, expected each name once")
-                break
-        self._guests |= dict.fromkeys([*names, name], guest)
+        taken = next((address for address in (*names, name) if address in self._guests), None)
+        if taken == EVERY:
+            self._faults.add(guest.place("name"), f"found the name {EVERY!r}, expected another: it means every guest")
+        elif taken is not None:
+            self._faults.add(guest.place("name"), f"found a second guest {taken!r}, expected each name once")
+        self._guests |= {address: [guest] for address in (*names, name) if address != EVERY}
+        self._guests[EVERY].append(guest)
         self._instances += names
 
     def _backing(self, guest: Values) -> None:
@@ -154,12 +157,12 @@ class Checker:
                 continue
             step, values = item
             self._identity(values)
-            guest = self._addressed(values) if "guest" in step_keys(step) else None
+            guests = self._addressed(values) if "guest" in step_keys(step) else []
             if not (issubclass(step, RangeStep) and _expects_invalid(values)):
                 self._aligned(values, step)
-                if issubclass(step, RangeStep) and guest is not None:
-                    self._range(values, guest)
-            clock = self._time(step, values, guest, clock)
+                if issubclass(step, RangeStep):
+                    self._range(values, guests)
+            clock = self._time(step, values, guests, clock)
 
     def _identity(self, values: Values) -> None:
         name = values.get("id")
@@ -174,18 +177,17 @@ class Checker:
         elif name is not None:
             self._ids[name] = values.place("id")
 
-    def _addressed(self, values: Values) -> Values | None:
-        """The guest that a step is for, if that is known."""
+    def _addressed(self, values: Values) -> list[Values]:
+        """The guests that a step is for, as far as they are known; a group is one of them."""
         name = values.get("guest")
-        if name is MISSING or name in self._guests:
-            return self._guests.get(name)
-        if self._guests_sound:
+        if name is not MISSING and name not in self._guests and self._guests_sound:
             known = tuple(self._guests)
             hint = did_you_mean(name, known) or f" ({', '.join(known[:8])}{', …' if len(known) > 8 else ''})"
             self._faults.add(values.place("guest"), f"found {quote(name)}, expected the name of a guest{hint}")
-        return None
+        return self._guests.get(name, [])
 
-    def _range(self, values: Values, guest: Values) -> None:
+    def _range(self, values: Values, guests: list[Values]) -> None:
+        """A range that is not empty and ends within every guest that it is for."""
         if not values.known("offset", "size"):
             return
         offset, size = values.get("offset"), values.get("size")
@@ -193,14 +195,18 @@ class Checker:
             self._faults.add(
                 values.place("size"), "found 0, expected more (or expect_error: {errno: EINVAL} to see it refused)"
             )
-        if guest.known("memory") and offset + size > guest.get("memory"):
-            end, memory = size_name(offset + size), size_name(guest.get("memory"))
-            key = "size" if offset < guest.get("memory") else "offset"
+        for guest in guests:
+            memory = guest.get("memory")
+            if memory is MISSING or offset + size <= memory:
+                continue
             self._faults.add(
-                values.place(key), f"found a range that ends at {end}, expected at most the guest's {memory}"
+                values.place("size" if offset < memory else "offset"),
+                f"found a range that ends at {size_name(offset + size)},"
+                f" expected at most the guest's {size_name(memory)}",
             )
+            return
 
-    def _time(self, step: type[Step], values: Values, guest: Values | None, clock: int) -> int:
+    def _time(self, step: type[Step], values: Values, guests: list[Values], clock: int) -> int:
         """Checks when a step begins, and a generator's parameters; returns when it ends."""
         at = values.get("at")
         if isinstance(at, int):
@@ -214,22 +220,24 @@ class Checker:
         if issubclass(step, Wait) and values.known("duration"):
             clock += values.get("duration")
         if issubclass(step, Generator) and values.complete:
-            clock += self._generator(values.build(step), values, guest)
+            clock += self._generator(values.build(step), values, guests)
         if clock > LARGEST:
             self._faults.add(values.where, "found a step that ends after 2^63 ns, expected less (292 years)")
             clock = 0
         return clock
 
-    def _generator(self, generator: Generator, values: Values, guest: Values | None) -> int:
+    def _generator(self, generator: Generator, values: Values, guests: list[Values]) -> int:
         """How long ``generator`` takes for all of its guests; notes what it finds wrong with itself."""
-        if guest is None or not guest.complete:
-            return generator.span()
-        spec = guest.build(GuestSpec)
-        if self._geometry is not None:
-            for key, message in generator.problems(spec, self._geometry.page_size):
-                self._faults.add(values.place_of_key(key), message)
-        group = spec.count if generator.guest == spec.name else 1
-        return generator.span() + generator.stagger * (group - 1)
+        instances = 0
+        for guest in guests:
+            if not guest.complete:
+                continue
+            spec = guest.build(GuestSpec)
+            instances += 1 if generator.guest in spec.instances else spec.count
+            if self._geometry is not None and spec.memory % self._geometry.page_size == 0:
+                for key, message in generator.problems(spec, self._geometry.page_size):
+                    self._faults.add(values.place_of_key(key), message)
+        return generator.span() + generator.stagger * max(0, instances - 1)
 
     def after(self, values: Values) -> None:
         """An expectation's ``after`` is the id of a step."""

@@ -21,6 +21,7 @@ import attrs
 
 from gmemsim.geometry import PAGE_SIZES, Geometry
 from gmemsim.gmem.policy import Policy
+from gmemsim.host.costs import PROFILES
 from gmemsim.host.ledger import ACCOUNTS, ANY
 from gmemsim.scenario.kinds import (
     Choice,
@@ -42,7 +43,8 @@ VERSION = 1
 MOST_INSTANCES = 4096
 """Guests of a host, instances counted: far more than one runs, and few enough to list."""
 
-COST_PROFILES = ("default", "kravetz-e7-2023", "kravetz-epyc-vm-2023", "roth-snp-2025")
+EVERY = "all"
+"""What a step calls the guests of the scenario all together; no guest may have this name."""
 
 Memdesc = Literal["struct-page", "struct-page-32", "struct-page-8", "folio-descriptors"]
 State = Literal["shared", "private"]
@@ -79,7 +81,7 @@ class HostSpec:
             ("struct-page", "struct-page-32", "struct-page-8", "folio-descriptors"),
         ),
     ] = "struct-page"
-    costs: Annotated[str, Choice("profile that prices the counted work", COST_PROFILES)] = "default"
+    costs: Annotated[str, Choice("profile that prices the counted work", tuple(PROFILES))] = "default"
     xarray: Annotated[str, Choice("what the kernel's XArray can split", ("rfc", "v6.15"))] = "rfc"
     synchronize_rcu: Annotated[
         bool, Flag("vmemmap restore and optimise wait for a grace period (kernels until early 2026)")
@@ -143,11 +145,11 @@ class Step:
 
 @attrs.frozen(kw_only=True)
 class GuestStep(Step):
-    """A step for a guest, or for all of the guests of that name."""
+    """A step for a guest, for the guests of a group one after another, or for ``all`` guests."""
 
     can_fail: ClassVar[bool] = True
 
-    guest: Annotated[str, Name("which guest", refers="guest")]
+    guest: Annotated[str, Name("which guest, group of guests, or all", refers="guest")]
 
 
 @attrs.frozen(kw_only=True)
@@ -278,7 +280,7 @@ def _addresses(scenario: Scenario) -> Mapping[str, tuple[tuple[str, GuestSpec], 
     for guest in scenario.guests:
         addresses |= {name: ((name, guest),) for name in guest.instances}
         addresses[guest.name] = tuple((name, guest) for name in guest.instances)
-    return addresses
+    return addresses | {EVERY: tuple((name, guest) for guest in scenario.guests for name in guest.instances)}
 
 
 @attrs.frozen(kw_only=True)
