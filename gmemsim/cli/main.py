@@ -1,0 +1,114 @@
+"""The command ``gmemsim``: the group of commands, and the one place where an error becomes an exit code.
+
+Theory of operation
+-------------------
+A command raises what went wrong; :class:`Commands` turns it into lines on standard error and a code:
+
+    === ==========================================================================
+      0  done, and everything expected holds
+      1  an expectation failed, or a check found a difference (the command says so itself)
+      2  the input or the command line is wrong: one line a fault, nothing written
+      3  the simulation refused to run what is well formed
+     70  a bug in gmemsim: a traceback (``EX_SOFTWARE`` of sysexits.h)
+    130  interrupted with Ctrl-C
+    141  whoever read the output has gone (what a shell reports for SIGPIPE)
+    === ==========================================================================
+
+Commands import what they need when they run, so that ``gmemsim --help`` does not wait for matplotlib.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from gmemsim import __version__
+from gmemsim.cli.group import Group
+from gmemsim.cli.run import run
+from gmemsim.cli.schema import schema
+from gmemsim.cli.xarray import xarray
+from gmemsim.errors import InputError, SimulationRefused
+
+EXPECTATION_FAILED, INPUT_WRONG, REFUSED, BUG, INTERRUPTED, READER_GONE = 1, 2, 3, 70, 130, 141
+
+
+class Commands(Group):
+    """The group of all commands, which ends every one of them with the right code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; whatever it raises ends in one of the codes above."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except BaseException as error:
+            ctx.exit(_report(error))
+
+
+def _report(error: BaseException) -> int:
+    """Say what went wrong on standard error; the exit code."""
+    match error:
+        case InputError(faults=faults):
+            for fault in faults:
+                _complain(str(fault))
+            return INPUT_WRONG
+        case SimulationRefused():
+            _complain(f"gmemsim: refused: {error}")
+            return REFUSED
+        case KeyboardInterrupt():
+            _complain("gmemsim: interrupted")
+            return INTERRUPTED
+        case BrokenPipeError():
+            _let_go_of_stdout()
+            return READER_GONE
+        case OSError(strerror=str(reason)):
+            _complain(f"{error.filename or 'gmemsim'}: {reason}")
+            return INPUT_WRONG
+        case Exception():
+            traceback.print_exception(error)
+            _complain("gmemsim: this is a bug in gmemsim, not in its input")
+            return BUG
+        case _:
+            raise error
+
+
+def _complain(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _let_go_of_stdout() -> None:
+    """Point standard output at nothing, or the interpreter would complain again when it flushes on exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="gmemsim")
+def gmemsim() -> None:
+    """What does converting guest_memfd memory between shared and private cost the host?
+
+    Start with `gmemsim run FILE`, where FILE is a scenario: see scenarios/ in the source, or `gmemsim schema`.
+    """
+
+
+for command in (run, schema, xarray):
+    gmemsim.add_command(command)
+
+
+def main() -> None:
+    """The entry point of the installed command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ≈ gets a question mark, not a traceback
+    try:
+        gmemsim(prog_name="gmemsim")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

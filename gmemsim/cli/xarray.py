@@ -1,0 +1,190 @@
+"""``gmemsim xarray``: the tree on its own, driven by operation traces (tests/golden/FORMAT.md).
+
+Theory of operation
+-------------------
+A trace has three kinds of lines: ``# header``, ``> operation`` and ``< result``.  *Replaying* prints the headers and
+operations as they are, each operation followed by our results; results that the trace records are left out, so a trace
+comes out as it went in exactly if ours agree.  *Checking* compares instead, and shows the first difference.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import attrs
+import click
+
+from gmemsim.cli.group import Group
+from gmemsim.errors import Fault, InputError
+
+STDIN = "-"
+
+
+@attrs.frozen
+class Line:
+    """One line of a trace: where it is, its kind (``#``, ``>`` or ``<``), and its text without kind and newline."""
+
+    source: str
+    number: int
+    kind: str
+    text: str
+
+    def wrong(self, column: int, message: str) -> InputError:
+        """The error that names this line; ``column`` counts from 1 within ``text``."""
+        return InputError([Fault(self.source, self.number, column + 2, message)])
+
+
+@click.group(cls=Group)
+def xarray() -> None:
+    """The XArray on its own: replay operation traces."""
+
+
+@xarray.command()
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--check", is_flag=True, help="Compare with the results recorded in FILE instead of printing.")
+@click.option("--eager", is_flag=True, help="Make every node at once instead of on demand: slow, same results.")
+@click.pass_context
+def replay(ctx: click.Context, files: tuple[str, ...], check: bool, eager: bool) -> None:
+    """Execute the operation traces FILE... ("-" for standard input) and print their results.
+
+    With --check, each file's first line that differs is named, with what it should be and both dumps, and the exit
+    code is 1.
+
+    \b
+    Examples:
+      gmemsim xarray replay tests/golden/d01.txt
+      gmemsim xarray replay --check tests/golden/*.txt
+      printf '> store_order 0 18 p1\\n> split 0 18 0 =\\n> count\\n' | gmemsim xarray replay -
+    """
+    _check_readable(files)
+    if not check:
+        for file in files:
+            _replay(_lines(file), eager=eager, flush=file == STDIN)
+        return
+    same = [_check(file, eager=eager) for file in files]
+    if not all(same):
+        ctx.exit(1)
+
+
+def _check_readable(files: Iterable[str]) -> None:
+    """Raise :class:`InputError` with a fault for every file that cannot be opened, before anything is printed."""
+    faults = []
+    for file in files:
+        if file != STDIN:
+            try:
+                with Path(file).open("rb"):
+                    pass
+            except OSError as error:
+                faults.append(Fault(file, 0, 0, f"{error.strerror or error}, expected a trace"))
+    if faults:
+        raise InputError(faults)
+
+
+def _lines(file: str) -> Iterator[Line]:
+    """The lines of ``file``, blank ones left out; :class:`InputError` at the first that is not of the format."""
+    source = "<stdin>" if file == STDIN else file
+    with click.open_file(file, "rb") as stream:
+        for number, raw in enumerate(stream, 1):
+            try:
+                text = raw.decode("utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                column = len(raw[: error.start].decode("utf-8")) + 1
+                raise InputError([Fault(source, number, column, "found bytes that are not UTF-8")]) from None
+            if not text.strip():
+                continue
+            if text[:1] != "#" and text[:2] not in ("> ", "< "):
+                expected = "expected a line that begins with '# ', '> ' or '< '"
+                raise InputError([Fault(source, number, 1, f"found {text[:40]!r}, {expected}")])
+            yield Line(source, number, text[0], text[1:] if text[0] == "#" else text[2:])
+
+
+class _Machine:
+    """An interpreter whose errors name the line."""
+
+    def __init__(self, *, eager: bool) -> None:
+        from gmemsim.xarray.replay import Interpreter
+
+        self._interpreter = Interpreter(eager=eager)
+
+    def execute(self, line: Line) -> list[str]:
+        from gmemsim.xarray.replay import TraceError
+
+        try:
+            return self._interpreter.execute(line.text)
+        except TraceError as error:
+            raise line.wrong(error.column, str(error)) from None
+
+    def dump(self) -> list[str]:
+        return self._interpreter.execute("dump")
+
+
+def _replay(lines: Iterable[Line], *, eager: bool, flush: bool) -> None:
+    machine = _Machine(eager=eager)
+    for line in lines:
+        if line.kind == "#":
+            sys.stdout.write(f"#{line.text}\n")
+        elif line.kind == ">":
+            results = machine.execute(line)
+            sys.stdout.write("".join([f"> {line.text}\n", *(f"< {result}\n" for result in results)]))
+            if flush:
+                sys.stdout.flush()
+
+
+def _check(file: str, *, eager: bool) -> bool:
+    """Compare the results recorded in ``file`` with ours; say how it went; whether they are the same."""
+    machine = _Machine(eager=eager)
+    checked, dump = 0, None
+    for operation, recorded in _grouped(_lines(file)):
+        results = machine.execute(operation)
+        if not recorded:
+            continue
+        if operation.text.strip() == "dump":
+            dump = recorded
+        expected = [line.text for line in recorded]
+        if expected != results:
+            _show_difference(operation, recorded, results, dump, machine.dump())
+            return False
+        checked += 1
+    click.echo(f"{file}: {checked} results as recorded")
+    return True
+
+
+def _grouped(lines: Iterable[Line]) -> Iterator[tuple[Line, list[Line]]]:
+    """Every operation with the result lines recorded for it."""
+    operation: Line | None = None
+    recorded: list[Line] = []
+    for line in lines:
+        if line.kind == "<":
+            if operation is None:
+                raise line.wrong(-1, "found a result, expected an operation before it")
+            recorded.append(line)
+        elif line.kind == ">":
+            if operation is not None:
+                yield operation, recorded
+            operation, recorded = line, []
+    if operation is not None:
+        yield operation, recorded
+
+
+def _show_difference(
+    operation: Line, recorded: list[Line], results: list[str], dump: list[Line] | None, ours: list[str]
+) -> None:
+    """The first differing line of the results of ``operation``, then the last recorded dump and ours of this moment."""
+    at = next(
+        (i for i, (line, result) in enumerate(zip(recorded, results, strict=False)) if line.text != result),
+        min(len(recorded), len(results)),
+    )
+    place = recorded[min(at, len(recorded) - 1)]
+    click.echo(f"{place.source}:{place.number}: the result of '> {operation.text}' differs")
+    click.echo(f"  expected: {recorded[at].text if at < len(recorded) else '(no further line)'}")
+    click.echo(f"  found:    {results[at] if at < len(results) else '(no further line)'}")
+    if dump is None:
+        click.echo("recorded dump: none up to this line")
+    else:
+        when = "here" if dump is recorded else f"at line {dump[0].number}, the last before this line"
+        click.echo(f"recorded dump ({when}):")
+        click.echo("\n".join(f"  {line.text}" for line in dump))
+    click.echo("our dump (here):")
+    click.echo("\n".join(f"  {line}" for line in ours))
