@@ -279,11 +279,8 @@ def bench_ops(seed: int, ops: int) -> Iterator[str]:
 @click.option("--bench", is_flag=True, help="the timing trace instead of random traces")
 def main(ops: int, seed: int, bench: bool) -> None:
     """Print a random trace without results, ready for `build/gmem-oracle` (or `gmem-oracle-fast --bench`)."""
-    if bench:
-        lines = bench_ops(seed, ops)
-    else:
-        lines = (f"> {step.op}" for steps in traces(str(seed), ops) for step in steps)
-    for line in lines:
+    random_ops = (f"> {step.op}" for steps in traces(str(seed), ops) for step in steps)
+    for line in bench_ops(seed, ops) if bench else random_ops:
         click.echo(line)
 
 

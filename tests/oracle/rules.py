@@ -13,7 +13,6 @@ Left out is what that kernel is known to do wrong, so that every difference whic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 LEVEL = 6

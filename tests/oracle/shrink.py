@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import islice, zip_longest
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gmemsim.xarray.replay import Interpreter
 from tests.oracle import kernel
 from tests.oracle.generate import Step, answer
 from tests.oracle.kernel import Results
 from tests.oracle.rules import Rules, steps
+
+READABLE = 20
+"""Lines of a dump that a reader is willing to look through."""
 
 
 @frozen
@@ -23,13 +26,21 @@ class Difference:
     steps: tuple[Step, ...]
     """The operations up to and with that one, with the kernel's answers."""
     ours: Results
+    dump_line: tuple[str, str] = ("", "")
+    """Where the operation is a ``hash``: the first line that differs in the dump, the kernel's and ours."""
 
     def text(self) -> str:
-        """As a trace: the kernel's results, ours as comments under the last operation."""
+        """As a trace: the kernel's results, and as comments under the last operation what differs of ours."""
         lines = []
         for step in self.steps:
             lines += [f"> {step.op}", *(f"< {line}" for line in step.results)]
-        return "\n".join([*lines, *(f"# ours ({self.side}): {line}" for line in self.ours)])
+        theirs = self.steps[-1].results
+        for number, (line, its) in enumerate(zip_longest(self.ours, theirs, fillvalue="nothing"), 1):
+            if line != its:
+                lines.append(f"# ours ({self.side}), result line {number}: {line}")
+        if any(self.dump_line):
+            lines += [f"# in the dump: {self.dump_line[0]}", f"# where we have: {self.dump_line[1]}"]
+        return "\n".join(lines)
 
 
 def kernel_answers(ops: Sequence[str]) -> list[Results]:
@@ -100,6 +111,23 @@ def shrink(ops: Sequence[str], progress: Callable[[int], None] = lambda length: 
     Delta debugging (Zeller and Hildebrandt's ddmin, complements only): leave out ever smaller pieces.  ``progress`` is
     told the length whenever it falls.  ``None`` when ``ops`` show no difference at all.
     """
+    best = _shortest(ops, progress)
+    return _with_dump(best) if best and best.steps[-1].op == "hash" else best
+
+
+def _with_dump(difference: Difference) -> Difference:
+    """Instead of a ``hash`` a ``dump``, which tells more; of one too long to read only the first line that differs."""
+    dumped = compare([*(step.op for step in difference.steps[:-1]), "dump"])
+    if dumped is None or dumped.steps[-1].op != "dump":
+        return difference
+    theirs = dumped.steps[-1].results
+    if len(theirs) <= READABLE:
+        return dumped
+    pairs = zip_longest(theirs, dumped.ours, fillvalue="nothing")
+    return evolve(difference, dump_line=next(pair for pair in pairs if pair[0] != pair[1]))
+
+
+def _shortest(ops: Sequence[str], progress: Callable[[int], None]) -> Difference | None:
     best = compare(ops)
     if best is None:
         return None
@@ -115,7 +143,7 @@ def shrink(ops: Sequence[str], progress: Callable[[int], None] = lambda length: 
 
 
 def _without_a_piece(difference: Difference, size: int) -> Difference | None:
-    """The difference that remains without some ``size`` neighbouring operations, from the end; ``None`` if none does."""
+    """The difference that remains without some ``size`` neighbouring operations, tried from the end, if any does."""
     ops = [step.op for step in difference.steps]
     for start in range((len(ops) - 1) // size * size, -1, -size):
         found = compare(ops[:start] + ops[start + size :])
