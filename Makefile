@@ -1,0 +1,82 @@
+# Everything a developer does here, from a machine that has only Python >= 3.11 (with pip and venv) and make.
+# The environment is made when it is first needed and again when its requirements change.
+# Change a setting like this: make run SCENARIO=scenarios/staged.yaml OUT=/tmp/out
+
+PYTHON   ?=
+VENV     ?= .venv
+SCENARIO ?= scenarios/is-it-necessary.yaml
+OUT      ?= out
+OPS      ?= 1000000
+WORKERS  ?= auto
+
+PY  = $(VENV)/bin/python
+PIP = $(PY) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help run test lint types imports bench oracle notebooks clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@echo "make TARGET, where TARGET is one of"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+run: $(VENV)/.installed ## simulate SCENARIO (default: the question that started it all) into OUT
+	@echo "== run: simulating $(SCENARIO)"
+	@$(PY) -m gmemsim.cli run $(SCENARIO) --out $(OUT) --force
+	@echo "plot:      $(OUT)/plot.png, $(OUT)/plot.svg"
+	@echo "summary:   $(OUT)/summary.json"
+	@echo "timeline:  $(OUT)/timeline.jsonl"
+
+test: lint types imports ## lint, types, import rules and all tests
+	@echo "== test: pytest"
+	@$(PY) -m pytest -n $(WORKERS)
+
+lint: $(VENV)/.installed-dev ## check the style of the code
+	@echo "== lint: ruff"
+	@$(PY) -m ruff check gmemsim tests
+
+types: $(VENV)/.installed-dev ## check the types
+	@echo "== types: mypy --strict"
+	@$(PY) -m mypy
+
+imports: $(VENV)/.installed-dev ## check that imports between the layers point down only
+	@echo "== imports: import-linter"
+	@$(VENV)/bin/lint-imports --no-logo
+
+bench: $(VENV)/.installed-dev ## measure the speed of the tree and of whole runs
+	@echo "== bench: pytest-benchmark"
+	@$(PY) -m pytest tests/bench --benchmark-enable --benchmark-only
+
+oracle: $(VENV)/.installed-dev ## compare OPS random tree operations with the kernel's own lib/xarray.c
+	@echo "== oracle: building the kernel's xarray"
+	@tests/oracle/build.sh
+	@echo "== oracle: comparing $(OPS) operations"
+	@$(PY) -m tests.oracle.compare --ops $(OPS)
+
+notebooks: $(VENV)/.installed-dev ## execute the notebooks
+	@echo "== notebooks: nbmake"
+	@$(PY) -m pytest --nbmake notebooks
+
+clean: ## remove the environment, outputs and caches
+	@echo "== clean: removing $(VENV), $(OUT) and caches"
+	@rm -rf $(VENV) $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
+	@find gmemsim tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment that was interrupted half-way has no stamp and is made anew.
+$(VENV)/.created:
+	@for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "== set-up: environment $(VENV) with $$python"; \
+	    "$$python" -m venv --clear $(VENV) && touch $@; exit; \
+	  fi; \
+	done; \
+	echo "set-up: no Python >= 3.11 found; name one: make PYTHON=/path/to/python3" >&2; exit 1
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "== set-up: installing gmemsim into $(VENV)"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "== set-up: installing gmemsim and the tools for development into $(VENV)"
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
