@@ -104,7 +104,8 @@ class Checker:
             self._faults.add(guest.place("name"), f"found the name {EVERY!r}, expected another: it means every guest")
         elif taken is not None:
             self._faults.add(guest.place("name"), f"found a second guest {taken!r}, expected each name once")
-        self._guests |= {address: [guest] for address in (*names, name) if address != EVERY}
+        for address in (*names, name):
+            self._guests.setdefault(address, [guest])
         self._guests[EVERY].append(guest)
         self._instances += names
 
@@ -117,10 +118,11 @@ class Checker:
         order = self._hugepage(backing, where, least=0)
         if order is None:
             return
-        if guest.known("memory") and guest.get("memory") % backing:
-            memory = size_name(guest.get("memory"))
+        memory = guest.get("memory")
+        if memory is not MISSING and memory % backing and memory % self._geometry.page_size == 0:
             self._faults.add(
-                guest.place("memory"), f"found {memory}, expected a multiple of the backing {size_name(backing)}"
+                guest.place("memory"),
+                f"found {size_name(memory)}, expected a multiple of the backing {size_name(backing)}",
             )
         if order and self._pools is not MISSING and backing not in self._pools:
             have = ", ".join(map(size_name, self._pools)) or "none"
@@ -228,7 +230,7 @@ class Checker:
 
     def _generator(self, generator: Generator, values: Values, guests: list[Values]) -> int:
         """How long ``generator`` takes for all of its guests; notes what it finds wrong with itself."""
-        instances = 0
+        instances, faults = 0, len(self._faults)
         for guest in guests:
             if not guest.complete:
                 continue
@@ -237,6 +239,8 @@ class Checker:
             if self._geometry is not None and spec.memory % self._geometry.page_size == 0:
                 for key, message in generator.problems(spec, self._geometry.page_size):
                     self._faults.add(values.place_of_key(key), message)
+        if len(self._faults) > faults:
+            return 0
         return generator.span() + generator.stagger * max(0, instances - 1)
 
     def after(self, values: Values) -> None:
