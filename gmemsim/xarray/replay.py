@@ -44,13 +44,13 @@ VALUE_MAX = (1 << 63) - 1
 
 
 class Interpreter:
-    """Executes trace operations on an array of its own, lazily or with ``eager`` nodes."""
+    """Executes trace operations on an ``array`` of its own, lazily or with ``eager`` nodes."""
 
-    def __init__(self, *, eager: bool = False) -> None:
+    def __init__(self, *, eager: bool = False, array: type[XArray] = XArray) -> None:
         self._eager = eager
+        self._array = array
         self._pointers: dict[int, Pointer] = {}
-        self.allocator = CountingAllocator()
-        self.tree = XArray(self.allocator, eager=eager)
+        self._op_new()
 
     def execute(self, operation: str) -> list[str]:
         """Execute ``operation`` (a trace line without its ``"> "``) and return its result lines (without ``"< "``).
@@ -103,7 +103,7 @@ class Interpreter:
 
     def _op_new(self) -> list[str]:
         self.allocator = CountingAllocator()
-        self.tree = XArray(self.allocator, eager=self._eager)
+        self.tree = self._array(self.allocator, eager=self._eager)
         return ["ok"]
 
     def _op_store(self, index: int, entry: object) -> list[str]:
