@@ -1,0 +1,212 @@
+"""The command ``run`` around a simulation that is replaced: exit codes, what is printed where, what is written."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gmemsim.cli.main import gmemsim
+from gmemsim.cli.run import OUTPUTS
+from gmemsim.errors import SimulationRefused
+from gmemsim.scenario.schema import Scenario
+
+from ..reports import fakes
+
+SCENARIO = """\
+gmemsim: 1
+title: One page out and back
+host: {hugetlb: {1G: 4}}
+guests:
+  - {name: vm0, memory: 2G, backing: 1G}
+workload:
+  - convert: {guest: vm0, offset: 0, size: 4K, to: shared}
+"""
+
+Simulate = Callable[[Scenario], fakes.FakeResult]
+Install = Callable[[Simulate], None]
+
+
+@pytest.fixture
+def simulate(monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Makes a function stand in for the simulation."""
+
+    def install(function: Simulate) -> None:
+        module = types.ModuleType("gmemsim.run")
+        module.__dict__["run"] = function
+        monkeypatch.setitem(sys.modules, "gmemsim.run", module)
+
+    install(lambda scenario: fakes.headline())
+    return install
+
+
+@pytest.fixture
+def scenario(tmp_path: Path, simulate: Install) -> Path:
+    path = tmp_path / "one.yaml"
+    path.write_text(SCENARIO)
+    return path
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(gmemsim, ["run", *map(str, arguments)])
+
+
+def failed() -> fakes.FakeResult:
+    return fakes.FakeResult(fakes.headline().timeline, fakes.headline().summary, ok=False)
+
+
+def test_the_screen_shows_the_summary(scenario: Path) -> None:
+    result = run(scenario)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "filemap_nodes" in result.stdout
+    assert "\x1b" not in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_the_simulation_gets_the_scenario(scenario: Path, simulate: Install) -> None:
+    seen = []
+
+    def look(loaded: Scenario) -> fakes.FakeResult:
+        seen.append(loaded)
+        return fakes.headline()
+
+    simulate(look)
+    run(scenario)
+    assert [loaded.title for loaded in seen] == ["One page out and back"]
+
+
+def test_json_is_one_object_and_nothing_else(scenario: Path, tmp_path: Path) -> None:
+    for arguments in ([], ["--out", str(tmp_path / "out")]):
+        result = run(scenario, "--json", *arguments)
+        assert result.exit_code == 0
+        assert json.loads(result.stdout) == fakes.headline().summary
+
+
+def test_out_writes_all_files_and_says_where(scenario: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out"
+    result = run(scenario, "--out", out)
+    assert result.exit_code == 0
+    assert result.stdout.endswith(f"wrote {', '.join(str(out / name) for name in OUTPUTS)}\n")
+    assert sorted(path.name for path in out.iterdir()) == sorted(OUTPUTS)
+    assert json.loads((out / "summary.json").read_text()) == fakes.headline().summary
+    assert len((out / "timeline.jsonl").read_text().splitlines()) == 11
+    assert (out / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "plot.svg").read_text().startswith("<?xml")
+
+
+def test_a_failed_expectation_is_1_and_the_files_are_there(scenario: Path, simulate: Install, tmp_path: Path) -> None:
+    simulate(lambda _: failed())
+    assert run(scenario).exit_code == 1
+    assert run(scenario, "--json").exit_code == 1
+    assert run(scenario, "--out", tmp_path / "out").exit_code == 1
+    assert (tmp_path / "out" / "plot.png").exists()
+
+
+def test_existing_files_are_not_overwritten_and_nothing_is_run(
+    scenario: Path, simulate: Install, tmp_path: Path
+) -> None:
+    def never(_: Scenario) -> fakes.FakeResult:
+        raise AssertionError("the simulation was run")
+
+    simulate(never)
+    (tmp_path / "plot.png").write_text("mine")
+    result = run(scenario, "--out", tmp_path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"{tmp_path}: found plot.png already there; use --force to overwrite files, or another directory\n"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.yaml", "plot.png"]
+    assert (tmp_path / "plot.png").read_text() == "mine"
+
+
+def test_force_overwrites_and_leaves_other_files(scenario: Path, tmp_path: Path) -> None:
+    (tmp_path / "plot.png").write_text("old")
+    assert run(scenario, "--out", tmp_path, "--force").exit_code == 0
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["one.yaml", *OUTPUTS])
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_a_directory_in_the_way_is_never_overwritten(scenario: Path, tmp_path: Path, force: list[str]) -> None:
+    (tmp_path / "summary.json").mkdir()
+    assert run(scenario, "--out", tmp_path, *force).exit_code == 2
+    assert (tmp_path / "summary.json").is_dir()
+
+
+@pytest.mark.parametrize("below", ["", "below"])
+def test_a_file_as_output_directory_is_2(scenario: Path, below: str) -> None:
+    result = run(scenario, "--out", scenario / below)
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert scenario.read_text() == SCENARIO
+
+
+def test_force_without_out_is_a_usage_error(scenario: Path) -> None:
+    result = run(scenario, "--force")
+    assert result.exit_code == 2
+    assert "give --out DIR too" in result.stderr
+
+
+def test_a_failure_while_writing_leaves_nothing_behind(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gmemsim.reports.plot.write", full)
+    result = run(scenario, "--out", tmp_path / "out")
+    assert (result.exit_code, result.stderr) == (2, "gmemsim: No space left on device\n")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_refusal_is_3_and_writes_nothing(scenario: Path, simulate: Install, tmp_path: Path) -> None:
+    def refuse(_: Scenario) -> fakes.FakeResult:
+        raise SimulationRefused("the host is too small")
+
+    simulate(refuse)
+    result = run(scenario, "--out", tmp_path / "out")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr == "gmemsim: refused: the host is too small\n"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "faults"),
+    [
+        (b"", 1),
+        (b"\x7fELF\x00\xff", 1),
+        (SCENARIO.replace("size: 4K", "size: 4096").replace("offset: 0", "offset: 3K").encode(), 2),
+        (SCENARIO.replace("title", "titel").encode(), 1),
+        (SCENARIO.replace("memory: 2G", "memory: 2G, memory: 3G").encode(), 1),
+        (SCENARIO.replace("size: 4K", "size: 4G").encode(), 1),
+    ],
+)
+def test_bad_input_is_2_with_one_line_a_fault_and_nothing_written(
+    scenario: Path, tmp_path: Path, content: bytes, faults: int
+) -> None:
+    scenario.write_bytes(content)
+    result = run(scenario, "--json", "--out", tmp_path / "out")
+    assert (result.exit_code, result.stdout) == (2, "")
+    lines = result.stderr.splitlines()
+    assert len(lines) == faults
+    assert all(line.startswith(f"{scenario}:") for line in lines)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("path", ["gone.yaml", "."])
+def test_a_missing_file_and_a_directory_are_2(simulate: Install, tmp_path: Path, path: str) -> None:
+    result = run(tmp_path / path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"{tmp_path / path}: found ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_schema_prints_a_json_schema() -> None:
+    result = CliRunner().invoke(gmemsim, ["schema"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["$schema"] == "https://json-schema.org/draft/2020-12/schema"
