@@ -197,10 +197,9 @@ class _Composer:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             problem = _one_line(f"{error.problem or error.context}")
-            found = "a tab" if "'\\t'" in problem else f"invalid YAML ({problem})"
-            raise _UnreadableError(
-                _place(mark) if mark else where, f"found {found}, expected {_remedy(problem)}"
-            ) from None
+            tab = "'\\t'" in problem or "tab character" in problem
+            found, wanted = ("a tab", "spaces") if tab else (f"invalid YAML ({problem})", "valid YAML")
+            raise _UnreadableError(_place(mark) if mark else where, f"found {found}, expected {wanted}") from None
         except (yaml.YAMLError, ValueError, OverflowError) as error:
             # PyYAML's own parser lets chr() and int() fail on "\UFFFFFFFF" and on a huge %YAML version.
             raise _UnreadableError(
@@ -265,10 +264,6 @@ class _Composer:
             else:
                 seen[key.text] = key.where
                 yield key, value
-
-
-def _remedy(problem: str) -> str:
-    return "spaces" if "'\\t'" in problem else "valid YAML"
 
 
 def _total(nodes: Iterable[Node]) -> int:

@@ -1,0 +1,90 @@
+"""The JSON Schema accepts what the loader accepts, and refuses what editors should underline."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gmemsim.errors import InputError
+from gmemsim.scenario import json_schema, parse_scenario
+from gmemsim.scenario.load import STEP_TYPES
+from gmemsim.scenario.schema import step_keys
+from tests.scenario.test_fuzz import VALID, mutated
+
+jsonschema: Any = pytest.importorskip("jsonschema")
+SCHEMA = json_schema()
+CHECK = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def test_it_is_a_schema_and_is_json() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert json.loads(json.dumps(SCHEMA)) == SCHEMA
+
+
+@pytest.mark.parametrize("text", VALID)
+def test_scenarios_are_valid(text: bytes) -> None:
+    CHECK.validate(yaml.safe_load(text))
+
+
+def test_every_step_and_key_is_described() -> None:
+    steps = {next(iter(s["properties"])): s for s in SCHEMA["properties"]["workload"]["items"]["oneOf"]}
+    assert set(steps) == set(STEP_TYPES)
+    for name, step in steps.items():
+        assert step["description"]
+        keys = step["properties"][name]["properties"]
+        assert set(keys) == set(step_keys(STEP_TYPES[name]))
+        assert all(value["description"] for value in keys.values())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"titel": "x"},
+        {"gmemsim": 2},
+        {"host": {"page_size": "8K"}},
+        {"host": {"hugetlb": {"1": 3}}},
+        {"guests": []},
+        {"guests": [{"name": "a", "memory": 4096, "backing": "4K"}]},
+        {"guests": [{"name": "a", "memory": "4K"}]},
+        {"guests": [{"name": "a", "memory": "4K", "backing": "4K", "policy": {"split": "stagd"}}]},
+        {"guests": [{"name": "a", "memory": "4K", "backing": "4K", "policy": {"merge": {"hysteresis": 0}}}]},
+        {"workload": [{"convert": {"guest": "a", "offset": 0, "size": "4K", "to": "shard"}}]},
+        {"workload": [{"convert": {"guest": "a"}, "close": {"guest": "a"}}]},
+        {"expect": [{"metric": "a.b"}]},
+        {"expect": [{"metric": "a.b", "eq": 1, "le": 2}]},
+        {"expect": [{"metric": "a.b", "approx": 1}]},
+    ],
+)
+def test_what_it_refuses(wrong: dict[str, Any]) -> None:
+    base = {"gmemsim": 1, "guests": [{"name": "a", "memory": "4K", "backing": "4K"}], "workload": []}
+    CHECK.validate(base)
+    assert not CHECK.is_valid(base | wrong)
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_what_the_loader_accepts_is_valid(data: st.DataObject) -> None:
+    text = data.draw(mutated())
+    try:
+        parse_scenario(text)
+    except InputError:
+        return
+    plain = yaml.load(text, Loader=yaml.BaseLoader)
+    CHECK.validate(_resolved(plain))
+
+
+def _resolved(node: Any) -> Any:
+    """``node``, all text, with what an editor takes for numbers and truth values as such (YAML 1.2)."""
+    if isinstance(node, dict):
+        return {key: _resolved(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_resolved(value) for value in node]
+    try:
+        return json.loads(node)
+    except ValueError:
+        return node
