@@ -90,6 +90,12 @@ class Poisoned(KernelError):
     errno: ClassVar[int] = 133  # include/uapi/asm-generic/errno.h; Python's errno module does not know it
 
 
+class BadAddress(KernelError):
+    """EFAULT: the host touched memory that it must not (a private page); user space sees SIGBUS."""
+
+    errno: ClassVar[int] = _errno.EFAULT
+
+
 class BadFileDescriptor(KernelError):
     """EBADF: the guest_memfd has been closed."""
 

@@ -45,9 +45,9 @@ class Hysteresis:
 class Policy:
     """One conversion policy; ``ValueError`` with the reason for a value that makes no sense."""
 
-    split: SplitName | tuple[int, ...] = "uniform"
+    split: SplitName | tuple[int, ...] = attrs.field(default="uniform")
     when: When = attrs.field(default="conversion", validator=attrs.validators.in_(get_args(When)))
-    merge: MergeName | Hysteresis = "eager"
+    merge: MergeName | Hysteresis = attrs.field(default="eager")
     vmemmap: VmemmapRegime = attrs.field(default="whole", validator=attrs.validators.in_(get_args(VmemmapRegime)))
     ordering: Ordering = attrs.field(default="restructure-first", validator=attrs.validators.in_(get_args(Ordering)))
 

@@ -144,7 +144,7 @@ class Holder(Tally):
     """Objects freed with ``rcu`` whose memory has not returned yet; they are part of ``live``."""
     _ledger: Ledger
     _index: int
-    _of_account: Tally
+    _of_account: Total
     _of_guest: Total
     _of_all: Total
 
@@ -156,7 +156,9 @@ class Holder(Tally):
         if of_all.live_bytes + size > ledger._limit or n < 0:
             self._ask(n)
         self.live += n
-        self._of_account.live += n
+        of_account = self._of_account
+        of_account.live += n
+        of_account.live_bytes += size
         of_guest = self._of_guest
         of_guest.live += n
         of_guest.live_bytes += size
@@ -197,9 +199,7 @@ class Holder(Tally):
             ledger._note_high_water()
         if self.live > self._noted_peak:
             self._noted_peak = self.live
-        if of_account.live > of_account._noted_peak:
-            of_account._noted_peak = of_account.live
-        for total in (of_guest, of_all):
+        for total in (of_account, of_guest, of_all):
             if total.live > total._noted_peak:
                 total._noted_peak = total.live
             if total.live_bytes > total._noted_peak_bytes:
@@ -209,8 +209,6 @@ class Holder(Tally):
             total.live_bytes -= size
         self.live -= n
         self.freed += n
-        of_account.live -= n
-        of_account.freed += n
         ledger._row[self._index] -= size
 
     def _ask(self, n: int) -> None:
@@ -255,7 +253,8 @@ class Ledger:
         self.budget = budget
         self.rcu_grace = rcu_grace
         self.total = Total()
-        self.tallies: Mapping[str, Tally] = {account: Tally(object_bytes[account]) for account in ACCOUNTS}
+        self.tallies: Mapping[str, Total] = {account: Total() for account in ACCOUNTS}
+        self._object_bytes = dict(object_bytes)
         self._guests: dict[str, Total] = {}
         self._holders: dict[tuple[str, str], Holder] = {}
         self._injections: list[Injection] = []
@@ -268,14 +267,18 @@ class Ledger:
 
     # -- holders and what they hold -------------------------------------------------------------------------
 
-    def holder(self, account: str, guest: str) -> Holder:
-        """The one holder of ``account`` for ``guest``, made when first asked for; or ``KeyError``."""
+    def holder(self, account: str, guest: str, *, object_bytes: int | None = None) -> Holder:
+        """The one holder of ``account`` for ``guest``, made when first asked for; or ``KeyError``.
+
+        ``object_bytes`` is for a guest whose objects of this account have a size of their own; it counts when the
+        holder is made.
+        """
         holder = self._holders.get((account, guest))
         if holder is None:
             of_account = self.tallies[account]
             of_guest = self._guests.setdefault(guest, Total())
             holder = self._holders[account, guest] = Holder(
-                object_bytes=of_account.object_bytes,
+                object_bytes=object_bytes or self._object_bytes[account],
                 account=account,
                 guest=guest,
                 ledger=self,
@@ -401,7 +404,7 @@ class Ledger:
     def _wrong_sums(self) -> list[str]:
         """Totals and accounts against the holders they are made of."""
         holders = list(self._holders.values())
-        sums: list[tuple[str, Tally | Total, list[Holder]]] = [("total", self.total, holders)]
+        sums: list[tuple[str, Total, list[Holder]]] = [("total", self.total, holders)]
         sums += [(a, tally, [h for h in holders if h.account == a]) for a, tally in self.tallies.items()]
         sums += [(g, total, [h for h in holders if h.guest == g]) for g, total in self._guests.items()]
         wrong = [
@@ -448,7 +451,7 @@ class Ledger:
     def __str__(self) -> str:
         heads = ("live", "peak", "allocated", "freed", "live_bytes", "peak_bytes")
         lines = ["".join([f"{'account':20}", *(f"{head:>14}" for head in heads)])]
-        whole: list[tuple[str, Tally | Total]] = [*self.tallies.items(), ("total", self.total)]
+        whole: list[tuple[str, Total]] = [*self.tallies.items(), ("total", self.total)]
         lines += ["".join([f"{name:20}", *(f"{getattr(t, head):14}" for head in heads)]) for name, t in whole]
         lines.append(
             f"now {self._now} ns, budget {self.budget}, {len(self._deferred)} deferred frees,"

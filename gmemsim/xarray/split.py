@@ -53,6 +53,11 @@ def nodes_needed(chunk: Chunk, order: int, new_order: int) -> int:
     return sum(chunk.width(order) * chunk.size**level for level in range(levels))
 
 
+def accepts(chunk: Chunk, order: int, new_order: int, profile: Profile) -> bool:
+    """Whether ``xas_split_alloc`` of that kernel takes a split from ``order`` to ``new_order`` at all."""
+    return profile == "rfc" or chunk.level(new_order) + 2 * chunk.shift > order
+
+
 class Prealloc:
     """Nodes taken for a split.  A context manager: nodes not used on exit go back to the allocator at once."""
 
@@ -97,7 +102,7 @@ def split_alloc(tree: Tree, order: int, new_order: int, profile: Profile) -> Pre
     if not 0 <= new_order < order:
         raise Invalid(f"cannot split order {order} into order {new_order}")
     chunk = tree.chunk
-    if profile == "v6.15" and chunk.level(new_order) + 2 * chunk.shift <= order:
+    if not accepts(chunk, order, new_order, profile):
         raise OutOfMemory(f"xas_split_alloc of {profile} refuses order {order} to {new_order}: too many levels")
     return Prealloc(tree, nodes_needed(chunk, order, new_order))
 

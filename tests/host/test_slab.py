@@ -43,7 +43,7 @@ def test_pages_have_no_slab_waste() -> None:
 def test_every_account_has_a_size(page_size: int) -> None:
     sizes = object_sizes(page_size)
     assert sizes.keys() == set(ACCOUNTS)
-    assert Ledger(sizes).tallies["vmemmap"].object_bytes == page_size
+    assert Ledger(sizes).holder("vmemmap", "vm0").object_bytes == page_size
 
 
 def test_generations_differ_in_their_metadata() -> None:

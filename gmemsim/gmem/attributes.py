@@ -1,0 +1,145 @@
+"""Which pages of a guest_memfd are shared and which are private, and how much memory the kernel's map of it takes.
+
+Theory of operation
+-------------------
+The kernel keeps the attributes in a maple tree that covers every index of the inode, equal neighbours coalesced
+(DOMAIN.md section 3).  The ranges here are exact; the number of maple tree nodes is an **estimate**, since the tree's
+shape depends on the order of all stores.  What is known, measured on lib/maple_tree.c (6.12): with n = ranges + 1
+slots a tree has at least ⌈n/16⌉ nodes a level and at most max(1, ⌊n/7⌋), level by level until 1; 0.0921 n is
+within ±29 % of every size measured.  A file of two pages or more starts with one node, a single page needs none.
+
+Before a store the kernel takes the nodes that the worst case needs, and gives back the surplus after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gmemsim.gmem.ranges import RangeSet
+from gmemsim.host.ledger import Holder
+
+NODES_PER_SLOT = 0.0921
+"""Maple tree nodes per slot, the single estimate of DOMAIN.md section 3 (within ±29 %)."""
+
+MOST_PER_NODE = 16
+"""Slots of a leaf and of an inner node of a tree that tracks no gaps (MAPLE_RANGE64_SLOTS)."""
+
+LEAST_PER_NODE = 7
+"""Slots of a node in the upper bound of DOMAIN.md section 3."""
+
+LEAF_ROOM = 14
+"""Slots in use up to which turning one range into three needs one node only (DOMAIN.md section 3)."""
+
+
+def node_bounds(ranges: int) -> tuple[int, int]:
+    """The least and the most maple tree nodes of a map of so many ``ranges``."""
+    low = high = 0
+    n = ranges + 1
+    while True:
+        n = -(-n // MOST_PER_NODE)
+        low += n
+        if n == 1:
+            break
+    n = ranges + 1
+    while True:
+        n = max(1, n // LEAST_PER_NODE)
+        high += n
+        if n == 1:
+            break
+    return low, high
+
+
+def node_estimate(ranges: int) -> int:
+    """The estimated maple tree nodes of a map of so many ``ranges``: always within :func:`node_bounds`."""
+    if ranges < LEAST_PER_NODE:
+        return 1
+    low, high = node_bounds(ranges)
+    return min(max(low, round(NODES_PER_SLOT * (ranges + 1))), high)
+
+
+def preallocation(ranges: int) -> int:
+    """Nodes taken before a store that may turn one range into three: 1, or 2h + 1 in a tree of height h."""
+    if ranges + 1 <= LEAF_ROOM:
+        return 1
+    height, n = 1, ranges + 1
+    while n > MOST_PER_NODE:
+        n = -(-n // MOST_PER_NODE)
+        height += 1
+    return 2 * height + 1
+
+
+class Attributes:
+    """The attributes of ``pages`` pages, all private at first (or all shared); ``nodes`` holds the map's memory."""
+
+    __slots__ = ("_nodes", "_shared", "pages")
+
+    def __init__(self, pages: int, nodes: Holder, *, shared: bool = False) -> None:
+        self.pages = pages
+        self._nodes = nodes
+        self._shared = RangeSet()
+        nodes.alloc(1 if pages > 1 else 0)
+        if shared:
+            self._shared.add(0, pages)
+
+    def is_shared(self, page: int) -> bool:
+        """Whether ``page`` is shared."""
+        return page in self._shared
+
+    def all_private(self, start: int, end: int) -> bool:
+        """Whether no page from ``start`` to ``end`` is shared."""
+        return self._shared.disjoint(start, end)
+
+    def all_are(self, start: int, end: int, *, shared: bool) -> bool:
+        """Whether every page from ``start`` to ``end`` is shared, or every one private."""
+        return self._shared.covers(start, end) if shared else self._shared.disjoint(start, end)
+
+    def shared_ranges(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """The shared ranges within the bounds, cut to them."""
+        return self._shared.ranges(start, end)
+
+    def differing(self, start: int, end: int, *, shared: bool) -> list[tuple[int, int]]:
+        """The ranges within the bounds that are not yet as wanted."""
+        ranges = list(self._shared.ranges(start, end))
+        if not shared:
+            return ranges
+        edges = [start, *(edge for bounds in ranges for edge in bounds), end]
+        return [(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
+
+    @property
+    def ranges(self) -> int:
+        """Ranges of equal attributes, shared and private, that cover all pages."""
+        shared = len(self._shared)
+        if not shared:
+            return 1
+        return 2 * shared + 1 - (0 in self._shared) - (self.pages - 1 in self._shared)
+
+    def preallocate(self) -> int:
+        """Take the nodes for one store and return their number; raises ``OutOfMemory`` with nothing held."""
+        nodes = preallocation(self.ranges)
+        self._nodes.alloc(nodes)
+        return nodes
+
+    def give_back(self, nodes: int) -> None:
+        """Give back preallocated ``nodes`` that no store used."""
+        self._nodes.free(nodes)
+
+    def store(self, start: int, end: int, *, shared: bool, preallocated: int) -> None:
+        """Set the attribute of all pages from ``start`` to ``end``; keeps what it needs of the ``preallocated``."""
+        self._shared.replace(start, end, member=shared)
+        target = 0 if self.pages == 1 else node_estimate(self.ranges)
+        surplus = self._nodes.live - self._nodes.deferred - target
+        if surplus > 0:
+            at_once = min(surplus, preallocated)
+            self._nodes.free(at_once)
+            self._nodes.free(surplus - at_once, rcu=True)  # nodes that were in use: readers may still see them
+
+    def release(self) -> None:
+        """Give back all nodes (the inode is gone)."""
+        self._nodes.free(self._nodes.live - self._nodes.deferred)
+
+    def check(self) -> None:
+        """``AssertionError`` unless the ranges are well formed and the nodes are the estimate for them."""
+        self._shared.check()
+        live = self._nodes.live - self._nodes.deferred
+        expected = 0 if self.pages == 1 else node_estimate(self.ranges)
+        assert live == expected, f"{live} attribute nodes held, {expected} estimated for {self.ranges} ranges"

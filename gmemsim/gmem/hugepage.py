@@ -1,0 +1,43 @@
+"""One hugepage of a guest_memfd, whole or in pieces."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import attrs
+
+from gmemsim.host.ledger import Holder
+
+
+@attrs.define(eq=False)
+class Hugepage:
+    """``2**order`` pages from index ``first`` on, taken from the pool as hugepage ``pool_index``.
+
+    The filemap stores this object at every index, whatever the folios' order: as ``xas_split`` keeps the same entry in
+    every slot, a folio is (hugepage, index, order found).  ``folios`` counts the folios it is split into by order.
+    """
+
+    first: int
+    order: int
+    pool_index: int
+    vmemmap: Holder
+    """Who holds the restored vmemmap pages."""
+    restored: int = 0
+    """vmemmap pages present beyond what HVO keeps.  Not 0 for a whole hugepage that could not be optimised again."""
+    folios: Counter[int] = attrs.field(init=False)
+    splits: Counter[tuple[int, int]] = attrs.field(factory=Counter)
+    """How often the folio at (first index, order) has been split: what hysteresis goes by."""
+
+    @folios.default
+    def _one_folio(self) -> Counter[int]:
+        return Counter({self.order: 1})
+
+    @property
+    def end(self) -> int:
+        """The index after the last page."""
+        return self.first + (1 << self.order)
+
+    @property
+    def whole(self) -> bool:
+        """Whether this is one folio."""
+        return self.folios[self.order] == 1

@@ -1,0 +1,290 @@
+"""Splitting and merging the folios of one hugepage, as a policy wants it.
+
+Theory of operation
+-------------------
+A *split* makes every page of a range a folio of its own.  It walks down the policy's rungs: at each, only folios that
+hold such pages are split further.  It has three parts, so that the orderings of ``gmem.conversion`` can arrange them:
+a :class:`Split` is planned from what the filemap holds; ``take_…`` obtain everything that can fail (XArray nodes,
+vmemmap pages, descriptors, metadata); ``split_entries`` and ``finish`` cannot fail.  Generation B interleaves them
+(DOMAIN.md section 4): nodes, entries, vmemmap, descriptors, and merges the entries back if a later part fails.
+
+A folio that lies wholly in the range ends as base pages whatever the rungs are, so its entries are split in one step;
+the splits counted are still those of every rung.
+
+A *merge* works upwards: a block of a rung's order merges as soon as all of its pages are private.  It is a store at the
+block's order, allocates no nodes, and cannot fail; only optimising the vmemmap again can, silently, where that needs a
+new head page (the newer scheme with shared tail pages, DOMAIN.md section 5).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import attrs
+
+from gmemsim.errors import OutOfMemory
+from gmemsim.gmem.hugepage import Hugepage
+from gmemsim.gmem.policy import Hysteresis
+from gmemsim.host.costs import Work
+from gmemsim.xarray import Prealloc
+
+if TYPE_CHECKING:
+    from gmemsim.gmem.inode import GuestMemfd
+
+
+@attrs.frozen
+class SplitStep:
+    """Entries of ``order`` at ``index`` become entries of the last of ``orders``, passing through the others."""
+
+    index: int
+    order: int
+    orders: tuple[int, ...]
+
+    @property
+    def new_order(self) -> int:
+        """The order after this step."""
+        return self.orders[-1]
+
+    def rungs(self) -> Iterator[tuple[int, int, int]]:
+        """(order, next order, folios split) for every rung passed."""
+        above = self.order
+        for below in self.orders:
+            yield above, below, 1 << self.order - above
+            above = below
+
+
+@attrs.define(eq=False)
+class Split:
+    """Making the pages ``start`` to ``end`` of one hugepage folios of their own."""
+
+    inode: GuestMemfd
+    hugepage: Hugepage
+    start: int
+    end: int
+    steps: list[SplitStep] = attrs.field(init=False)
+    folios: Counter[int] = attrs.field(init=False)
+    """Folios of the hugepage by order after the split."""
+    _nodes: Prealloc | None = attrs.field(default=None, init=False)
+    _vmemmap: int = attrs.field(default=0, init=False)
+    _surplus: int = attrs.field(default=0, init=False)
+    _descriptors: int = attrs.field(default=0, init=False)
+    _metadata: int = attrs.field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.steps = list(self._plan())
+        self.folios = Counter(self.hugepage.folios)
+        for step in self.steps:
+            self.folios[step.order] -= 1
+            self.folios[step.new_order] += 1 << step.order - step.new_order
+        self.folios = +self.folios
+
+    def _plan(self) -> Iterator[SplitStep]:
+        for first, number, order in self.inode.filemap.folios(self.start, self.end):
+            if order:
+                for index in range(first, first + (number << order), 1 << order):
+                    yield from self._plan_folio(index, order)
+
+    def _plan_folio(self, index: int, order: int) -> Iterator[SplitStep]:
+        below = tuple(rung for rung in self.inode.rungs if rung < order)
+        if self.start <= index and index + (1 << order) <= self.end:
+            yield SplitStep(index, order, below)
+            return
+        new_order = below[0]
+        yield SplitStep(index, order, (new_order,))
+        if not new_order:
+            return
+        size = 1 << new_order
+        first = max(index, self.start >> new_order << new_order)
+        for piece in range(first, min(index + (1 << order), self.end), size):
+            yield from self._plan_folio(piece, new_order)
+
+    # -- what can fail ---------------------------------------------------------------------------------------------
+
+    def take_nodes(self) -> None:
+        """Take the XArray nodes of all steps; raises ``OutOfMemory`` also where the kernel refuses the depth."""
+        filemap = self.inode.filemap
+        if self.inode.policy.split != "nonuniform":  # that one is a chain of xas_try_split, which takes single steps
+            for step in self.steps:
+                for order, new_order, _ in step.rungs():
+                    filemap.check_depth(order, new_order)
+        self._nodes = filemap.preallocate(sum(filemap.nodes_for(s.order, s.new_order) for s in self.steps))
+
+    def take_vmemmap(self, work: Work) -> None:
+        """Restore the vmemmap that the pieces need; all or nothing, raises ``OutOfMemory``."""
+        inode, hugepage = self.inode, self.hugepage
+        needed = inode.vmemmap_needed(hugepage, self.folios)
+        restore = max(0, needed - hugepage.restored)
+        if inode.policy.vmemmap == "reoptimize" and not hugepage.restored and needed:
+            restore = inode.host.vmemmap.restored(hugepage.order)  # everything first, then optimise the pieces
+        if restore:
+            hugepage.vmemmap.alloc(restore)
+            work.restores += 1
+            work.vmemmap_pages_restored += restore
+            work.pages_copied += restore
+            inode.host.count_flush(work)
+        self._vmemmap = restore
+        self._surplus = max(0, hugepage.restored + restore - needed)
+
+    def take_descriptors(self) -> None:
+        """Take the folio descriptors and generation A's metadata of the new folios; raises ``OutOfMemory``."""
+        new = self.folios.total() - self.hugepage.folios.total()
+        if self.inode.host.folio_descriptors:
+            self.inode.memdesc.alloc(new)
+            self._descriptors = new
+        if self.inode.metadata_per_split_folio:
+            try:
+                self._take_metadata()
+            except OutOfMemory:
+                self.inode.memdesc.free(self._descriptors)
+                self._descriptors = 0
+                raise
+
+    def _take_metadata(self) -> None:
+        objects = (0 if self.hugepage.whole else -self.hugepage.folios.total()) + self.folios.total()
+        self.inode.metadata.alloc(objects)
+        self._metadata = objects
+
+    def give_back(self) -> None:
+        """Give back all that was taken and not used."""
+        if self._nodes is not None:
+            self._nodes.close()
+        self.hugepage.vmemmap.free(self._vmemmap)
+        self.inode.memdesc.free(self._descriptors)
+        self.inode.metadata.free(self._metadata)
+        self._vmemmap = self._descriptors = self._metadata = 0
+
+    # -- what cannot -----------------------------------------------------------------------------------------------
+
+    def split_entries(self, work: Work) -> None:
+        """Split the filemap's entries with the nodes taken."""
+        assert self._nodes is not None
+        with self._nodes as prealloc:
+            for step in self.steps:
+                self.inode.filemap.split(step.index, step.order, step.new_order, prealloc, work)
+
+    def merge_entries_back(self, work: Work) -> None:
+        """Undo :meth:`split_entries` in reverse: the old entry at every step's order."""
+        for step in reversed(self.steps):
+            self.inode.filemap.merge(step.index, step.order, self.hugepage, work)
+
+    def finish(self, work: Work) -> None:
+        """The folios are split: count them, and optimise the pieces that need less vmemmap than was restored."""
+        inode, hugepage = self.inode, self.hugepage
+        for step in self.steps:
+            for order, new_order, number in step.rungs():
+                inode.stats.splits[order, new_order] += number
+                work.folios_split += number
+            hugepage.splits[step.index, step.order] += 1
+        inode.replace_folios(hugepage, self.folios)
+        hugepage.restored += self._vmemmap - self._surplus
+        if self._surplus:
+            hugepage.vmemmap.free(self._surplus)
+            work.vmemmap_pages_freed += self._surplus
+            work.optimises += 1
+            inode.host.count_flush(work)
+
+
+def split(inode: GuestMemfd, hugepage: Hugepage, start: int, end: int, work: Work) -> None:
+    """Split in generation B's order; raises ``OutOfMemory`` with the hugepage as it was."""
+    plan = Split(inode, hugepage, start, end)
+    if not plan.steps:
+        return
+    plan.take_nodes()
+    plan.split_entries(work)
+    try:
+        plan.take_vmemmap(work)
+        plan.take_descriptors()
+    except OutOfMemory:
+        plan.merge_entries_back(work)
+        plan.give_back()
+        raise
+    plan.finish(work)
+
+
+def merge(inode: GuestMemfd, hugepage: Hugepage, start: int, end: int, work: Work, *, forced: bool = False) -> None:
+    """Merge what may be merged once the pages ``start`` to ``end`` are private (the attributes may not say so yet).
+
+    ``forced`` (the memory goes back to the pool) ignores the policy and the attributes: the whole hugepage is merged.
+    """
+    if hugepage.whole:
+        return
+    if forced:
+        _merge_block(inode, hugepage, hugepage.first, hugepage.order, work)
+    elif inode.policy.merge not in ("cleanup", "never"):
+        _merge_within(inode, hugepage, hugepage.first, hugepage.order, start, end, work)
+
+
+def _merge_within(
+    inode: GuestMemfd, hugepage: Hugepage, index: int, order: int, start: int, end: int, work: Work
+) -> None:
+    """Merge the largest private blocks within the block of ``order`` at ``index`` that touch ``start`` to ``end``."""
+    private = inode.attributes.all_private
+    others_private = private(index, max(index, start)) and private(end, max(end, index + (1 << order)))
+    if others_private and _may_merge(inode, hugepage, index, order):
+        if inode.filemap.order_at(index) < order:
+            _merge_block(inode, hugepage, index, order, work)
+        return
+    below = next(rung for rung in inode.rungs if rung < order)
+    if not below:
+        return
+    first = max(index, start >> below << below)
+    for block in range(first, min(index + (1 << order), end), 1 << below):
+        _merge_within(inode, hugepage, block, below, start, end, work)
+
+
+def _may_merge(inode: GuestMemfd, hugepage: Hugepage, index: int, order: int) -> bool:
+    """Whether hysteresis still allows this block: not after ``limit`` re-splits of it."""
+    limit = inode.policy.merge
+    return not isinstance(limit, Hysteresis) or hugepage.splits[index, order] <= limit.limit
+
+
+def _merge_block(inode: GuestMemfd, hugepage: Hugepage, index: int, order: int, work: Work) -> None:
+    """Make one folio of the block; everything in it is smaller."""
+    inside = (
+        Counter(hugepage.folios) if order == hugepage.order else inode.filemap.histogram(index, index + (1 << order))
+    )
+    if not inode.closed:
+        inode.filemap.merge(index, order, hugepage, work)
+    _count_merges(inode, inside, order)
+    work.folios_merged += inside.total()
+    folios = hugepage.folios - inside
+    folios[order] += 1
+    freed = inside.total() - 1
+    if inode.host.folio_descriptors:
+        inode.memdesc.free(freed, rcu=True)
+    if inode.metadata_per_split_folio:
+        inode.metadata.free(freed + (order == hugepage.order))
+    inode.replace_folios(hugepage, folios)
+    optimise(inode, hugepage, work)
+
+
+def _count_merges(inode: GuestMemfd, inside: Counter[int], order: int) -> None:
+    """Count the merges level by level that make one folio of ``order`` of the folios ``inside``."""
+    rungs = [rung for rung in reversed(inode.rungs) if rung <= order]
+    for below, above in pairwise(rungs):
+        there = sum(number << folio - above for folio, number in inside.items() if folio >= above)
+        merged = (1 << order - above) - there
+        if merged:
+            inode.stats.merges[below, above] += merged
+
+
+def optimise(inode: GuestMemfd, hugepage: Hugepage, work: Work) -> None:
+    """Free the vmemmap that the folios do not need any more; may fail silently and leave it as it is."""
+    surplus = hugepage.restored - inode.vmemmap_needed(hugepage, hugepage.folios)
+    if surplus <= 0:
+        return
+    if inode.host.kernel.shared_tail_pages:
+        try:
+            hugepage.vmemmap.alloc(1)  # the new head page; the old one goes with the others
+        except OutOfMemory:
+            inode.stats.optimise_failures += 1
+            return
+        hugepage.vmemmap.free(1)
+    hugepage.restored -= surplus
+    hugepage.vmemmap.free(surplus)
+    work.vmemmap_pages_freed += surplus
+    work.optimises += 1
+    inode.host.count_flush(work)

@@ -1,0 +1,35 @@
+"""guest_memfd's global registry: metadata per folio, found by the physical page number.
+
+One XArray for the whole host (DOMAIN.md section 3), with one entry per hugepage at the hugepage's own order: one
+shift-18 node per 64 GiB of 1G hugepages, one shift-6 node per eight 2M hugepages.  The objects themselves belong to the
+guest whose folio they describe.
+"""
+
+from __future__ import annotations
+
+from gmemsim.host.ledger import Holder
+from gmemsim.xarray import XArray
+
+
+class Registry:
+    """The registry's tree; ``nodes`` holds its nodes."""
+
+    __slots__ = ("_holder", "_tree")
+
+    def __init__(self, nodes: Holder) -> None:
+        self._holder = nodes
+        self._tree = XArray(nodes)
+
+    def add(self, page_number: int, order: int, owner: object) -> None:
+        """Enter a folio; raises ``OutOfMemory``, and then may leave empty nodes behind as the kernel does."""
+        self._tree.store_order(page_number, order, owner)
+
+    def remove(self, page_number: int, order: int) -> None:
+        """Take a folio out."""
+        self._tree.store_order(page_number, order, None)
+
+    def check(self) -> None:
+        """``AssertionError`` unless the tree is sound and the ledger holds exactly its nodes."""
+        self._tree.check()
+        live = self._holder.live - self._holder.deferred
+        assert live == self._tree.nodes, f"{live} registry nodes in the ledger, {self._tree.nodes} in the tree"
