@@ -175,7 +175,7 @@ def _place_after(text: str) -> Place:
 
 
 def _place(mark: Any) -> Place:
-    return Place(mark.line + 1, mark.column + 1)
+    return Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
 
 
 class _Composer:
@@ -189,21 +189,21 @@ class _Composer:
     @staticmethod
     def _read(text: str) -> Iterator[Any]:
         """The parser's events; whatever it raises becomes :class:`_UnreadableError`."""
-        where = Place(1, 1)
+        mark: Any = None  # of the last event, for errors that have no place of their own
         try:
             for event in yaml.parse(text, Loader=_LOADER):
-                where = _place(event.start_mark)
+                mark = event.start_mark
                 yield event
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
+            mark = error.problem_mark or error.context_mark or mark
             problem = _one_line(f"{error.problem or error.context}")
             tab = "'\\t'" in problem or "tab character" in problem
             found, wanted = ("a tab", "spaces") if tab else (f"invalid YAML ({problem})", "valid YAML")
-            raise _UnreadableError(_place(mark) if mark else where, f"found {found}, expected {wanted}") from None
+            raise _UnreadableError(_place(mark), f"found {found}, expected {wanted}") from None
         except (yaml.YAMLError, ValueError, OverflowError) as error:
             # PyYAML's own parser lets chr() and int() fail on "\UFFFFFFFF" and on a huge %YAML version.
             raise _UnreadableError(
-                where, f"found invalid YAML ({_one_line(str(error))}), expected valid YAML"
+                _place(mark), f"found invalid YAML ({_one_line(str(error))}), expected valid YAML"
             ) from None
 
     def root(self) -> Node | None:
