@@ -2,17 +2,11 @@
 
 Theory of operation
 -------------------
-Three panels share one horizontal axis: memory held by account (stacked), a strip with the conversions, and
-folios by order.  The axis is simulated time; where all steps happened at one instant it is the number of the
-step, and says so.
+Three panels share one horizontal axis: memory held by account (stacked), a strip with the conversions, and folios by
+order.  A run of a few guests has one more: what each of them cost at its peak, so that policies can be compared.
 
-A figure has a few hundred columns of pixels, a run may have a million samples.  :func:`decimate` keeps, for
-every bucket of the axis and every curve, the samples where the curve is lowest and highest: the picture is
-the same, and no peak is lost.
-
-Peaks of the total are numbered; what they are and what caused them stands below the figure, where it cannot
-hide anything.  They are chosen by *prominence* (how far one has to go down before one can go higher), so a
-staircase has one peak and a comb has many.
+Peaks of the total are numbered; what they are and what caused them stands below the figure, where it cannot hide
+anything.  Curves are thinned out by :mod:`gmemsim.reports.curves` without losing a peak.
 
 Figures are built from :class:`matplotlib.figure.Figure` (no pyplot, no global state) under matplotlib's
 default style, and saved without dates or versions: the same run gives the same bytes.
@@ -22,11 +16,10 @@ from __future__ import annotations
 
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
 import matplotlib.style
 import numpy as np
 import numpy.typing as npt
@@ -36,30 +29,16 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from matplotlib.transforms import blended_transform_factory
 
 from gmemsim.reports import Reportable
+from gmemsim.reports.curves import BUCKETS, STEPS, Axis, Floats, decimate, prominent, spikes, time_axis
 from gmemsim.reports.words import account_label, describe
 from gmemsim.timeline import TOTAL, Column, Event, Timeline
 from gmemsim.units import human_size
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 WIDTH = 6.5
 """Inches: the text width of a letter or A4 page."""
 
 DPI = 200
 """Pixels an inch of the PNG."""
-
-BUCKETS = 400
-"""Buckets of the horizontal axis for :func:`decimate`: about two pixels of the PNG each."""
-
-MAX_LABELS = 4
-"""Peaks that are numbered at most."""
-
-MIN_PROMINENCE = 0.1
-"""A peak is numbered if it stands out by this part of the highest one."""
-
-MIN_DISTANCE = 0.045
-"""Numbers stand at least this part of the axis apart, or they would touch."""
 
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 """Eight colours that people with any colour vision tell apart (Okabe, Ito: Color Universal Design, 2008)."""
@@ -76,11 +55,11 @@ ACCOUNT_COLOURS = {
 }
 """The same colour for the same account in every figure; neighbours in the stack differ most."""
 
+MOST_GUESTS = 12
+"""More guests than that have no bar each: the figure would be all bars."""
+
 STRIP = (("to shared", "v", "#D55E00"), ("to private", "^", "#0072B2"), ("failed", "x", "#000000"))
 """The rows of the strip of conversions: name, marker, colour."""
-
-STEPS = "step"
-"""The unit of the horizontal axis where it counts steps instead of time."""
 
 VISIBLE = 0.01
 """A curve or a spike that stays below this part of the highest total is thinner than a line."""
@@ -103,21 +82,6 @@ STYLE: dict[str, Any] = {
 """On top of matplotlib's defaults; the hash salt makes the ids inside an SVG the same every time."""
 
 
-@attrs.frozen(eq=False)
-class _Axis:
-    """The horizontal axis: where samples and events lie on it, where it ends, its label and unit."""
-
-    samples: Floats
-    events: Floats
-    end: float
-    label: str
-    unit: str
-
-    def name(self, x: float) -> str:
-        """How the text below the figure speaks of ``x``."""
-        return f"step {x:.0f}" if self.unit == STEPS else f"{x:.4g} {self.unit}"
-
-
 def write(result: Reportable, path: Path) -> None:
     """Write the figure of ``result`` to ``path``, whose suffix (``.png`` or ``.svg``) names the format."""
     form = path.suffix.lower().lstrip(".")
@@ -136,14 +100,15 @@ def figure(result: Reportable) -> Figure:
 
 def _draw(result: Reportable) -> Figure:
     timeline = result.timeline
-    axis = _time_axis(timeline)
+    axis = time_axis(timeline)
     total = timeline.columns()[TOTAL]
-    peaks = _prominent(axis.samples, total, axis.end)
+    peaks = prominent(axis.samples, total, axis.end)
     notes = [_note(i + 1, at, axis, timeline, int(total[at])) for i, at in enumerate(peaks)]
 
-    heights = [2.6, 0.5, 1.6]
-    below = 0.17 * max(len(notes), 1)
-    fig = Figure(figsize=(WIDTH, sum(heights) + 1.0 + below), layout="constrained")
+    guests = result.summary["guests"] if 1 < len(result.summary["guests"]) <= MOST_GUESTS else []
+
+    heights = [2.6, 0.5, 1.6, *([0.2 + 0.19 * len(guests)] if guests else []), 0.17 * max(len(notes), 1)]
+    fig = Figure(figsize=(WIDTH, sum(heights) + 1.0), layout="constrained")
     fig.suptitle(
         textwrap.fill(str(result.summary["title"]), 72),
         x=0.01,
@@ -152,13 +117,15 @@ def _draw(result: Reportable) -> Figure:
         fontweight="bold",
         parse_math=False,
     )
-    memory, strip, folios, text = fig.subplots(4, 1, height_ratios=[*heights, below])
+    memory, strip, folios, *extra, text = fig.subplots(len(heights), 1, height_ratios=heights)
     fig.align_ylabels([memory, folios])
     strip.sharex(memory)
     folios.sharex(memory)
     _memory_panel(memory, axis, timeline, total, peaks)
     _strip_panel(strip, memory, axis, timeline.events)
     _folio_panel(folios, axis, timeline)
+    for panel in extra:
+        _guest_panel(panel, guests)
     margin = 0.012 * axis.end
     memory.set_xlim(-margin, axis.end + margin)
     for upper in (memory, strip):
@@ -179,103 +146,23 @@ def _draw(result: Reportable) -> Figure:
     return fig
 
 
-def _time_axis(timeline: Timeline) -> _Axis:
-    """Simulated time, or the number of the step where time does not tell the steps apart."""
-    times = timeline.columns()["time_ns"]
-    events = np.array([event.time_ns for event in timeline.events], dtype=np.int64)
-    end = max(timeline.end_ns, *times[-1:].tolist(), *events[-1:].tolist(), 0)
-    if end == 0 or (len(events) > 1 and events[0] == events[-1]):
-        return _step_axis(timeline)
-    unit, scale = next(
-        (name, scale)
-        for name, scale in (("min", 60e9), ("s", 1e9), ("ms", 1e6), ("µs", 1e3), ("ns", 1.0))
-        if end >= (5 if name == "min" else 1) * scale
-    )
-    return _Axis(times / scale, events / scale, end / scale, f"simulated time [{unit}]", unit)
-
-
-def _step_axis(timeline: Timeline) -> _Axis:
-    """Step number k from 1: the samples of a step lie at its number, those after the last step behind it."""
-    steps = len(timeline.events)
-    samples = timeline.owners().astype(np.float64) + 1
-    samples[:1] = 0
-    label = "step number (no simulated time passes between the steps)"
-    return _Axis(samples, np.arange(1.0, steps + 1), steps + 1.0, label, STEPS)
-
-
-def decimate(x: Floats, curves: Sequence[Column], end: float, buckets: int = BUCKETS) -> Integers:
-    """Indices, ascending, of samples that look like all of them: of every bucket of the axis the first and
-    the last sample, and for every curve the first sample at which it is lowest and at which it is highest.
-
-    ``x`` must ascend and lie in 0 … ``end``.  O(samples x curves).
-    """
-    if len(x) <= 2 * buckets or end <= 0:
-        return np.arange(len(x))
-    bucket = np.minimum((x * (buckets / end)).astype(np.int64), buckets - 1)
-    first = np.flatnonzero(np.diff(bucket, prepend=-1))
-    number = np.cumsum(np.diff(bucket, prepend=-1) != 0) - 1
-    keep = [first, np.append(first[1:], len(x)) - 1]
-    for curve in curves:
-        for extreme in (np.minimum, np.maximum):
-            hits = np.flatnonzero(curve == extreme.reduceat(curve, first)[number])
-            keep.append(hits[np.flatnonzero(np.diff(number[hits], prepend=-1))])
-    return np.unique(np.concatenate(keep))
-
-
-def _prominent(x: Floats, total: Column, end: float) -> list[int]:
-    """Indices of the samples with the most prominent peaks of ``total``, in order of time.
-
-    From the highest sample down, each joins the hill of a higher neighbour or starts its own; where two hills
-    meet, the lower one ends and its prominence is known.
-    """
-    kept = decimate(x, [total], end)
-    values = total[kept].tolist()
-    if not values or max(values) <= 0:
-        return []
-    hill: dict[int, int] = {}
-    prominence: dict[int, int] = {}
-
-    def summit(i: int) -> int:
-        while hill[i] != i:
-            hill[i] = hill[hill[i]]
-            i = hill[i]
-        return i
-
-    for i in sorted(range(len(values)), key=lambda i: (-values[i], i)):
-        hill[i] = i
-        for neighbour in (i - 1, i + 1):
-            if neighbour in hill:
-                higher, lower = sorted((summit(i), summit(neighbour)), key=lambda s: (-values[s], s))
-                if higher != lower:
-                    prominence[lower] = values[lower] - values[i]
-                    hill[lower] = higher
-    prominence[summit(0)] = max(values)
-    chosen: list[int] = []
-    for i in sorted(prominence, key=lambda i: (-prominence[i], i)):
-        apart = all(abs(x[kept[i]] - x[other]) >= MIN_DISTANCE * end for other in chosen)
-        if apart and prominence[i] >= MIN_PROMINENCE * max(values) and len(chosen) < MAX_LABELS:
-            chosen.append(int(kept[i]))
-    return sorted(chosen)
-
-
-def _note(number: int, at: int, axis: _Axis, timeline: Timeline, value: int) -> str:
+def _note(number: int, at: int, axis: Axis, timeline: Timeline, value: int) -> str:
     owner = int(timeline.owners()[at])
     cause = describe(timeline.events[owner]) if owner < len(timeline.events) else "after the last step"
     note = f"({number}) peak {human_size(value)} at {axis.name(axis.samples[at])} – {cause}"
     return textwrap.shorten(note, 120, placeholder=" …")
 
 
-def _memory_panel(ax: Axes, axis: _Axis, timeline: Timeline, total: Column, peaks: Sequence[int]) -> None:
+def _memory_panel(ax: Axes, axis: Axis, timeline: Timeline, total: Column, peaks: Sequence[int]) -> None:
     columns = timeline.columns()
     highest = int(total.max(initial=0))
-    power = min(max(highest.bit_length() - 1, 0) // 10, 4)
-    unit, scale = ("B", "KiB", "MiB", "GiB", "TiB")[power], 1024.0**power
+    unit, scale = _unit(highest)
     ax.set_ylabel(f"host memory held [{unit}]")
     used = [name for name in timeline.accounts if columns[name].any()]
     seen = [columns[name] for name in used if columns[name].max() >= VISIBLE * highest]
     kept = decimate(axis.samples, [total, *seen], axis.end)
     x = _to_end(axis.samples[kept], axis.end)
-    spike = np.flatnonzero(np.isin(kept, _spikes(axis.samples, total, VISIBLE * highest)))
+    spike = np.flatnonzero(np.isin(kept, spikes(axis.samples, total, VISIBLE * highest)))
     lower = np.zeros(len(x))
     for name in used:
         upper = lower + _hold(columns[name][kept] / scale)
@@ -305,12 +192,7 @@ def _memory_panel(ax: Axes, axis: _Axis, timeline: Timeline, total: Column, peak
         _say(ax, "nothing held")
 
 
-def _spikes(x: Floats, total: Column, height: float) -> Integers:
-    """Indices of samples that no area shows: the next one, lower by ``height`` or more, has the same time."""
-    return np.flatnonzero((np.diff(x) == 0) & (np.diff(total) <= -height))
-
-
-def _strip_panel(ax: Axes, above: Axes, axis: _Axis, events: Sequence[Event]) -> None:
+def _strip_panel(ax: Axes, above: Axes, axis: Axis, events: Sequence[Event]) -> None:
     """One row each for conversions to shared, to private, and failed steps, with their number at the right.
 
     Where there are few, faint lines lead up through the panel ``above``.
@@ -356,7 +238,7 @@ def _strip_row(event: Event) -> int:
     return 0 if "shared" in event.detail else 1
 
 
-def _folio_panel(ax: Axes, axis: _Axis, timeline: Timeline) -> None:
+def _folio_panel(ax: Axes, axis: Axis, timeline: Timeline) -> None:
     columns = timeline.columns()
     used = [order for order in timeline.orders if columns[f"folios.{order}"].any()]
     highest = 1
@@ -385,6 +267,35 @@ def _folio_panel(ax: Axes, axis: _Axis, timeline: Timeline) -> None:
     else:
         ax.set_yticks([0])
         _say(ax, "no folios")
+
+
+def _guest_panel(ax: Axes, guests: Sequence[Mapping[str, Any]]) -> None:
+    """A bar a guest: the peak of each of its accounts side by side, and the peak of their sum in figures."""
+    tallies = [guest["accounts"] for guest in guests]
+    accounts = [name for name in tallies[0] if name != TOTAL]
+    ends = [sum(tally[name]["peak_bytes"] for name in accounts) for tally in tallies]
+    unit, scale = _unit(max(ends))
+    left = np.zeros(len(guests))
+    for name in accounts:
+        width = np.array([tally[name]["peak_bytes"] / scale for tally in tallies])
+        ax.barh(range(len(guests)), width, left=left, height=0.7, color=ACCOUNT_COLOURS.get(name, OKABE_ITO[-1]))
+        left += width
+    for row, (end, tally) in enumerate(zip(left, tallies, strict=True)):
+        words = human_size(tally[TOTAL]["peak_bytes"])
+        ax.annotate(words, (end, row), (3, 0), textcoords="offset points", va="center", fontsize=7)
+    names = [str(guest["name"]) for guest in guests]
+    short = [name if len(name) <= 16 else f"{name[:15]}…" for name in names]
+    ax.set_yticks(range(len(guests)), short, parse_math=False)
+    ax.tick_params(axis="y", length=0)
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1.16 * (max(ends) / scale or 1))
+    ax.set_xlabel(f"peak held by each guest, by account [{unit}]; in figures the peak of the sum")
+
+
+def _unit(highest: int) -> tuple[str, float]:
+    """The binary unit in which ``highest`` bytes are a number below 1024, and its bytes."""
+    power = min(max(highest.bit_length() - 1, 0) // 10, 4)
+    return ("B", "KiB", "MiB", "GiB", "TiB")[power], 1024.0**power
 
 
 def _legend(ax: Axes, *, reverse: bool) -> None:

@@ -5,13 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from matplotlib.text import Text
 
-from gmemsim.reports import plot
+from gmemsim.reports import curves, plot
 from gmemsim.timeline import Event, Timeline
 from gmemsim.units import size_name
 
@@ -24,7 +21,7 @@ def drawn(result: fakes.FakeResult) -> list[Text]:
     beyond = set()  # labels of ticks outside the view exist, but are not drawn
     for ax in figure.axes:
         for axis in (ax.xaxis, ax.yaxis):
-            low, high = axis.get_view_interval()
+            low, high = sorted(axis.get_view_interval())
             ticks = axis.get_major_ticks()
             beyond |= {tick.label1 for tick in ticks if not low <= tick.get_loc() <= high}
     found = [artist for artist in figure.findobj(Text) if isinstance(artist, Text)]
@@ -54,11 +51,21 @@ def comb() -> fakes.FakeResult:
     return fakes.FakeResult(timeline, fakes.summary("A comb of thirty peaks"))
 
 
+def several(n: int) -> fakes.FakeResult:
+    """A run of ``n`` guests, whose names are long and whose peaks differ."""
+    guests = [
+        {"name": f"{i}-guestwithalongname", "accounts": fakes.accounts(vmemmap=fakes.row(0, 2**i, 2**i, 4096))}
+        for i in range(n)
+    ]
+    return fakes.FakeResult(fakes.headline().timeline, fakes.summary(guests=guests))
+
+
 CASES: dict[str, Callable[[], fakes.FakeResult]] = {
     "headline": fakes.headline,
     "no time": lambda: fakes.headline(0, 0),
     "idle": fakes.idle,
     "comb": comb,
+    "guests": lambda: several(plot.MOST_GUESTS),
     "busy": lambda: fakes.busy(3000),
     "empty": lambda: fakes.FakeResult(Timeline([], []), fakes.summary("")),
     "odd title": lambda: fakes.FakeResult(fakes.headline().timeline, fakes.summary("日本語: " + "$5 and $6 " * 20)),
@@ -109,6 +116,13 @@ def test_a_run_without_duration_is_drawn_by_step_and_says_so(grace: int) -> None
     assert "(1) peak 20.4 MiB at step 2 – vm0: convert 4K at 0 to shared" in words
 
 
+def test_a_few_guests_are_compared_by_their_peaks() -> None:
+    words = texts(several(3))
+    assert {"0-guestwithalon…", "2-guestwithalon…", "4.00 KiB", "8.00 KiB", "16.0 KiB"} <= set(words)
+    for n in (1, plot.MOST_GUESTS + 1):
+        assert not any("guestwith" in text for text in texts(several(n)))
+
+
 def test_a_run_without_anything_says_so() -> None:
     assert {"nothing held", "no folios"} <= set(texts(fakes.idle()))
 
@@ -132,36 +146,5 @@ def test_no_text_covers_another_or_leaves_the_figure(case: str) -> None:
 
 def test_at_most_a_few_peaks_are_numbered_and_a_long_cause_is_cut() -> None:
     notes = next(text for text in texts(comb()) if text.startswith("(1)")).split("\n")
-    assert len(notes) == plot.MAX_LABELS
+    assert len(notes) == curves.MAX_LABELS
     assert max(map(len, notes)) <= 120
-
-
-CURVES = st.lists(st.tuples(st.integers(0, 3), st.integers(-9, 9), st.integers(-9, 9)), min_size=1, max_size=200)
-
-
-@given(CURVES, st.integers(1, 20))
-def test_decimation_keeps_the_extremes_of_every_bucket(rows: list[tuple[int, int, int]], buckets: int) -> None:
-    x = np.cumsum([float(wait) for wait, _, _ in rows])
-    end = max(float(x[-1]), 1.0)
-    curves = [np.array([row[i] for row in rows]) for i in (1, 2)]
-    kept = plot.decimate(x, curves, end, buckets)
-    assert sorted(set(kept.tolist())) == kept.tolist()
-    bucket = np.minimum((x * (buckets / end)).astype(int), buckets - 1)
-    for number in set(bucket.tolist()):
-        inside = np.flatnonzero(bucket == number)
-        chosen = [i for i in kept if bucket[i] == number]
-        assert inside[0] in chosen
-        assert inside[-1] in chosen
-        for curve in curves:
-            assert max(curve[chosen]) == max(curve[inside])
-            assert min(curve[chosen]) == min(curve[inside])
-    assert len(kept) <= 6 * buckets
-
-
-def test_a_million_samples_become_a_few_thousand_points() -> None:
-    x = np.linspace(0, 1, 1_000_000)
-    curve = np.random.default_rng(1).integers(0, 1000, len(x))
-    curve[654_321] = 10**9
-    kept = plot.decimate(x, [curve], 1.0)
-    assert 654_321 in kept
-    assert len(kept) <= 4 * plot.BUCKETS
