@@ -31,6 +31,7 @@ from gmemsim.errors import (
 )
 from gmemsim.gmem import conversion, restructure
 from gmemsim.gmem.attributes import Attributes
+from gmemsim.gmem.check import check
 from gmemsim.gmem.filemap import Filemap
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.policy import Policy
@@ -458,3 +459,7 @@ class GuestMemfd:
                 self.memdesc.free(high - low)
             self.small.remove(low, high)
             self._count_folios(Counter({0: high - low}), -1)
+
+    def check(self) -> None:
+        """Verify every invariant of this guest, slowly; ``AssertionError`` says which is broken."""
+        check(self)

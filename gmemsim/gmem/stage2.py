@@ -4,8 +4,8 @@ Theory of operation
 -------------------
 A leaf maps 1G, 2M or one base page.  Every 2M region with base-page leaves has one table page, and every 1G region with
 2M leaves or such tables has one (DOMAIN.md section 4, mapping levels); the levels above are not counted.  Private
-memory is mapped at the folio's size, shared memory by base pages.  Zapping takes leaves away but leaves the tables (as KVM's
-TDP MMU does) until a larger leaf is mapped over them or the guest goes away.
+memory is mapped at the folio's size, shared memory by base pages.  Zapping takes leaves away but leaves the tables (as
+KVM's TDP MMU does) until a larger leaf is mapped over them or the guest goes away.
 
 How large a leaf may get and whether it may grow again depends on the guest:
 
