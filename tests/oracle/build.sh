@@ -29,14 +29,17 @@ die() {
     exit 1
 }
 
-have_urcu() {
-    echo '#include <urcu.h>' | "${CC:-cc}" -E -x c - >/dev/null 2>&1
+have_header() {
+    echo "#include <$1>" | "${CC:-cc}" -E -x c - >/dev/null 2>&1
 }
 
 # Prints the names of the Debian packages that are missing.
 missing_packages() {
     [[ -n ${KERNEL:-} || -e $TARBALL ]] || echo linux-source-6.12
-    have_urcu || echo liburcu-dev
+    command -v "${CC:-cc}" >/dev/null || echo gcc
+    command -v make >/dev/null || echo make
+    have_header stdio.h || echo libc6-dev
+    have_header urcu.h || echo liburcu-dev
 }
 
 install_packages() {

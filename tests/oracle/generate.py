@@ -33,6 +33,9 @@ SMALL = 500
 DEEPEST = 4161
 """Nodes that a deep split may add: as many as splitting 1G to 4K does."""
 
+OFTEN_HASHED = 200
+"""Nodes up to which every proposed ``hash`` is done; above, as much less often as there are more of them."""
+
 LARGE = 9000
 """Nodes above which a trace ends early, and above which it makes no deep split: two 1G pages of 4K."""
 
@@ -57,8 +60,8 @@ WEIGHTS = {
     "release": 2,
     "marked": 1,
     "empty": 1,
-    "dump": 1,
-    "list": 1,
+    "dump": 0.5,
+    "list": 0.5,
     "destroy": 0.1,
 }
 """How often each operation is proposed. ``fail_after`` comes by a trace's character; all others always may."""
@@ -129,7 +132,7 @@ class Proposer:
         name = self._rng.choices(self._names, self._weights)[0]
         if name in ("dump", "list") and self._interpreter.tree.nodes > SMALL:
             name = "hash"
-        if name == "hash" and self._rng.random() * self._interpreter.tree.nodes > SMALL:
+        if name == "hash" and self._rng.random() * self._interpreter.tree.nodes > OFTEN_HASHED:
             name = "count"  # a dump of thousands of nodes costs as much as thousands of operations
         return " ".join([name, *map(str, self._arguments(name))])
 
