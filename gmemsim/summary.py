@@ -1,8 +1,9 @@
 """The result of a run as one JSON object, and expectations tested against it.
 
 The keys are fixed (schema 1): ``schema title seed end_time_ns conversions splits merges folios accounts
-modelled_time_ns guests expect``.  Beside them stand ``calls`` (every kind of call, requested and failed), ``outcomes`` (what went wrong
-without an errno), ``estimates`` (what is no exact count, with its bounds) and ``slabs`` (a lower bound).
+modelled_time_ns guests expect``.  Beside them stand ``calls`` (every kind of call, requested and failed), ``outcomes``
+(what went wrong without an errno), ``estimates`` (what is no exact count, with its bounds) and
+``slabs_at_least_bytes`` (a lower bound).
 A metric is a dotted path into the object; ``accounts.`` may be left out, and what is absent is 0.
 """
 
