@@ -86,7 +86,7 @@ class Scalar(Kind):
 
 def _quantity(kind: Scalar, text: str, parse: Callable[[str], int], least: int) -> int:
     """A size or a time: what ``parse`` reads, from ``least`` to :data:`LARGEST`."""
-    if len(text) > SHOWN:
+    if len(text) > SHOWN or not text.replace("µ", "u").isascii():  # \d is every script's digits
         raise kind.wrong(text)
     if text.startswith("-"):
         raise kind.wrong(text, hint=", not negative")
@@ -326,8 +326,8 @@ class Text(Scalar):
         return text
 
     def json(self) -> dict[str, Any]:
-        """A string."""
-        return {"type": "string", "minLength": 1}
+        """A string, or what an editor takes for something else."""
+        return {"type": ["string", "number", "boolean"], "minLength": 1}
 
 
 @attrs.frozen

@@ -17,6 +17,7 @@ from gmemsim.scenario.schema import step_keys
 from tests.scenario.test_fuzz import VALID, mutated
 
 jsonschema: Any = pytest.importorskip("jsonschema")
+BASE = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # the parser that the loader uses
 SCHEMA = json_schema()
 CHECK = jsonschema.Draft202012Validator(SCHEMA)
 
@@ -74,7 +75,7 @@ def test_what_the_loader_accepts_is_valid(data: st.DataObject) -> None:
         parse_scenario(text)
     except InputError:
         return
-    plain = yaml.load(text, Loader=yaml.BaseLoader)
+    plain = yaml.load(text, Loader=BASE)
     CHECK.validate(_resolved(plain))
 
 

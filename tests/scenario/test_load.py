@@ -350,6 +350,7 @@ def test_base_pages_need_no_pool() -> None:
         ("convert", "found 'convert', expected a step, such as convert: {guest: vm0, offset: 0, size: 4K, to: shared}"),
         ("{}", "found a mapping, expected a step, such as convert: {guest: vm0, offset: 0, size: 4K, to: shared}"),
         ("wait: 10ms", "found '10ms', expected the step wait with at, id, for"),
+        ("wait: {for: ١ms}", "found '١ms', expected a time with a unit (ns, us, ms, s or min), such as 10ms"),
         ("wait: {for: 10}", "found '10', expected a time with a unit (ns, us, ms, s or min), such as 10ms"),
         ("wait: {for: 300000000min}", "found '300000000min', expected less than 2^63"),
         (
