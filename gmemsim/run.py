@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from operator import add, attrgetter
 from typing import Any
 
 import attrs
 
 from gmemsim.errors import KernelError, OutOfMemory, SimulationRefused
 from gmemsim.gmem.inode import GuestMemfd
-from gmemsim.host.costs import PROFILES, Work
+from gmemsim.host.costs import COUNTERS, PROFILES, Work
 from gmemsim.host.host import Host, KernelSwitches
 from gmemsim.host.ledger import ACCOUNTS
 from gmemsim.scenario import schema
@@ -28,6 +29,9 @@ from gmemsim.scenario.schema import GuestSpec, HostSpec, Scenario, Step
 from gmemsim.scenario.workload import expand_step
 from gmemsim.summary import SCHEMA, Calls, folio_orders, judge, summarise
 from gmemsim.timeline import Event, Timeline
+
+
+_counts = attrgetter(*COUNTERS)
 
 
 @attrs.frozen
@@ -99,7 +103,7 @@ class Run:
         self.now = 0
         self._check = check
         self._profile = PROFILES[scenario.host.costs]
-        self._work = Work()
+        self._work = [0] * len(COUNTERS)
         self._calls: Calls = defaultdict(int)
         self._verdicts: dict[int, dict[str, Any]] = {}
         rungs = (rung for guest, _ in self.guests.values() for rung in guest.rungs)
@@ -140,10 +144,9 @@ class Run:
         """Record the highest instant since the last sample, if it was above now, and now."""
         ledger, folios = self.host.ledger, self.host.folios
         counts = [folios[order] for order in self._orders]
-        row, high = ledger.live_row(), ledger.high_water_row()
-        if high != row and sum(high) > sum(row):
-            self.timeline.sample(self.now, high, counts)
-        self.timeline.sample(self.now, row, counts)
+        if ledger.high_water > ledger.total.live_bytes:
+            self.timeline.sample(self.now, ledger.high_water_row(), counts)
+        self.timeline.sample(self.now, ledger.live_row(), counts)
         ledger.reset_high_water()
 
     # -- steps -----------------------------------------------------------------------------------------------------
@@ -163,7 +166,7 @@ class Run:
             return None
         assert isinstance(step, schema.GuestStep)
         first_error: KernelError | None = None
-        for name, _ in self.scenario.instances(step.guest):
+        for name in self._instances(step.guest):
             error = self._call(index, step, name)
             first_error = first_error or error
         return None if step.expect_error is None else _judge_error(index, step, step.expect_error, first_error)
@@ -180,7 +183,7 @@ class Run:
             detail = f"{detail}: {caught}".removeprefix(": ")
         errno = None if error is None else error.name
         self._calls[name, step.key, errno] += 1
-        self._work.add(guest.work)
+        self._work = list(map(add, self._work, _counts(guest.work)))
         self._sample()
         offset, size = (step.offset, step.size) if isinstance(step, schema.RangeStep) else (None, None)
         error_offset = None if error is None else error.error_offset
@@ -192,10 +195,16 @@ class Run:
             self.host.check()
         return error
 
+    def _instances(self, name: str) -> tuple[str, ...]:
+        """The guests that a step for ``name`` addresses."""
+        if name in self.guests:
+            return (name,)
+        return tuple(instance for instance, _ in self.scenario.instances(name))
+
     # -- summing up ------------------------------------------------------------------------------------------------
 
     def _summary(self) -> dict[str, Any]:
-        return summarise(self.host, self.guests, self._calls, self._work, self._profile)
+        return summarise(self.host, self.guests, self._calls, Work(*self._work), self._profile)
 
     def _judge(self, after: str | None) -> None:
         """Test the expectations that belong after the step ``after``, or at the end."""

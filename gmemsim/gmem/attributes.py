@@ -14,6 +14,7 @@ Before a store the kernel takes the nodes that the worst case needs, and gives b
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from gmemsim.gmem.ranges import RangeSet
 from gmemsim.host.ledger import Holder
@@ -49,6 +50,7 @@ def node_bounds(ranges: int) -> tuple[int, int]:
     return low, high
 
 
+@lru_cache(maxsize=1024)
 def node_estimate(ranges: int) -> int:
     """The estimated maple tree nodes of a map of so many ``ranges``: always within :func:`node_bounds`."""
     if ranges < LEAST_PER_NODE:
@@ -57,6 +59,7 @@ def node_estimate(ranges: int) -> int:
     return min(max(low, round(NODES_PER_SLOT * (ranges + 1))), high)
 
 
+@lru_cache(maxsize=1024)
 def preallocation(ranges: int) -> int:
     """Nodes taken before a store that may turn one range into three: 1, or 2h + 1 in a tree of height h."""
     if ranges + 1 <= LEAF_ROOM:
@@ -71,12 +74,14 @@ def preallocation(ranges: int) -> int:
 class Attributes:
     """The attributes of ``pages`` pages, all private at first (or all shared); ``nodes`` holds the map's memory."""
 
-    __slots__ = ("_nodes", "_shared", "pages")
+    __slots__ = ("_nodes", "_shared", "pages", "ranges")
 
     def __init__(self, pages: int, nodes: Holder, *, shared: bool = False) -> None:
         self.pages = pages
         self._nodes = nodes
         self._shared = RangeSet()
+        self.ranges = 1
+        """Ranges of equal attributes, shared and private, that cover all pages."""
         nodes.alloc(1 if pages > 1 else 0)
         if shared:
             self._shared.add(0, pages)
@@ -105,14 +110,6 @@ class Attributes:
         edges = [start, *(edge for bounds in ranges for edge in bounds), end]
         return [(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
 
-    @property
-    def ranges(self) -> int:
-        """Ranges of equal attributes, shared and private, that cover all pages."""
-        shared = len(self._shared)
-        if not shared:
-            return 1
-        return 2 * shared + 1 - (0 in self._shared) - (self.pages - 1 in self._shared)
-
     def preallocate(self) -> int:
         """Take the nodes for one store and return their number; raises ``OutOfMemory`` with nothing held."""
         nodes = preallocation(self.ranges)
@@ -126,6 +123,7 @@ class Attributes:
     def store(self, start: int, end: int, *, shared: bool, preallocated: int) -> None:
         """Set the attribute of all pages from ``start`` to ``end``; keeps what it needs of the ``preallocated``."""
         self._shared.replace(start, end, member=shared)
+        self.ranges = self._shared.flips_within(self.pages) + 1
         target = 0 if self.pages == 1 else node_estimate(self.ranges)
         surplus = self._nodes.live - self._nodes.deferred - target
         if surplus > 0:

@@ -41,8 +41,8 @@ def convert(inode: GuestMemfd, start: int, end: int, *, shared: bool, work: Work
 
 def _restructure_first(inode: GuestMemfd, start: int, end: int, shared: bool, work: Work) -> None:
     for low, high, hugepage in inode.pieces(start, end):
-        if inode.attributes.all_are(low, high, shared=shared):
-            continue
+        if (low, high) != (start, end) and inode.attributes.all_are(low, high, shared=shared):
+            continue  # the caller has asked about the whole range
         try:
             nodes = inode.attributes.preallocate()
             try:

@@ -331,10 +331,11 @@ class GuestMemfd:
 
     def vmemmap_needed(self, hugepage: Hugepage, folios: Counter[int]) -> int:
         """vmemmap pages beyond those kept that ``folios`` of the hugepage need under the policy's regime."""
-        if self.policy.vmemmap == "off":
+        if self.policy.vmemmap == "off" or hugepage.order in folios:
             return 0
-        layout = self.host.vmemmap
-        return layout.needed(folios, hugepage.order, reoptimised=self.policy.vmemmap != "whole")
+        if self.policy.vmemmap == "whole":
+            return self.host.vmemmap.restored(hugepage.order)
+        return self.host.vmemmap.needed(folios, hugepage.order, reoptimised=True)
 
     def replace_folios(self, hugepage: Hugepage, folios: Counter[int]) -> None:
         """The hugepage consists of ``folios`` from now on."""

@@ -28,6 +28,13 @@ class RangeSet:
     def __len__(self) -> int:
         return len(self._flips) // 2
 
+    def flips_within(self, end: int) -> int:
+        """How often membership changes between two neighbouring pages from page 0 to before ``end``."""
+        flips = self._flips
+        if not flips:
+            return 0
+        return len(flips) - (flips[0] == 0) - (flips[-1] == end)
+
     def covers(self, start: int, end: int) -> bool:
         """Whether every page is a member (of no pages, all are)."""
         if start >= end:
@@ -46,9 +53,9 @@ class RangeSet:
 
     def replace(self, start: int, end: int, *, member: bool) -> None:
         """Make every page a member, or none of them."""
-        if start >= end:
-            return
         flips = self._flips
+        if start >= end or not (flips or member):
+            return
         first = flips.bisect_left(start)
         last = flips.bisect_right(end)
         edges = []
@@ -72,6 +79,8 @@ class RangeSet:
     def ranges(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """The member ranges within the bounds, cut to them, in order.  The set must not change meanwhile."""
         flips = self._flips
+        if not flips:
+            return
         position = flips.bisect_right(start)
         low = start
         if not position & 1:
@@ -89,6 +98,8 @@ class RangeSet:
 
     def pages(self, start: int, end: int) -> int:
         """The number of member pages within the bounds."""
+        if not self._flips:
+            return 0
         return sum(high - low for low, high in self.ranges(start, end))
 
     def check(self) -> None:

@@ -75,13 +75,20 @@ class Split:
 
     def __attrs_post_init__(self) -> None:
         self.steps = list(self._plan())
-        self.folios = Counter(self.hugepage.folios)
+        self.folios = folios = self.hugepage.folios.copy()
         for step in self.steps:
-            self.folios[step.order] -= 1
-            self.folios[step.new_order] += 1 << step.order - step.new_order
-        self.folios = +self.folios
+            folios[step.new_order] += 1 << step.order - step.new_order
+            folios[step.order] -= 1
+            if not folios[step.order]:
+                del folios[step.order]
 
     def _plan(self) -> Iterator[SplitStep]:
+        order = self.inode.filemap.order_at(self.start)
+        index = self.start >> order << order
+        if self.end <= index + (1 << order):  # one folio holds it all: the common case
+            if order:
+                yield from self._plan_folio(index, order)
+            return
         for first, number, order in self.inode.filemap.folios(self.start, self.end):
             if order:
                 for index in range(first, first + (number << order), 1 << order):
@@ -243,9 +250,7 @@ def _may_merge(inode: GuestMemfd, hugepage: Hugepage, index: int, order: int) ->
 
 def _merge_block(inode: GuestMemfd, hugepage: Hugepage, index: int, order: int, work: Work) -> None:
     """Make one folio of the block; everything in it is smaller."""
-    inside = (
-        Counter(hugepage.folios) if order == hugepage.order else inode.filemap.histogram(index, index + (1 << order))
-    )
+    inside = _folios_inside(inode, hugepage, index, order)
     if not inode.closed:
         inode.filemap.merge(index, order, hugepage, work)
     _count_merges(inode, inside, order)
@@ -259,6 +264,15 @@ def _merge_block(inode: GuestMemfd, hugepage: Hugepage, index: int, order: int, 
         inode.metadata.free(freed + (order == hugepage.order))
     inode.replace_folios(hugepage, folios)
     optimise(inode, hugepage, work)
+
+
+def _folios_inside(inode: GuestMemfd, hugepage: Hugepage, index: int, order: int) -> Counter[int]:
+    """Folios by order in a block that is split."""
+    if order == hugepage.order:
+        return hugepage.folios.copy()
+    if order == inode.rungs[-2]:  # below the lowest rung but one there are base pages only
+        return Counter({0: 1 << order})
+    return inode.filemap.histogram(index, index + (1 << order))
 
 
 def _count_merges(inode: GuestMemfd, inside: Counter[int], order: int) -> None:

@@ -306,6 +306,11 @@ class Ledger:
         """Live bytes by account, in the order of ``ACCOUNTS``."""
         return self._row.copy()
 
+    @property
+    def high_water(self) -> int:
+        """The highest total of live bytes since the last reset."""
+        return max(self._high_water, self.total.live_bytes)
+
     def high_water_row(self) -> list[int]:
         """Live bytes by account at the (first) instant of the highest total since the last reset."""
         if self.total.live_bytes > self._high_water:
