@@ -61,8 +61,10 @@ def run(ctx: click.Context, file: str, as_json: bool, out: Path | None, force: b
 
         Console(highlight=False).print(text.render(result))
     if out is not None:
-        click.echo(f"wrote {', '.join(str(out / name) for name in OUTPUTS)}", err=as_json)
+        click.echo(f"wrote {', '.join(OUTPUTS)} into {out}", err=as_json)
     if not result.ok:
+        if as_json:
+            _name_failures(file, result)
         ctx.exit(1)
 
 
@@ -75,6 +77,15 @@ def _writers(result: Result, summary: str) -> dict[str, Writer]:
         "plot.png": lambda path: plot.write(result, path),
         "plot.svg": lambda path: plot.write(result, path),
     }
+
+
+def _name_failures(file: str, result: Result) -> None:
+    """A line on standard error for every expectation that does not hold, since no screen shows it."""
+    from gmemsim.reports import text
+
+    for entry in result.summary["expect"]:
+        if not entry["ok"]:
+            click.echo(f"{file}:{entry['line']}: expected {text.wanted(entry)}, found {text.found(entry)}", err=True)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -61,6 +61,9 @@ MOST_GUESTS = 12
 STRIP = (("to shared", "v", "#D55E00"), ("to private", "^", "#0072B2"), ("failed", "x", "#000000"))
 """The rows of the strip of conversions: name, marker, colour."""
 
+LARGE_RISE = 0.25
+"""A single rise of this part of a peak is worth a line of its own."""
+
 VISIBLE = 0.01
 """A curve or a spike that stays below this part of the highest total is thinner than a line."""
 
@@ -103,7 +106,7 @@ def _draw(result: Reportable) -> Figure:
     axis = time_axis(timeline)
     total = timeline.columns()[TOTAL]
     peaks = prominent(axis.samples, total, axis.end)
-    notes = [_note(i + 1, at, axis, timeline, int(total[at])) for i, at in enumerate(peaks)]
+    notes = _notes(peaks, axis, timeline, total)
 
     guests = result.summary["guests"] if 1 < len(result.summary["guests"]) <= MOST_GUESTS else []
 
@@ -146,11 +149,29 @@ def _draw(result: Reportable) -> Figure:
     return fig
 
 
-def _note(number: int, at: int, axis: Axis, timeline: Timeline, value: int) -> str:
-    owner = int(timeline.owners()[at])
-    cause = describe(timeline.events[owner]) if owner < len(timeline.events) else "after the last step"
-    note = f"({number}) peak {human_size(value)} at {axis.name(axis.samples[at])} – {cause}"
-    return textwrap.shorten(note, 120, placeholder=" …")
+def _notes(peaks: Sequence[int], axis: Axis, timeline: Timeline, total: Column) -> list[str]:
+    """A line for every numbered peak: value, place and cause.
+
+    The step that reaches a peak may add little to it: where another one added more at once, a second line names that.
+    """
+    owners = timeline.owners()
+
+    def cause(at: int) -> str:
+        owner = int(owners[at])
+        what = describe(timeline.events[owner]) if owner < len(timeline.events) else "after the last step"
+        return f"at {axis.name(axis.samples[at])} – {what}"
+
+    notes = []
+    start = 0
+    for number, at in enumerate(peaks, 1):
+        notes.append(f"({number}) peak {human_size(total[at])} {cause(at)}")
+        rises = np.diff(total[start : at + 1])
+        most = start + 1 + int(rises.argmax()) if len(rises) else at
+        rise = int(total[most] - total[most - 1])
+        if owners[most] != owners[at] and rise >= LARGE_RISE * total[at]:
+            notes.append(f"(…) of which {human_size(rise)} at once {cause(most)}")
+        start = at
+    return [textwrap.shorten(note, 120, placeholder=" …") for note in notes]
 
 
 def _memory_panel(ax: Axes, axis: Axis, timeline: Timeline, total: Column, peaks: Sequence[int]) -> None:
@@ -259,7 +280,7 @@ def _folio_panel(ax: Axes, axis: Axis, timeline: Timeline) -> None:
     ax.yaxis.set_major_locator(FixedLocator([0, *(10.0**k for k in range(len(str(highest)) + 1))]))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _count(value)))
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=axis.unit == STEPS))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=axis.unit == STEPS))
     ax.grid(axis="y", linewidth=0.3, color="#cccccc")
     ax.set_ylabel("folios [count, log]")
     if used:

@@ -53,7 +53,7 @@ def _heading(summary: Mapping[str, Any]) -> Text:
 
 
 def _facts(summary: Mapping[str, Any]) -> Table:
-    """Conversions, splits, merges and folios: one line each."""
+    """Conversions, splits, merges and folios: one line each; and what went wrong without an errno, if anything."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
@@ -66,6 +66,9 @@ def _facts(summary: Mapping[str, Any]) -> Table:
     table.add_row("conversions", outcome)
     for name in ("splits", "merges", "folios"):
         table.add_row(name, Text(_listing(summary[name]) or "none"))
+    bad = {name.replace("_", " "): n for name, n in summary.get("outcomes", {}).items()}
+    if any(bad.values()):
+        table.add_row("gone wrong", Text(_listing(bad), style="red"))
     return table
 
 
@@ -102,6 +105,8 @@ def _remarks(summary: Mapping[str, Any]) -> Text:
     total = times.pop("total", None)
     if total:
         text.append(f"\nmodelled time {ESTIMATE} {human_duration(total)}", style="bold")
+        profile = summary.get("estimates", {}).get("modelled_time_ns", {}).get("profile")
+        text.append(f", cost profile {profile}" if profile else "")
         phases = sorted(((ns, name) for name, ns in times.items() if ns), reverse=True)
         listed = ", ".join(f"{name} {human_duration(ns)}" for ns, name in phases)
         text.append(f": {listed}" if listed else "")
@@ -130,13 +135,13 @@ def _expectations(expectations: list[Mapping[str, Any]]) -> RenderableType:
     table = _table("expected", "found", "")
     for entry in expectations:
         verdict = Text("pass", style="green") if entry["ok"] else Text("FAIL", style="bold red")
-        table.add_row(Text(_wanted(entry)), Text(_value(entry["value"])), verdict)
+        table.add_row(Text(wanted(entry)), Text(found(entry)), verdict)
     kept = sum(bool(entry["ok"]) for entry in expectations)
     return Group("", table, Text(f"{kept} of {len(expectations)} expectations hold"))
 
 
-def _wanted(entry: Mapping[str, Any]) -> str:
-    """What ``entry`` demands: ``"filemap_nodes.peak = 4162 after split"``."""
+def wanted(entry: Mapping[str, Any]) -> str:
+    """What the expectation ``entry`` demands: ``"filemap_nodes.peak = 4162 after split"``."""
     words = [str(entry["metric"])]
     if "op" in entry:
         words += [SIGNS.get(entry["op"], str(entry["op"])), _value(entry["expected"])]
@@ -147,6 +152,11 @@ def _wanted(entry: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
+def found(entry: Mapping[str, Any]) -> str:
+    """The value that the metric of the expectation ``entry`` had."""
+    return _value(entry["value"])
+
+
 def _value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.6g}"
@@ -154,8 +164,8 @@ def _value(value: object) -> str:
 
 
 def _listing(counts: Mapping[str, int]) -> str:
-    """``"2 x 1G->4K, 1 x 2M->4K"``: the counts that are not zero."""
-    return ", ".join(f"{_number(n)} × {name}" for name, n in counts.items() if n)
+    """``"2×1G->4K, 1×2M->4K"``: the counts that are not zero, each one word so that no line ends inside."""
+    return ", ".join(f"{_number(n)}×{name}" for name, n in counts.items() if n)
 
 
 def _number(n: int) -> str:

@@ -91,7 +91,7 @@ def test_out_writes_all_files_and_says_where(scenario: Path, tmp_path: Path) -> 
     out = tmp_path / "new" / "out"
     result = run(scenario, "--out", out)
     assert result.exit_code == 0
-    assert result.stdout.endswith(f"wrote {', '.join(str(out / name) for name in OUTPUTS)}\n")
+    assert result.stdout.endswith(f"wrote summary.json, timeline.jsonl, plot.png, plot.svg into {out}\n")
     assert sorted(path.name for path in out.iterdir()) == sorted(OUTPUTS)
     assert json.loads((out / "summary.json").read_text()) == fakes.headline().summary
     assert len((out / "timeline.jsonl").read_text().splitlines()) == 11
@@ -105,6 +105,14 @@ def test_a_failed_expectation_is_1_and_the_files_are_there(scenario: Path, simul
     assert run(scenario, "--json").exit_code == 1
     assert run(scenario, "--out", tmp_path / "out").exit_code == 1
     assert (tmp_path / "out" / "plot.png").exists()
+
+
+def test_json_with_a_failed_expectation_names_it_on_stderr(scenario: Path, simulate: Install) -> None:
+    simulate(lambda _: failed())
+    result = run(scenario, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == failed().summary
+    assert result.stderr == f"{scenario}:8: expected filemap_nodes.live, found 1\n"
 
 
 def test_existing_files_are_not_overwritten_and_nothing_is_run(

@@ -67,8 +67,8 @@ def summary(title: str = "One 4K page shared out of a private 1G folio", **chang
         "modelled_time_ns": {"nodes": 134_000.0, "vmemmap": 2_100_000.0, "total": 2_234_000.0},
         "guests": [{"name": "vm0"}],
         "expect": [
-            {"metric": "filemap_nodes.peak", "ok": True, "value": 4162},
-            {"metric": "filemap_nodes.live", "ok": False, "value": 1},
+            {"metric": "filemap_nodes.peak", "ok": True, "value": 4162, "line": 7},
+            {"metric": "filemap_nodes.live", "ok": False, "value": 1, "line": 8},
         ],
         **changes,
     }

@@ -144,6 +144,19 @@ def test_no_text_covers_another_or_leaves_the_figure(case: str) -> None:
             assert apart, (words, others)
 
 
+def test_a_rise_that_made_most_of_a_peak_is_named_beside_the_step_that_reached_it() -> None:
+    timeline = Timeline(fakes.ACCOUNTS, fakes.ORDERS)
+    for step, nodes in enumerate([1, 1000, 1001, 1002]):
+        timeline.sample(step, fakes.live(nodes), [0, 0, 1])
+        timeline.event(fakes.convert(step, step, at=step * 4096))
+    timeline.end(9)
+    words = texts(fakes.FakeResult(timeline, fakes.summary()))
+    assert next(text for text in words if text.startswith("(1)")).split("\n") == [
+        "(1) peak 564 KiB at 3 ns – vm0: convert 4K at 12K to shared",
+        "(…) of which 562 KiB at once at 1 ns – vm0: convert 4K at 4K to shared",
+    ]
+
+
 def test_at_most_a_few_peaks_are_numbered_and_a_long_cause_is_cut() -> None:
     notes = next(text for text in texts(comb()) if text.startswith("(1)")).split("\n")
     assert len(notes) == curves.MAX_LABELS

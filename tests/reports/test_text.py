@@ -53,10 +53,10 @@ def test_accounts_that_were_never_used_are_left_out() -> None:
 
 def test_conversions_splits_merges_and_folios() -> None:
     screen = shown(fakes.summary(splits={"1G->2M": 1, "2M->4K": 3}, merges={}))
-    assert "conversions  3 requested, 2 succeeded, 1 failed (1 × EAGAIN)" in screen
-    assert "splits       1 × 1G->2M, 3 × 2M->4K" in screen
+    assert "conversions  3 requested, 2 succeeded, 1 failed (1×EAGAIN)" in screen
+    assert "splits       1×1G->2M, 3×2M->4K" in screen
     assert "merges       none" in screen
-    assert row(screen, "folios") == ["2", "×", "1G"]
+    assert row(screen, "folios") == ["2×1G"]
 
 
 def test_expectations_say_what_was_wanted_and_found() -> None:
@@ -123,3 +123,14 @@ def test_it_fits_80_columns_without_losing_a_digit(colour: bool) -> None:
 
 def test_titles_are_not_markup() -> None:
     assert "[bold]x[/nothing]" in shown(fakes.summary("[bold]x[/nothing]"))
+
+
+def test_what_went_wrong_without_an_errno_is_shown_and_only_then() -> None:
+    assert "gone wrong" not in shown(fakes.summary(outcomes={"rollback_failures": 0}))
+    screen = shown(fakes.summary(outcomes={"rollback_failures": 2, "optimise_failures": 0, "inconsistent_pages": 512}))
+    assert "gone wrong   2×rollback failures, 512×inconsistent pages" in screen
+
+
+def test_the_cost_profile_is_named() -> None:
+    estimates = {"modelled_time_ns": {"profile": "roth-snp-2025"}}
+    assert "2.23 ms, cost profile roth-snp-2025: vmemmap" in shown(fakes.summary(estimates=estimates))
