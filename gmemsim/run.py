@@ -30,7 +30,6 @@ from gmemsim.scenario.workload import expand_step
 from gmemsim.summary import SCHEMA, Calls, folio_orders, judge, summarise
 from gmemsim.timeline import Event, Timeline
 
-
 _counts = attrgetter(*COUNTERS)
 
 

@@ -33,7 +33,8 @@ class RangeSet:
         flips = self._flips
         if not flips:
             return 0
-        return len(flips) - (flips[0] == 0) - (flips[-1] == end)
+        at_edges = int(flips[0] == 0) + int(flips[-1] == end)
+        return len(flips) - at_edges
 
     def covers(self, start: int, end: int) -> bool:
         """Whether every page is a member (of no pages, all are)."""
