@@ -285,13 +285,7 @@ class Flag(Scalar):
 
 @attrs.frozen
 class Name(Scalar):
-    """A name: a letter, then letters, digits, ``_`` and ``-``.
-
-    ``refers`` says that it names something defined elsewhere in the file (``"guest"`` or ``"step"``), which
-    the loader looks up.
-    """
-
-    refers: str | None = attrs.field(default=None, kw_only=True)
+    """A name: a letter, then letters, digits, ``_`` and ``-``."""
 
     @property
     def expected(self) -> str:

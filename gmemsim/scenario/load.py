@@ -62,7 +62,7 @@ EXPECT: Final[Mapping[str, Entry]] = {
         Entry("metric", "metric", Metric("a path into the summary"), attrs.NOTHING),
         *(Entry(op, op, Number(f"the metric must be {op} this"), None) for op in OPERATORS),
         Entry("rel", "rel", Number("tolerance of approx, relative to the value", least=0, most=1), None),
-        Entry("after", "after", Name("the id of a step; at the end if absent", refers="step"), None),
+        Entry("after", "after", Name("the id of a step; at the end if absent"), None),
     )
 }
 """The keys of an expectation; exactly one operator."""

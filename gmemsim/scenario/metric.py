@@ -16,8 +16,10 @@ from typing import Any
 
 import attrs
 
+from gmemsim.host.costs import PHASES
 from gmemsim.host.ledger import ACCOUNTS
-from gmemsim.scenario.kinds import LONGEST_SCALAR, Errno, Name, Scalar, did_you_mean, quote
+from gmemsim.scenario.kinds import LONGEST_SCALAR, Errno, Scalar, did_you_mean, quote
+from gmemsim.scenario.schema import STEPS
 from gmemsim.units import parse_size, size_name
 
 
@@ -64,25 +66,35 @@ class Change(Scalar):
 Tree = Mapping[str | Scalar, Any] | None
 """What may follow: fixed keys and kinds that read a key; ``None``: the path ends, here is a number."""
 
-_TALLY: Tree = dict.fromkeys(("live", "peak", "allocated", "freed", "live_bytes", "peak_bytes"))
-_ACCOUNTS: Mapping[str | Scalar, Any] = dict.fromkeys((*ACCOUNTS, "total"), _TALLY)
-_PER_GUEST: Mapping[str | Scalar, Any] = {
+OUTCOMES = ("optimise_failures", "rollback_failures", "inconsistent_pages")
+"""What can go wrong without an errno, counted per guest and in all."""
+
+_Keys = Mapping[str | Scalar, Any]
+
+_TALLY: _Keys = dict.fromkeys(("live", "peak", "allocated", "freed", "live_bytes", "peak_bytes"))
+_ACCOUNTS: _Keys = dict.fromkeys((*ACCOUNTS, "total"), _TALLY)
+_CALLS: _Keys = {"requested": None, "succeeded": None, "failed": {Errno(""): None}}
+_COMMON: _Keys = {
     **_ACCOUNTS,  # "accounts." may be left out
     "accounts": _ACCOUNTS,
-    "conversions": {"requested": None, "succeeded": None, "failed": {Errno(""): None}},
+    "conversions": _CALLS,
     "splits": {Change(""): None},
     "merges": {Change(""): None},
     "folios": {FolioSize(""): None},
+    "outcomes": dict.fromkeys(OUTCOMES),
 }
-ROOT: Mapping[str | Scalar, Any] = {
-    **_PER_GUEST,
-    "end_time_ns": None,
-    "modelled_time_ns": {Name(""): None},
-}
-"""The summary of a run; ``guests`` is added by :class:`Metric`, which knows their names."""
-
-PER_GUEST = _PER_GUEST
+PER_GUEST: _Keys = {**_COMMON, "memory": None, "backing": None, "filemap_nodes_charged": None}
 """What ``guests.NAME.`` and ``guests.0.`` lead to."""
+
+ROOT: _Keys = {
+    **_COMMON,
+    "end_time_ns": None,
+    "modelled_time_ns": dict.fromkeys((*PHASES.values(), "total")),
+    "calls": dict.fromkeys((step.key for step in STEPS if step.can_fail), _CALLS),
+    "estimates": {"attributes": {"live_at_least": None, "live_at_most": None}},
+    "slabs_at_least_bytes": dict.fromkeys(ACCOUNTS),
+}
+"""The summary of a run; below ``guests`` come their names, which :class:`Metric` knows, and :data:`PER_GUEST`."""
 
 
 @attrs.frozen

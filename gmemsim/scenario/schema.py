@@ -149,7 +149,7 @@ class GuestStep(Step):
 
     can_fail: ClassVar[bool] = True
 
-    guest: Annotated[str, Name("which guest, group of guests, or all", refers="guest")]
+    guest: Annotated[str, Name("which guest, group of guests, or all")]
 
 
 @attrs.frozen(kw_only=True)
