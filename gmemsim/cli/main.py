@@ -29,7 +29,9 @@ from typing import Any
 import click
 
 from gmemsim import __version__
+from gmemsim.cli.explain import explain
 from gmemsim.cli.group import Group
+from gmemsim.cli.policies import policies
 from gmemsim.cli.run import run
 from gmemsim.cli.schema import schema
 from gmemsim.cli.xarray import xarray
@@ -99,7 +101,7 @@ def gmemsim() -> None:
     """
 
 
-for command in (run, schema, xarray):
+for command in (run, explain, policies, schema, xarray):
     gmemsim.add_command(command)
 
 

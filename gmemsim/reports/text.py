@@ -59,8 +59,8 @@ def _facts(summary: Mapping[str, Any]) -> Table:
     table.add_column()
     calls = summary["conversions"]
     failed = sum(calls["failed"].values())
-    words = f"{_number(calls['requested'])} requested, {_number(calls['succeeded'])} succeeded"
-    outcome = Text(f"{words}, {_number(failed)} failed")
+    words = f"{number(calls['requested'])} requested, {number(calls['succeeded'])} succeeded"
+    outcome = Text(f"{words}, {number(failed)} failed")
     if failed:
         outcome.append(f" ({_listing(calls['failed'])})", style="yellow")
     table.add_row("conversions", outcome)
@@ -76,7 +76,7 @@ def _accounts(accounts: Mapping[str, Mapping[str, int]]) -> RenderableType:
     used = [name for name, tally in accounts.items() if name != TOTAL and tally["allocated"]]
     if not used:
         return Text("\nNo account held any memory.")
-    table = _table("account", "live", "peak", "allocated", "live bytes", "peak bytes")
+    table = plain_table("account", "live", "peak", "allocated", "live bytes", "peak bytes")
     for name in used:
         table.add_row(account_label(name), *_cells(accounts[name]))
     table.add_section()
@@ -84,7 +84,7 @@ def _accounts(accounts: Mapping[str, Mapping[str, int]]) -> RenderableType:
     return Group("", table)
 
 
-def _table(first: str, *others: str) -> Table:
+def plain_table(first: str, *others: str) -> Table:
     """An empty table: the first column gives way if space is short, the others are numbers and never do."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column(first, overflow="fold")
@@ -94,7 +94,7 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _cells(tally: Mapping[str, int]) -> list[str]:
-    counts = [_number(tally[key]) for key in ("live", "peak", "allocated")]
+    counts = [number(tally[key]) for key in ("live", "peak", "allocated")]
     return [*counts, human_size(tally["live_bytes"]), human_size(tally["peak_bytes"])]
 
 
@@ -116,23 +116,23 @@ def _remarks(summary: Mapping[str, Any]) -> Text:
 
 
 def _guests(guests: list[Mapping[str, Any]]) -> RenderableType:
-    table = _table("guest", "converted", "failed", "splits", "merges", "live bytes", "peak bytes")
+    table = plain_table("guest", "converted", "failed", "splits", "merges", "live bytes", "peak bytes")
     for guest in guests[:MOST_GUESTS]:
         calls, total = guest["conversions"], guest["accounts"][TOTAL]
         counts = (calls["succeeded"], *(sum(part.values()) for part in (calls["failed"], guest["splits"])))
         table.add_row(
             str(guest["name"]),
-            *map(_number, (*counts, sum(guest["merges"].values()))),
+            *map(number, (*counts, sum(guest["merges"].values()))),
             human_size(total["live_bytes"]),
             human_size(total["peak_bytes"]),
         )
     more = len(guests) - MOST_GUESTS
-    rest = [Text(f"… and {_number(more)} more guests: --json shows all", style="dim")] if more > 0 else []
+    rest = [Text(f"… and {number(more)} more guests: --json shows all", style="dim")] if more > 0 else []
     return Group("", table, *rest)
 
 
 def _expectations(expectations: list[Mapping[str, Any]]) -> RenderableType:
-    table = _table("expected", "found", "")
+    table = plain_table("expected", "found", "")
     for entry in expectations:
         verdict = Text("pass", style="green") if entry["ok"] else Text("FAIL", style="bold red")
         table.add_row(Text(wanted(entry)), Text(found(entry)), verdict)
@@ -160,14 +160,14 @@ def found(entry: Mapping[str, Any]) -> str:
 def _value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.6g}"
-    return _number(value) if isinstance(value, int) else str(value)
+    return number(value) if isinstance(value, int) else str(value)
 
 
 def _listing(counts: Mapping[str, int]) -> str:
     """``"2×1G->4K, 1×2M->4K"``: the counts that are not zero, each one word so that no line ends inside."""
-    return ", ".join(f"{_number(n)}×{name}" for name, n in counts.items() if n)
+    return ", ".join(f"{number(n)}×{name}" for name, n in counts.items() if n)
 
 
-def _number(n: int) -> str:
+def number(n: int) -> str:
     """``n`` in full, with separators as long as it stays within ten characters."""
     return f"{n:,}" if abs(n) < 100_000_000 else str(n)

@@ -22,11 +22,13 @@ A :class:`Profile` says which splits the modelled kernel accepts:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from gmemsim.errors import Invalid, OutOfMemory
-from gmemsim.xarray.find import slot_order
+from gmemsim.xarray.find import entry_width
 from gmemsim.xarray.marks import with_bits
 from gmemsim.xarray.node import MARKS, Chunk, Node, Uniform, eager_subtree, is_value, uniform
 
@@ -56,6 +58,11 @@ def nodes_needed(chunk: Chunk, order: int, new_order: int) -> int:
 def accepts(chunk: Chunk, order: int, new_order: int, profile: Profile) -> bool:
     """Whether ``xas_split_alloc`` of that kernel takes a split from ``order`` to ``new_order`` at all."""
     return profile == "rfc" or chunk.level(new_order) + 2 * chunk.shift > order
+
+
+def try_accepts(chunk: Chunk, order: int, new_order: int) -> bool:
+    """Whether ``xas_try_split`` takes this split: within a level, or a full slot to the next lower order."""
+    return chunk.level(new_order) == chunk.level(order) or (order % chunk.shift == 0 and new_order == order - 1)
 
 
 class Prealloc:
@@ -137,8 +144,7 @@ def try_split(tree: Tree, index: int, order: int, new_order: int, entry: object)
     if not 0 <= new_order < order:
         raise Invalid(f"cannot split order {order} into order {new_order}")
     chunk = tree.chunk
-    within_level = chunk.level(new_order) == chunk.level(order)
-    if not within_level and not (order % chunk.shift == 0 and new_order == order - 1):
+    if not try_accepts(chunk, order, new_order):
         raise Invalid(f"xas_try_split refuses order {order} to {new_order}: it would need more than one node")
     with Prealloc(tree, nodes_needed(chunk, order, new_order)) as prealloc:
         split(tree, index, order, new_order, entry, prealloc)
@@ -146,12 +152,24 @@ def try_split(tree: Tree, index: int, order: int, new_order: int, entry: object)
 
 
 def _entry_of_order(tree: Tree, index: int, order: int) -> tuple[Node, int, object]:
-    """The (opened) node, canonical slot and entry of ``order`` at ``index``, or ``Invalid``."""
+    """The (opened) node, canonical slot and entry of ``order`` at ``index``, or ``Invalid``.
+
+    A run that ``store_range`` made of an odd number of slots, or in an odd place, is no entry of any order.
+    """
     holder, slot, old = tree.walk(index)
-    found = slot_order(holder, slot, tree.chunk.size) if holder is not None else 0
-    if old is None or found != order:
-        have = "no entry" if old is None else f"an entry of order {found}"
-        raise Invalid(f"cannot split: index {index} has {have}, expected one of order {order}")
+    size = tree.chunk.size
+    width = tree.chunk.width(order)
+    if (
+        holder is None
+        or old is None
+        or holder.shift != tree.chunk.level(order)
+        or slot % width
+        or entry_width(holder, slot, size) != width
+    ):
+        have = "no entry" if old is None else "an entry of order 0"
+        if holder is not None and old is not None:
+            have = f"an entry of {entry_width(holder, slot, size)} slots of order {holder.shift} from slot {slot} on"
+        raise Invalid(f"cannot split: index {index} has {have}, expected an entry of order {order}")
     node, slot, _ = tree.walk_to(index, tree.chunk.level(order))
     assert node is not None, "an entry of an order above 0 is never the head itself"
     return node, slot, old
@@ -175,7 +193,7 @@ def _push_down(tree: Tree, node: Node, slot: int, width: int, new_order: int, en
     _spread_marks(node, slot, range(slot, slot + width))
     tree.nodes_changed(node, width * subtree.nodes)
     if tree.observer is not None:
-        _observe_new(tree, subtree, width)
+        _observe_new(tree, node.slots[slot : slot + width])
 
 
 def _spread_marks(node: Node, slot: int, slots: range) -> None:
@@ -186,8 +204,14 @@ def _spread_marks(node: Node, slot: int, slots: range) -> None:
             node.marks = with_bits(node.marks, mark, node.marks[mark] | bits)
 
 
-def _observe_new(tree: Tree, subtree: Uniform, copies: int) -> None:
-    """Tell the observer of every new node, leaves included (upstream does; the RFC leaves the leaves out)."""
-    tree.updated(subtree, copies)
-    if not subtree.is_leaf:
-        _observe_new(tree, subtree.below, copies * tree.chunk.size)
+def _observe_new(tree: Tree, slots: Sequence[object], copies: int = 1) -> None:
+    """Tell the observer of every node below, leaves included (upstream does; the RFC leaves the leaves out).
+
+    Equal Uniforms side by side are one call, with the number of nodes that they stand for.
+    """
+    for child, alike in groupby(slots):
+        times = copies * sum(1 for _ in alike)
+        if type(child) is Node or type(child) is Uniform:
+            tree.updated(child, times)
+            if not (type(child) is Uniform and child.is_leaf):
+                _observe_new(tree, child.slots, times)

@@ -1,0 +1,74 @@
+"""``gmemsim explain``: what one conversion takes, on one page."""
+
+from __future__ import annotations
+
+import click
+
+from gmemsim.cli.group import Group
+from gmemsim.cli.parameters import read_presets, read_size
+
+
+@click.group(cls=Group)
+def explain() -> None:
+    """Explain one conversion."""
+
+
+@explain.command()
+@click.argument("old", callback=read_size)
+@click.argument("new", callback=read_size)
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    callback=read_presets,
+    help="Compare only this policy (may be repeated); `gmemsim policies` lists them.",
+)
+@click.option("--page-size", callback=read_size, default="4K", show_default=True, help="Base page: 4K, 16K or 64K.")
+@click.option(
+    "--xarray", type=click.Choice(["rfc", "v6.15"]), default="rfc", show_default=True, help="What the kernel can split."
+)
+def split(old: int, new: int, policies: tuple[str, ...], page_size: int, xarray: str) -> None:
+    """Split a folio of size OLD into folios of size NEW: nodes level by level, vmemmap, descriptors, kernels.
+
+    Below it stands what every policy pays to share one base page out of a private OLD folio. All figures come from
+    carrying the conversion out.
+
+    \b
+    Examples:
+      gmemsim explain split 1G 4K
+      gmemsim explain split 1G 2M --policy b-today --policy staged-partial
+      gmemsim explain split 512M 64K --page-size 64K
+    """
+    from rich.console import Console
+
+    from gmemsim.explain import explain_split, share_one_page
+    from gmemsim.geometry import PAGE_SIZES, Geometry
+    from gmemsim.gmem.presets import PRESETS, distinct_splits
+    from gmemsim.host.host import KernelSwitches
+    from gmemsim.reports.explain import render
+    from gmemsim.units import size_name
+
+    if page_size not in PAGE_SIZES:
+        raise click.UsageError(f"--page-size is {size_name(page_size)}, expected 4K, 16K or 64K")
+    geometry = Geometry(page_size)
+    try:
+        order, new_order = geometry.order_of(old), geometry.order_of(new)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    if new_order >= order:
+        raise click.UsageError(f"NEW is {size_name(new)}, expected less than OLD, {size_name(old)}")
+    if order > MOST_ORDER:
+        raise click.UsageError(f"OLD is {size_name(old)}, expected at most {size_name(geometry.size_of(MOST_ORDER))}")
+    kernel = KernelSwitches(xarray="v6.15" if xarray == "v6.15" else "rfc")
+    costs = {}
+    for name in policies or distinct_splits():
+        try:
+            costs[name] = share_one_page(PRESETS[name].policy, order, geometry, kernel)
+        except ValueError as error:
+            if policies:
+                raise click.UsageError(f"--policy {name}: {error}") from None
+    Console(highlight=False).print(render(explain_split(order, new_order, geometry), costs))
+
+
+MOST_ORDER = 34
+"""64 TiB of 4K pages: far above every hugepage there is."""

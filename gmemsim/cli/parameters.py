@@ -1,0 +1,29 @@
+"""Callbacks that read command-line parameters, shared by several commands."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+import click
+
+from gmemsim.units import parse_size
+
+
+def read_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """A size with a unit as bytes; a usage error says what was found and expected."""
+    try:
+        return parse_size(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+def read_presets(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of policy presets, each of which must exist."""
+    from gmemsim.gmem.presets import PRESETS
+
+    for name in value:
+        if name not in PRESETS:
+            close = get_close_matches(name, PRESETS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(PRESETS)}"
+            raise click.BadParameter(f"there is no policy {name!r}, {hint}", ctx, param)
+    return value
