@@ -18,7 +18,7 @@ class Cursor:
     ``index`` is where the cursor stands, ``order`` and ``entry`` describe the entry found or loaded there last.
     """
 
-    __slots__ = ("_done", "_fresh", "entry", "index", "order", "tree")
+    __slots__ = ("_done", "_end", "_fresh", "entry", "index", "order", "tree")
 
     def __init__(self, tree: Tree, index: int = 0) -> None:
         self.tree = tree
@@ -29,13 +29,16 @@ class Cursor:
         self.index = index
         self.order = 0
         self.entry: object = None
+        self._end = index + 1
         self._fresh = True
         self._done = False
 
     def load(self) -> object:
         """The entry at the index, zero entries included; ``None`` if there is none (``xas_load``)."""
-        node, slot, self.entry = self.tree.walk(self.index)
-        self.order = 0 if node is None or self.entry is None else find.slot_order(node, slot, self.tree.chunk.size)
+        self.order, self.entry, self._end = 0, None, self.index + 1
+        search = find.PresentWalk(self.tree, self.index, self.index)
+        if search.advance():
+            self.order, self.entry, self._end = search.order, search.entry, search.end
         self._fresh = False
         return self.entry
 
@@ -67,16 +70,15 @@ class Cursor:
             self._done = True
             self.entry = None
             return None
-        self.index, self.order, self.entry = walk.index, walk.order, walk.entry
+        self.index, self.order, self.entry, self._end = walk.index, walk.order, walk.entry, walk.end
         return self.entry
 
     def pause(self) -> None:
         """Stand behind the present entry: whatever happens to it now, the walk goes on after it (``xas_pause``)."""
         if self._fresh or self._done:
             return
-        after = (self.index >> self.order << self.order) + (1 << self.order)
-        self._done = after > INDEX_MAX
-        self.index = min(after, INDEX_MAX)
+        self._done = self._end > INDEX_MAX
+        self.index = min(self._end, INDEX_MAX)
         self._fresh = True
 
     def entries(self, last: int = INDEX_MAX, mark: int | None = None) -> Iterator[tuple[int, int, object]]:

@@ -80,6 +80,14 @@ class _Walk:
             return 0
         return slot_order(self._nodes[-1], self._offsets[-1], self.tree.chunk.size)
 
+    @property
+    def end(self) -> int:
+        """The index after the entry found."""
+        if not self._nodes:
+            return self.index + 1
+        node, offset = self._nodes[-1], self._offsets[-1]
+        return self.base + (entry_width(node, offset, self.tree.chunk.size) << node.shift)
+
     def marked(self, mark: int) -> bool:
         """Whether the entry found has ``mark``."""
         if not self._nodes:
@@ -210,6 +218,14 @@ def slot_order(node: NodeLike, slot: int, size: int) -> int:
     return order + node.shift
 
 
+def entry_width(node: NodeLike, slot: int, size: int) -> int:
+    """Slots of the entry in canonical ``slot``; no power of two where ``store_range`` made it."""
+    end = slot + 1
+    while end < size and type(node.slots[end]) is Sibling:
+        end += 1
+    return end - slot
+
+
 def walk(tree: Tree, index: int, last: int, mark: int | None) -> PresentWalk | MarkedWalk:
     """The walk over present entries, or over those with ``mark``."""
     return PresentWalk(tree, index, last) if mark is None else MarkedWalk(tree, index, last, mark)
@@ -245,7 +261,8 @@ def entries(tree: Tree, first: int, last: int, mark: int | None) -> Iterator[tup
 def runs(tree: Tree, first: int, last: int) -> Iterator[tuple[int, int, int, object]]:
     """Runs of equal entries of equal order that touch ``first`` to ``last``: (first index, number, order, entry)."""
     pending: tuple[int, int, int, object] | None = None
-    for base, number, order, entry in _raw_runs(tree.head, 0, first, last, tree.chunk.mask):
+    head = tree.head if first <= last else None
+    for base, number, order, entry in _raw_runs(head, 0, first, last, tree.chunk.mask):
         if pending is not None:
             start, so_far, its_order, its_entry = pending
             if its_order == order and its_entry is entry and start + (so_far << order) == base:
