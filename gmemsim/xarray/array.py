@@ -270,7 +270,7 @@ class XArray(Tree):
         except (Busy, OutOfMemory):
             if start <= first:
                 raise
-        return self.alloc(entry, first, start - 1 if start > first else last), True
+        return self.alloc(entry, first, last), True
 
     # -- inspection ------------------------------------------------------------------------------------------------
 
