@@ -74,12 +74,13 @@ def preallocation(ranges: int) -> int:
 class Attributes:
     """The attributes of ``pages`` pages, all private at first (or all shared); ``nodes`` holds the map's memory."""
 
-    __slots__ = ("_nodes", "_shared", "pages", "ranges")
+    __slots__ = ("_nodes", "_preallocated", "_shared", "pages", "ranges")
 
     def __init__(self, pages: int, nodes: Holder, *, shared: bool = False) -> None:
         self.pages = pages
         self._nodes = nodes
         self._shared = RangeSet()
+        self._preallocated = 0
         self.ranges = 1
         """Ranges of equal attributes, shared and private, that cover all pages."""
         nodes.alloc(1 if pages > 1 else 0)
@@ -114,18 +115,21 @@ class Attributes:
         """Take the nodes for one store and return their number; raises ``OutOfMemory`` with nothing held."""
         nodes = preallocation(self.ranges)
         self._nodes.alloc(nodes)
+        self._preallocated += nodes
         return nodes
 
     def give_back(self, nodes: int) -> None:
         """Give back preallocated ``nodes`` that no store used."""
         self._nodes.free(nodes)
+        self._preallocated -= nodes
 
     def store(self, start: int, end: int, *, shared: bool, preallocated: int) -> None:
         """Set the attribute of all pages from ``start`` to ``end``; keeps what it needs of the ``preallocated``."""
         self._shared.replace(start, end, member=shared)
         self.ranges = self._shared.flips_within(self.pages) + 1
         target = 0 if self.pages == 1 else node_estimate(self.ranges)
-        surplus = self._nodes.live - self._nodes.deferred - target
+        self._preallocated -= preallocated  # what is left belongs to other stores
+        surplus = self._nodes.live - self._nodes.deferred - self._preallocated - target
         if surplus > 0:
             at_once = min(surplus, preallocated)
             self._nodes.free(at_once)
@@ -140,4 +144,5 @@ class Attributes:
         self._shared.check()
         live = self._nodes.live - self._nodes.deferred
         expected = 0 if self.pages == 1 else node_estimate(self.ranges)
+        assert not self._preallocated, f"{self._preallocated} preallocated nodes were not given back"
         assert live == expected, f"{live} attribute nodes held, {expected} estimated for {self.ranges} ranges"

@@ -24,9 +24,8 @@ def check(guest: GuestMemfd) -> None:
     folios = sum((hugepage.folios for hugepage in guest.hugepages.values()), start=type(guest.folios)())
     folios[0] += guest.small.pages(0, guest.pages)
     assert +guest.folios == +folios, f"{guest.name}: folios {guest.folios} counted, {folios} exist"
-    restored = sum(hugepage.restored for hugepage in guest.hugepages.values() if hugepage.vmemmap is guest.vmemmap)
-    left = sum(pages for holder, pages in guest.host.unoptimised.values() if holder is guest.vmemmap)
-    assert guest.vmemmap.live == restored + left, f"{guest.name}: {guest.vmemmap.live} vmemmap pages, {restored} known"
+    restored = sum(hugepage.restored for hugepage in guest.hugepages.values())
+    assert guest.vmemmap.live == restored, f"{guest.name}: {guest.vmemmap.live} vmemmap pages, {restored} known"
     if guest.closed:
         return
     guest.attributes.check()
@@ -40,7 +39,7 @@ def _check_hugepage(guest: GuestMemfd, hugepage: Hugepage) -> None:
     where = f"{guest.name}, hugepage at {hugepage.first}"
     assert guest.hugepages[hugepage.first] is hugepage, f"{where}: filed at another index"
     needed = guest.vmemmap_needed(hugepage, hugepage.folios)
-    if not guest.stats.optimise_failures:
+    if not hugepage.optimise_failed:
         assert hugepage.restored == needed, f"{where}: {hugepage.restored} vmemmap pages restored, {needed} needed"
     assert hugepage.restored >= needed, f"{where}: {hugepage.restored} vmemmap pages restored, {needed} needed"
     if guest.closed:

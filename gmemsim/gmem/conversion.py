@@ -16,8 +16,9 @@ memory itself and may fail; that leaves an inconsistent state, which is counted 
 down: reference checks, attribute nodes, stage-2 tables, XArray nodes, vmemmap pages, descriptors.  A failure leaves
 everything as it was.  The price is the peak: all reservations of a call exist at once.
 
-To-private unmaps host users, then checks references (a pinned folio gives EAGAIN).  To-shared checks nothing, since the
-guest is the only user of private memory, but must split stage-2 leaves that cross the range, which may fail.
+To-private unmaps host users, then checks references (a pinned folio gives EAGAIN).  To-shared checks no references,
+since the guest is the only user of private memory, but must split stage-2 leaves that cross the range, which may fail;
+and a folio with a memory error is not split (EHWPOISON).
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ def _attributes_first(inode: GuestMemfd, start: int, end: int, shared: bool, wor
             inode.attributes.store(low, high, shared=shared, preallocated=nodes)
             done.append((low, high, hugepage))
             _restructure(inode, hugepage, low, high, shared, work)
-        except OutOfMemory as error:
+            inode.inconsistent.remove(low, high)
+        except KernelError as error:
             error.error_offset = inode.bytes(low)
             for piece in reversed(done):
                 _reverse(inode, *piece, shared, work)
@@ -89,7 +91,7 @@ def _reverse(inode: GuestMemfd, low: int, high: int, hugepage: Hugepage | None, 
         nodes = inode.attributes.preallocate()
         inode.attributes.store(low, high, shared=not shared, preallocated=nodes)
         _restructure(inode, hugepage, low, high, not shared, work)
-    except OutOfMemory:
+    except KernelError:
         inode.stats.rollback_failures += 1
         inode.inconsistent.add(low, high)
 
@@ -127,6 +129,7 @@ def _reserve(
     undo.callback(inode.attributes.give_back, nodes)
     if not shared:
         return nodes, None
+    inode.refuse_to_split_poisoned(low, high)
     inode.stage2.reserve(low, high)
     undo.callback(inode.stage2.give_back)
     if hugepage is None or inode.policy.when == "fault":
@@ -144,6 +147,7 @@ def _reserve(
 def _tear_down(inode: GuestMemfd, low: int, high: int, shared: bool, work: Work) -> None:
     """Take the range away from those who must lose it: the guest, and (to-private) every host process."""
     if shared:
+        inode.refuse_to_split_poisoned(low, high)
         inode.stage2.split_leaves(low, high)
     else:
         inode.unmap_host(low, high, work)

@@ -94,7 +94,7 @@ class Filemap:
         index = start
         try:
             while index < end:
-                order = min((index & -index).bit_length() - 1 if index else 63, (end - index).bit_length() - 1)
+                order = self._block_order(index, end)
                 self.tree.store_order(index, order, entry)
                 if order:
                     try:
@@ -108,6 +108,16 @@ class Filemap:
             self.remove_pages(start, index)
             raise
 
+    def _block_order(self, index: int, end: int) -> int:
+        """Order of the largest aligned block at ``index`` whose store adds no node that its pages' stores would not.
+
+        Such a node is a root one level too high: a lone entry as large as a root's range needs a slot in the next.
+        """
+        if index:
+            return min((index & -index).bit_length() - 1, (end - index).bit_length() - 1)
+        order = end.bit_length() - 1
+        return order - 1 if order and order % self.tree.chunk.shift == 0 else order
+
     def remove_pages(self, start: int, end: int) -> None:
         """Remove every folio of order 0 in the range."""
         index = start
@@ -118,6 +128,7 @@ class Filemap:
 
     def destroy(self) -> None:
         """Forget everything (the inode is gone)."""
+        self.split_nodes = 0
         self.tree.destroy()
 
     def check(self) -> None:

@@ -25,12 +25,18 @@ class Hugepage:
     restored: int = 0
     """vmemmap pages present beyond what HVO keeps.  Not 0 for a whole hugepage that could not be optimised again."""
     folios: Counter[int] = attrs.field(init=False)
+    optimise_failed: bool = attrs.field(init=False)
+    """Whether there may be more vmemmap than the folios need, because it could not be optimised."""
     splits: Counter[tuple[int, int]] = attrs.field(factory=Counter)
     """How often the folio at (first index, order) has been split: what hysteresis goes by."""
 
     @folios.default
     def _one_folio(self) -> Counter[int]:
         return Counter({self.order: 1})
+
+    @optimise_failed.default
+    def _found_unoptimised(self) -> bool:
+        return self.restored > 0
 
     @property
     def end(self) -> int:

@@ -102,15 +102,19 @@ class GuestMemfd:
         generation = "A" if self.policy.ordering == "attributes-first" else "B"
         self.metadata_per_split_folio = generation == "A"
         ledger = host.ledger
-        self.subpool = host.pool.reserve(backing, size // backing) if self.page_order else None
-        if self.page_order and self.policy.vmemmap != "off":
-            host.optimise_pool(backing)
+        with ExitStack() as undo:
+            self.subpool = host.pool.reserve(backing, size // backing) if self.page_order else None
+            if self.subpool is not None:
+                undo.callback(self.subpool.release)
+            if self.page_order and self.policy.vmemmap != "off":
+                host.optimise_pool(backing)
+            self.attributes = Attributes(self.pages, ledger.holder("attributes", name), shared=initially_shared)
+            undo.pop_all()
         self.filemap = Filemap(ledger.holder("filemap_nodes", name), host.kernel.xarray)
         self.metadata = ledger.holder("folio_metadata", name, object_bytes=FOLIO_METADATA_BYTES[generation])
         self.vmemmap = ledger.holder("vmemmap", name)
         self.memdesc = ledger.holder("memdesc", name)
         self.stage2 = Stage2(mapping, host.geometry, ledger.holder("stage2_page_tables", name))
-        self.attributes = Attributes(self.pages, ledger.holder("attributes", name), shared=initially_shared)
         self.hugepages: dict[int, Hugepage] = {}
         self.small = RangeSet()
         """Pages that base-page folios hold, without hugepages."""
@@ -118,6 +122,8 @@ class GuestMemfd:
         """Pages that some host process has mapped."""
         self.poisoned = RangeSet()
         self.pins = PinCounts()
+        self.orphaned = PinCounts()
+        """References to base pages that a hole has taken out of the file, by the index they had."""
         self.folios: Counter[int] = Counter()
         self.stats = Stats()
         self.closed = False
@@ -176,16 +182,14 @@ class GuestMemfd:
         """The guest, or a host process, touches every page of the range (default: one base page).
 
         Allocates what is missing.  The host may touch shared pages only (``BadAddress``); a folio that is still large
-        is split for it first (``when: fault``).  Raises ``Poisoned`` for a page with a memory error, ``OutOfMemory``.
+        is split for it first (``when: fault``).  Raises ``Poisoned`` for a folio with a memory error, ``OutOfMemory``.
         """
         work = self._begin()
         start, end = self._range(offset, self.host.geometry.page_size if size is None else size)
         self._touch(start, end, by, work)
 
     def _touch(self, start: int, end: int, by: Literal["guest", "host"], work: Work) -> None:
-        if not self.poisoned.disjoint(start, end):
-            page = next(self.poisoned.ranges(start, end))[0]
-            raise Poisoned(f"page {page} has a memory error", error_offset=self.bytes(page))
+        self._refuse_poisoned(start, end, 0)
         if by == "host" and not self.attributes.all_are(start, end, shared=True):
             raise BadAddress("the host touched private memory (SIGBUS)", error_offset=self.bytes(start))
         self._populate(start, end, work)
@@ -272,16 +276,22 @@ class GuestMemfd:
     def unpin(self, offset: int, size: int, *, pages: Literal["each", "first"] = "each") -> None:
         """Drop a reference that :meth:`pin` took; works on a closed file too.  ``Invalid`` if a page has none.
 
+        References to what a hole has taken away go first.
         After close, the last reference to a hugepage lets it be merged and returned to the pool.
         """
         work = self.work = Work()
         start, end = self._range(offset, size, closed=True)
         if pages == "first":
             end = start + 1
-        try:
-            self.pins.change(start, end, -1)
-        except ValueError as error:
-            raise Invalid(str(error), error_offset=offset) from None
+        gone = list(self.orphaned.pinned(start, end))
+        edges = [start, *(edge for low, high, _ in gone for edge in (low, high)), end]
+        there = [(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
+        if any(not self.pins.lowest(low, high) for low, high in there):
+            raise Invalid("a page of the range is not pinned", error_offset=offset)
+        for low, high, _ in gone:
+            self.orphaned.change(low, high, -1)
+        for low, high in there:
+            self.pins.change(low, high, -1)
         if self.closed:
             for _, _, hugepage in list(self.pieces(start, end)):
                 if hugepage is not None and self.pins.first_pinned(hugepage.first, hugepage.end) is None:
@@ -289,13 +299,17 @@ class GuestMemfd:
                     self._retire(hugepage)
 
     def poison(self, offset: int) -> None:
-        """An uncorrectable memory error hits the base page at ``offset``: it is zapped everywhere, for good."""
+        """An uncorrectable memory error hits the memory of the base page at ``offset``, if it has any.
+
+        The folio is zapped everywhere; who touches it later gets ``Poisoned``, until a hole is punched over it.
+        """
         work = self._begin()
-        start, end = self._range(offset, self.host.geometry.page_size)
-        self.unmap_host(start, end, work)
-        self.stage2.split_leaves(start, end)
-        work.zapped_pages += self.stage2.zap(start, end)
-        self.poisoned.add(start, end)
+        page, end = self._range(offset, self.host.geometry.page_size)
+        for _, _, order in list(self.filemap.folios(page, end)):
+            first = page >> order << order
+            self.unmap_host(first, first + (1 << order), work)
+            work.zapped_pages += self.stage2.zap(first, first + (1 << order))
+            self.poisoned.add(page, end)
 
     # -- what conversion and restructure build on --------------------------------------------------------------------
 
@@ -329,6 +343,24 @@ class GuestMemfd:
             first = page >> order << order
             raise Again(f"page {page} is pinned", error_offset=self.bytes(max(call_start, first)))
 
+    def refuse_to_split_poisoned(self, start: int, end: int) -> None:
+        """Raise ``Poisoned`` if making the range shared now would split a folio that has a memory error."""
+        if self.policy.when == "conversion":
+            self._refuse_poisoned(start, end, 1)
+
+    def _refuse_poisoned(self, start: int, end: int, least_order: int) -> None:
+        """Raise ``Poisoned`` if a folio of the range, of ``least_order`` or more, has a memory error."""
+        if not len(self.poisoned):
+            return
+        for first, number, order in self.filemap.folios(start, end):
+            if order < least_order:
+                continue
+            low = max(first, start >> order << order)
+            high = min(first + (number << order), (end - 1 >> order) + 1 << order)
+            for page, _ in self.poisoned.ranges(low, high):
+                where = self.bytes(max(start, page >> order << order))
+                raise Poisoned(f"page {page} has a memory error", error_offset=where)
+
     def vmemmap_needed(self, hugepage: Hugepage, folios: Counter[int]) -> int:
         """vmemmap pages beyond those kept that ``folios`` of the hugepage need under the policy's regime."""
         if self.policy.vmemmap == "off" or hugepage.order in folios:
@@ -351,9 +383,9 @@ class GuestMemfd:
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> Work:
+        self.work = Work()
         if self.closed:
             raise BadFileDescriptor(f"{self.name} is closed")
-        self.work = Work()
         return self.work
 
     def _range(self, offset: int, size: int, *, closed: bool = False) -> tuple[int, int]:
@@ -385,8 +417,9 @@ class GuestMemfd:
         with ExitStack() as undo:
             pool_index = self.subpool.take()
             undo.callback(self.subpool.give_back, pool_index)
-            restored = self.host.unoptimised.pop((self.page_order, pool_index), (self.vmemmap, 0))
-            hugepage = Hugepage(first, self.page_order, pool_index, *restored)
+            restored = self.host.unoptimised.pop((self.page_order, pool_index), 0)
+            self.host.vmemmap_of_pool.hand_over(restored, self.vmemmap)
+            hugepage = Hugepage(first, self.page_order, pool_index, self.vmemmap, restored)
             undo.callback(self._leave_unoptimised, hugepage)
             for holder, objects in self._per_hugepage():
                 holder.alloc(objects)
@@ -424,11 +457,14 @@ class GuestMemfd:
         self._leave_unoptimised(hugepage)
         self.subpool.give_back(hugepage.pool_index)
         del self.hugepages[hugepage.first]
+        for ranges in (self.poisoned, self.inconsistent):
+            ranges.remove(hugepage.first, hugepage.end)
 
     def _leave_unoptimised(self, hugepage: Hugepage) -> None:
         """A hugepage whose vmemmap could not be optimised goes back to the pool as it is; its next user finds it so."""
         if hugepage.restored:
-            self.host.unoptimised[hugepage.order, hugepage.pool_index] = hugepage.vmemmap, hugepage.restored
+            self.vmemmap.hand_over(hugepage.restored, self.host.vmemmap_of_pool)
+            self.host.unoptimised[hugepage.order, hugepage.pool_index] = hugepage.restored
 
     def _populate_small(self, start: int, end: int, work: Work) -> None:
         present = list(self.small.ranges(start, end))
@@ -459,6 +495,10 @@ class GuestMemfd:
             if self.host.folio_descriptors:
                 self.memdesc.free(high - low)
             self.small.remove(low, high)
+            self.poisoned.remove(low, high)
+            for first, last, references in list(self.pins.pinned(low, high)):
+                self.orphaned.change(first, last, references)
+                self.pins.change(first, last, -references)
             self._count_folios(Counter({0: high - low}), -1)
 
     def check(self) -> None:

@@ -144,6 +144,13 @@ class PinCounts:
         lowest: int = min([self[start], *(self._steps[page] for page in inside)])
         return lowest
 
+    def pinned(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """Ranges of pages within the bounds with equal counts above 0: (start, end, count)."""
+        edges = [start, *self._steps.irange(start, end, inclusive=(False, False)), end]
+        for low, high in pairwise(edges):
+            if self[low]:
+                yield low, high, self[low]
+
     def first_pinned(self, start: int, end: int) -> int | None:
         """The first page within the bounds with a count above 0, or ``None``."""
         if len(self._steps) == 1:

@@ -295,8 +295,10 @@ def optimise(inode: GuestMemfd, hugepage: Hugepage, work: Work) -> None:
             hugepage.vmemmap.alloc(1)  # the new head page; the old one goes with the others
         except OutOfMemory:
             inode.stats.optimise_failures += 1
+            hugepage.optimise_failed = True
             return
         hugepage.vmemmap.free(1)
+    hugepage.optimise_failed = False
     hugepage.restored -= surplus
     hugepage.vmemmap.free(surplus)
     work.vmemmap_pages_freed += surplus

@@ -16,7 +16,7 @@ How large a leaf may get and whether it may grow again depends on the guest:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from gmemsim.geometry import Geometry
@@ -137,14 +137,28 @@ class Stage2:
         self._reserved = 0
 
     def zap(self, start: int, end: int) -> int:
-        """Unmap the range exactly and return how many base pages were mapped in it; tables stay."""
+        """Unmap the range and return how many base pages that were; tables stay.
+
+        A leaf that crosses a bound goes as a whole; :meth:`split_leaves` keeps what is outside.
+        """
         zapped = 0
+        start, end = self._whole_leaves(start, end)
         for leaves in self._leaves.values():
             pages = leaves.pages(start, end)
             if pages:
                 leaves.remove(start, end)
                 zapped += pages
         return zapped
+
+    def _whole_leaves(self, start: int, end: int) -> tuple[int, int]:
+        """The bounds moved outwards to those of the large leaves that cross them."""
+        for order in self._levels[1:]:
+            mask = (1 << order) - 1
+            if start & mask and start in self._leaves[order]:
+                start &= ~mask
+            if end & mask and end in self._leaves[order]:
+                end = (end | mask) + 1
+        return start, end
 
     def leaf_order(self, page: int) -> int | None:
         """Order of the leaf that maps ``page``, ``None`` if it is not mapped."""
@@ -153,6 +167,12 @@ class Stage2:
     def mapped_pages(self, order: int, start: int, end: int) -> int:
         """Base pages within the bounds that leaves of ``order`` map."""
         return self._leaves[order].pages(start, end) if order in self._leaves else 0
+
+    def leaves(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """What is mapped within the bounds, smallest leaves first: ranges (start, end, order of the leaves)."""
+        for order, leaves in self._leaves.items():
+            for low, high in leaves.ranges(start, end):
+                yield low, high, order
 
     def release(self, pages: int) -> None:
         """The guest, of so many ``pages``, is gone: free all tables."""

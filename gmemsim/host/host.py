@@ -61,8 +61,10 @@ class Host:
         self.folio_descriptors = self.kernel.memdesc == "folio-descriptors"
         self.registry = Registry(self.ledger.holder("registry_nodes", HOST))
         self.folios: Counter[int] = Counter()
-        self.unoptimised: dict[tuple[int, int], tuple[Holder, int]] = {}
-        """Hugepages in the pool, by (order, index), whose vmemmap could not be optimised: who holds how many pages."""
+        self.unoptimised: dict[tuple[int, int], int] = {}
+        """Hugepages in the pool, by (order, index), whose vmemmap could not be optimised: how many pages that is."""
+        self.vmemmap_of_pool: Holder = self.ledger.holder("vmemmap", HOST)
+        """Who holds those pages."""
         self._optimised: set[int] = set()
 
     def optimise_pool(self, size: int) -> None:
@@ -91,3 +93,5 @@ class Host:
         self.pool.check()
         self.registry.check()
         assert all(count >= 0 for count in self.folios.values()), f"negative folios: {self.folios}"
+        left, live = sum(self.unoptimised.values()), self.vmemmap_of_pool.live
+        assert live == left, f"{live} vmemmap pages of hugepages in the pool in the ledger, {left} known"
