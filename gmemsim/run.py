@@ -12,12 +12,14 @@ A step that fails with an errno is an outcome: recorded, counted, compared with 
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Callable
-from operator import add, attrgetter
+from operator import attrgetter
 from typing import Any
 
 import attrs
+import numpy as np
 
 from gmemsim.errors import KernelError, OutOfMemory, SimulationRefused
 from gmemsim.gmem.inode import GuestMemfd
@@ -102,7 +104,7 @@ class Run:
         self.now = 0
         self._check = check
         self._profile = PROFILES[scenario.host.costs]
-        self._work = [0] * len(COUNTERS)
+        self._work = array("q")  # the counts of every call, one row each
         self._calls: Calls = defaultdict(int)
         self._verdicts: dict[int, dict[str, Any]] = {}
         rungs = (rung for guest, _ in self.guests.values() for rung in guest.rungs)
@@ -182,7 +184,7 @@ class Run:
             detail = f"{detail}: {caught}".removeprefix(": ")
         errno = None if error is None else error.name
         self._calls[name, step.key, errno] += 1
-        self._work = list(map(add, self._work, _counts(guest.work)))
+        self._work.extend(_counts(guest.work))
         self._sample()
         offset, size = (step.offset, step.size) if isinstance(step, schema.RangeStep) else (None, None)
         error_offset = None if error is None else error.error_offset
@@ -203,7 +205,11 @@ class Run:
     # -- summing up ------------------------------------------------------------------------------------------------
 
     def _summary(self) -> dict[str, Any]:
-        return summarise(self.host, self.guests, self._calls, Work(*self._work), self._profile)
+        return summarise(self.host, self.guests, self._calls, Work(*self._total_work()), self._profile)
+
+    def _total_work(self) -> list[int]:
+        rows = np.array(self._work, dtype=np.int64).reshape(-1, len(COUNTERS))
+        return [int(count) for count in rows.sum(axis=0)]
 
     def _judge(self, after: str | None) -> None:
         """Test the expectations that belong after the step ``after``, or at the end."""
