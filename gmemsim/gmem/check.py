@@ -33,11 +33,44 @@ def check(guest: GuestMemfd) -> None:
     guest.stage2.check(guest.pages)
     resident = sum(1 << hugepage.order for hugepage in guest.hugepages.values()) + guest.small.pages(0, guest.pages)
     assert sum(number << order for order, number in guest.folios.items()) == resident, f"{guest.name}: pages lost"
+    _check_ledger(guest)
+    _check_users(guest)
+
+
+def _check_ledger(guest: GuestMemfd) -> None:
+    """What is held for each hugepage and each folio, and nothing else."""
+    metadata, memdesc = len(guest.hugepages), 0
+    if guest.metadata_per_split_folio:
+        metadata = sum(h.folios.total() for h in guest.hugepages.values() if not h.whole)
+    if guest.host.folio_descriptors:
+        memdesc = guest.folios.total()
+    for holder, expected in ((guest.metadata, metadata), (guest.memdesc, memdesc)):
+        held = holder.live - holder.deferred
+        assert held == expected, f"{guest.name}: {held} objects of {holder.account}, expected {expected}"
+    taken = len(guest.subpool.outstanding) if guest.subpool is not None else 0
+    assert taken == len(guest.hugepages), f"{guest.name}: {taken} hugepages taken, {len(guest.hugepages)} in the file"
+
+
+def _check_users(guest: GuestMemfd) -> None:
+    """The host uses shared pages only; the guest maps what exists, and large leaves hold private pages only."""
+    shared = guest.attributes.all_are
+    for start, end in guest.host_mapped.ranges(0, guest.pages):
+        assert shared(start, end, shared=True), f"{guest.name}: the host maps private pages of {start} to {end}"
+    for start, end, _ in guest.pins.pinned(0, guest.pages):
+        assert shared(start, end, shared=True), f"{guest.name}: pinned private pages in {start} to {end}"
+    for start, end, order in guest.stage2.leaves(0, guest.pages):
+        where = f"{guest.name}, leaves of order {order} from {start} to {end}"
+        there = all(hugepage is not None for _, _, hugepage in guest.pieces(start, end)) if guest.page_order else True
+        assert there and (guest.page_order or guest.small.covers(start, end)), f"{where}: pages are not there"
+        assert guest.poisoned.disjoint(start, end), f"{where}: a page with a memory error is mapped"
+        if order and guest.inconsistent.disjoint(start, end):
+            assert guest.attributes.all_private(start, end), f"{where}: shared pages are mapped large"
 
 
 def _check_hugepage(guest: GuestMemfd, hugepage: Hugepage) -> None:
     where = f"{guest.name}, hugepage at {hugepage.first}"
     assert guest.hugepages[hugepage.first] is hugepage, f"{where}: filed at another index"
+    assert guest.closed or guest.filemap.tree.load(hugepage.first) is hugepage, f"{where}: another one in the filemap"
     needed = guest.vmemmap_needed(hugepage, hugepage.folios)
     if not hugepage.optimise_failed:
         assert hugepage.restored == needed, f"{where}: {hugepage.restored} vmemmap pages restored, {needed} needed"

@@ -1,0 +1,276 @@
+"""Random guests, policies, calls and failures on one host, for the laws that hold after each of them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, get_args
+
+import attrs
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from gmemsim.errors import KernelError, OutOfMemory
+from gmemsim.geometry import Geometry
+from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.policy import Hysteresis, Ordering, Policy, VmemmapRegime, When
+from gmemsim.gmem.stage2 import MappingKind
+from gmemsim.host.host import Host
+from gmemsim.host.ledger import ACCOUNTS
+from tests.gmem.worlds import G, K, M, attributes, make_host, settle, state
+
+POOLS = {4 * K: {2 * M: 6, G: 3}, 16 * K: {32 * M: 4}, 64 * K: {2 * M: 6, 512 * M: 2}}
+"""The pools of the machines, by base page size."""
+
+MOST_GUESTS = 4
+
+accounts = st.sampled_from([*ACCOUNTS, "any", "any", "any"])
+numbers = st.sampled_from([1, 2, 3, 4, 9, 66, 700, 4200, 9000])
+
+
+@attrs.define(eq=False)
+class Pinned:
+    """A reference that has been taken: offset and size in bytes."""
+
+    guest: GuestMemfd
+    offset: int
+    size: int
+
+
+@st.composite
+def policies(draw: st.DrawFn, order: int, geometry: Geometry) -> Policy:
+    """Any policy for hugepages of ``order``."""
+    splits: list[Any] = ["uniform", "staged", "nonuniform"]
+    if order > 1:
+        below = draw(st.lists(st.integers(1, order - 1), unique=True, max_size=3))
+        splits.append((order, *sorted(below, reverse=True), 0))
+    return Policy(
+        split=draw(st.sampled_from(splits)),
+        when=draw(st.sampled_from(get_args(When))),
+        merge=draw(st.sampled_from(["eager", "eager", "cleanup", "never", Hysteresis(1), Hysteresis(2)])),
+        vmemmap=draw(st.sampled_from(get_args(VmemmapRegime))),
+        ordering=draw(st.sampled_from(get_args(Ordering))),
+    )
+
+
+@st.composite
+def ranges(draw: st.DrawFn, guest: GuestMemfd) -> tuple[int, int]:
+    """Offset and size in bytes, often at the bounds of hugepages and of page tables."""
+    hugepage = 1 << guest.page_order
+    table = 1 << guest.host.geometry.pmd_order
+    base = draw(st.integers(0, guest.pages // hugepage - 1)) * hugepage
+    start = min(
+        base + draw(st.sampled_from([0, 0, 1, 5, table, table - 1, hugepage // 2, hugepage - 1])), guest.pages - 1
+    )
+    length = draw(st.sampled_from([1, 1, 2, 3, 64, table, table + 1, hugepage, hugepage, 2 * hugepage, guest.pages]))
+    length = min(length, guest.pages - start)
+    page = guest.host.geometry.page_size
+    return start * page, length * page
+
+
+class Guests(RuleBasedStateMachine):
+    """Many guests on one host; every law after every call, and after the last close nothing is left."""
+
+    host: Host
+
+    @initialize(
+        page_size=st.sampled_from([4 * K, 4 * K, 4 * K, 16 * K, 64 * K]),
+        budget=st.sampled_from([None, None, 8 * M, 24 * M]),
+        memdesc=st.sampled_from(["struct-page", "struct-page", "struct-page-32", "folio-descriptors"]),
+        xarray=st.sampled_from(["rfc", "rfc", "v6.15"]),
+        shared_tail_pages=st.booleans(),
+        data=st.data(),
+    )
+    def boot(self, page_size: int, budget: int | None, data: st.DataObject, **switches: Any) -> None:
+        self.host = make_host(POOLS[page_size], page_size=page_size, kernel_memory=budget, **switches)
+        self.guests: list[GuestMemfd] = []
+        self.pinned: list[Pinned] = []
+        self.made = 0
+        self.armed = False
+        for _ in range(2):
+            self.create(data)
+        for guest in self.guests:
+            with suppress(OutOfMemory):
+                guest.allocate(0, guest.bytes(guest.pages))
+
+    # -- guests ----------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: len(self.open) < MOST_GUESTS)
+    @rule(data=st.data())
+    def create(self, data: st.DataObject) -> None:
+        page = self.host.geometry.page_size
+        backing = data.draw(st.sampled_from([page, *self.host.pool.sizes()]))
+        number = data.draw(st.integers(1, 200 if backing == page else 2))
+        order = self.host.geometry.order_of(backing)
+        reserved = {size: self.host.pool.reserved(size) for size in self.host.pool.sizes()}
+        try:
+            guest = GuestMemfd(
+                self.host,
+                f"vm{self.made}",
+                size=backing * number,
+                backing=backing,
+                policy=data.draw(policies(order, self.host.geometry)),
+                mapping=data.draw(st.sampled_from(get_args(MappingKind))),
+                initially_shared=backing == page and data.draw(st.booleans()),
+            )
+        except OutOfMemory:
+            assert reserved == {size: self.host.pool.reserved(size) for size in self.host.pool.sizes()}
+        else:
+            self.guests.append(guest)
+        self.made += 1
+
+    @property
+    def open(self) -> list[GuestMemfd]:
+        """The guests that are not closed."""
+        return [guest for guest in self.guests if not guest.closed]
+
+    @property
+    def sharing(self) -> list[tuple[GuestMemfd, tuple[int, int]]]:
+        """Every shared range of every open guest."""
+        return [(guest, bounds) for guest in self.open for bounds in attributes(guest)]
+
+    # -- calls -----------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), private=st.booleans(), fails=st.booleans())
+    def convert(self, data: st.DataObject, private: bool, fails: bool) -> None:
+        guest = data.draw(st.sampled_from(self.open))
+        if fails:
+            self.inject(data.draw(accounts), data.draw(numbers))
+        self._convert(guest, *data.draw(ranges(guest)), private)
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), step=st.sampled_from([2, 5]), pages=st.integers(2, 30))
+    def scatter(self, data: st.DataObject, step: int, pages: int) -> None:
+        """Many small shared ranges, for the maple tree's sake."""
+        guest = data.draw(st.sampled_from(self.open))
+        for page in range(0, min(pages * step, guest.pages), step):
+            self._convert(guest, guest.bytes(page), guest.bytes(1), False)
+
+    @precondition(lambda self: self.sharing)
+    @rule(data=st.data(), fails=st.booleans())
+    def take_back(self, data: st.DataObject, fails: bool) -> None:
+        guest, (start, end) = data.draw(st.sampled_from(self.sharing))
+        if fails:
+            self.inject(data.draw(accounts), data.draw(numbers))
+        self._convert(guest, guest.bytes(start), guest.bytes(end - start), True)
+
+    def _convert(self, guest: GuestMemfd, offset: int, size: int, private: bool) -> None:
+        before = state(guest) if guest.policy.ordering == "reserve-first" else {}
+        rollbacks, shared = guest.stats.rollback_failures, attributes(guest)
+        page = guest.host.geometry.page_size
+        try:
+            guest.set_attributes(offset, size, private)
+        except KernelError as error:
+            assert error.name in ("ENOMEM", "EAGAIN", "EHWPOISON")
+            assert error.error_offset is not None
+            assert offset <= error.error_offset < offset + size
+            if guest.policy.ordering == "reserve-first":
+                assert state(guest) == before
+            if guest.policy.ordering == "attributes-first" and guest.stats.rollback_failures == rollbacks:
+                assert attributes(guest) == shared
+            if guest.policy.ordering == "restructure-first" and guest.page_order:
+                hugepage = page << guest.page_order
+                stopped = error.error_offset // hugepage * hugepage
+                assert guest.attributes.all_are(offset // page, max(offset, stopped) // page, shared=not private)
+        else:
+            assert guest.attributes.all_are(offset // page, (offset + size) // page, shared=not private)
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data())
+    def allocate(self, data: st.DataObject) -> None:
+        guest = data.draw(st.sampled_from(self.open))
+        with suppress(OutOfMemory):
+            guest.allocate(*data.draw(ranges(guest)))
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), by=st.sampled_from(["guest", "guest", "host"]))
+    def fault(self, data: st.DataObject, by: Any) -> None:
+        guest = data.draw(st.sampled_from(self.open))
+        with suppress(KernelError):
+            guest.fault(*data.draw(ranges(guest)), by=by)
+
+    @precondition(lambda self: self.sharing)
+    @rule(data=st.data(), pages=st.sampled_from([1, 2, 600]), pin=st.booleans())
+    def use_shared(self, data: st.DataObject, pages: int, pin: bool) -> None:
+        guest, (start, end) = data.draw(st.sampled_from(self.sharing))
+        first = data.draw(st.sampled_from([start, end - 1, (start + end) // 2]))
+        use = Pinned(guest, guest.bytes(first), guest.bytes(min(end - first, pages)))
+        with suppress(KernelError):
+            if pin:
+                guest.pin(use.offset, use.size)
+                self.pinned.append(use)
+            else:
+                guest.fault(use.offset, use.size, by="host")
+
+    @precondition(lambda self: self.pinned)
+    @rule(data=st.data())
+    def unpin(self, data: st.DataObject) -> None:
+        pinned = self.pinned.pop(data.draw(st.integers(0, len(self.pinned) - 1)))
+        pinned.guest.unpin(pinned.offset, pinned.size)
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), aligned=st.booleans())
+    def punch_hole(self, data: st.DataObject, aligned: bool) -> None:
+        guest = data.draw(st.sampled_from(self.open))
+        offset, size = data.draw(ranges(guest))
+        if aligned:
+            size = guest.bytes(1 << guest.page_order)
+            offset = offset // size * size
+        shared = attributes(guest)
+        with suppress(KernelError):
+            guest.punch_hole(offset, size)
+        assert attributes(guest) == shared
+
+    @precondition(lambda self: self.open and not self.made % 3)
+    @rule(data=st.data())
+    def poison(self, data: st.DataObject) -> None:
+        guest = data.draw(st.sampled_from(self.open))
+        guest.poison(data.draw(ranges(guest))[0])
+
+    @precondition(lambda self: len(self.open) > 1)
+    @rule(data=st.data())
+    def close(self, data: st.DataObject) -> None:
+        data.draw(st.sampled_from(self.open)).close()
+
+    # -- the world around ------------------------------------------------------------------------------------------
+
+    @rule(account=accounts, nth=numbers)
+    def inject(self, account: str, nth: int) -> None:
+        self.armed = True
+        self.host.ledger.inject(account, nth)
+
+    @rule(time=st.sampled_from([1, 500, 1000, 5000]))
+    def wait(self, time: int) -> None:
+        self.host.ledger.advance(self.host.ledger.now + time)
+
+    # -- laws ------------------------------------------------------------------------------------------------------
+
+    @invariant()
+    def laws(self) -> None:
+        if not hasattr(self, "guests"):
+            return
+        for guest in self.guests:
+            guest.check()
+        self.host.check()
+        held = sum(guest.folios.total() for guest in self.guests)
+        assert self.host.folios.total() == held, f"{self.host.folios.total()} folios counted, the guests have {held}"
+
+    def teardown(self) -> None:
+        if not hasattr(self, "guests"):
+            return
+        for guest in self.guests:
+            if not guest.closed:
+                guest.close()
+        for pinned in self.pinned:
+            pinned.guest.unpin(pinned.offset, pinned.size)
+        settle(self.host)
+        self.laws()
+        for size in self.host.pool.sizes():
+            assert self.host.pool.available(size) == self.host.pool.total(size), "a hugepage is missing"
+        left = {account: tally.live for account, tally in self.host.ledger.tallies.items() if tally.live}
+        left.pop("vmemmap_page_tables", None)  # never given back
+        unoptimised = sum(pages for _, pages in self.host.unoptimised.values())
+        assert left.pop("vmemmap", 0) == unoptimised  # what optimising failed to give back, silently
+        if self.armed or self.host.ledger.budget is not None:
+            left.pop("registry_nodes", None)  # a failed store may leave empty nodes, in the kernel as well
+        assert not left, f"left after the last close: {left}"
