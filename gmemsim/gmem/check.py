@@ -60,8 +60,9 @@ def _check_users(guest: GuestMemfd) -> None:
         assert shared(start, end, shared=True), f"{guest.name}: pinned private pages in {start} to {end}"
     for start, end, order in guest.stage2.leaves(0, guest.pages):
         where = f"{guest.name}, leaves of order {order} from {start} to {end}"
-        there = all(hugepage is not None for _, _, hugepage in guest.pieces(start, end)) if guest.page_order else True
-        assert there and (guest.page_order or guest.small.covers(start, end)), f"{where}: pages are not there"
+        hugepages = all(hugepage is not None for _, _, hugepage in guest.pieces(start, end))
+        there = hugepages if guest.page_order else guest.small.covers(start, end)
+        assert there, f"{where}: pages are not there"
         assert guest.poisoned.disjoint(start, end), f"{where}: a page with a memory error is mapped"
         if order and guest.inconsistent.disjoint(start, end):
             assert guest.attributes.all_private(start, end), f"{where}: shared pages are mapped large"

@@ -1,0 +1,115 @@
+"""The filemap: exactly the nodes that a kernel's stores and splits would make."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gmemsim.errors import OutOfMemory
+from gmemsim.gmem.filemap import Filemap
+from gmemsim.host.costs import Work
+from gmemsim.xarray import XArray
+from tests.gmem.worlds import make_host
+
+spans = st.lists(st.tuples(st.integers(0, 300), st.sampled_from([1, 2, 63, 64, 65, 128, 200])), min_size=1, max_size=5)
+
+
+def filemap() -> Filemap:
+    return Filemap(make_host().ledger.holder("filemap_nodes", "vm0"), "rfc")
+
+
+@given(spans, spans)
+def test_base_pages_make_the_nodes_of_page_by_page_stores(
+    added: list[tuple[int, int]], removed: list[tuple[int, int]]
+) -> None:
+    ours, kernel, present = filemap(), XArray(), set[int]()
+    for start, length in added:
+        if present & set(range(start, start + length)):
+            continue
+        ours.add_pages(start, start + length, "page")
+        present |= set(range(start, start + length))
+        for page in range(start, start + length):
+            kernel.store(page, "page")
+        ours.check()
+        assert ours.tree.nodes == kernel.nodes
+    for start, length in removed:
+        ours.remove_pages(start, start + length)
+        present -= set(range(start, start + length))
+        for page in range(start, start + length):
+            kernel.erase(page)
+        ours.check()
+        assert ours.tree.dump() == kernel.dump()
+
+
+@pytest.mark.parametrize(("pages", "nodes"), [(1, 0), (2, 1), (64, 1), (65, 3), (512, 9), (4096, 65), (4097, 68)])
+def test_nodes_of_files_of_base_pages(pages: int, nodes: int) -> None:
+    ours = filemap()
+    ours.add_pages(0, pages, "page")
+    assert ours.tree.nodes == nodes
+
+
+@pytest.mark.parametrize("pages", [3, 70, 600])
+def test_pages_that_cannot_all_be_had_leave_none(pages: int) -> None:
+    host = make_host()
+    held = host.ledger.holder("filemap_nodes", "vm0")
+    ours = Filemap(held, "rfc")
+    failing = 0
+    while True:
+        failing += 1
+        host.ledger.inject("filemap_nodes", failing)
+        try:
+            ours.add_pages(5, 5 + pages, "page")
+        except OutOfMemory:
+            ours.check()
+            assert not list(ours.folios(0, 5 + pages))
+        else:
+            break
+    assert failing > 1
+    assert ours.histogram(5, 5 + pages) == {0: pages}
+
+
+@pytest.mark.parametrize(
+    ("order", "new_order", "nodes"), [(18, 0, 4161), (18, 9, 65), (9, 0, 8), (18, 12, 1), (17, 12, 0)]
+)
+def test_split_and_merge(order: int, new_order: int, nodes: int) -> None:
+    ours, work, entry = filemap(), Work(), object()
+    ours.add(0, order, entry)
+    root = ours.tree.nodes
+    with ours.preallocate(ours.nodes_for(order, new_order)) as prealloc:
+        ours.split(0, order, new_order, prealloc, work)
+    assert work.nodes_allocated == ours.split_nodes == ours.tree.nodes - root == nodes
+    assert work.entries_stored == 1 << order - new_order
+    assert ours.histogram(0, 1 << order) == {new_order: 1 << order - new_order}
+    assert ours.tree.load((1 << order) - 1) is entry
+    ours.merge(0, order, entry, work)
+    ours.check()
+    assert work.nodes_freed == nodes
+    assert (ours.split_nodes, ours.tree.nodes) == (0, root)
+    ours.remove(0, order)
+    assert ours.tree.nodes == 0
+
+
+def test_a_terabyte_of_1g_folios() -> None:
+    ours = filemap()
+    for hugepage in range(1024):
+        ours.add(hugepage << 18, 18, hugepage)
+    assert ours.tree.nodes == 17  # a root of shift 24 and 16 nodes of shift 18 (DOMAIN.md, 2)
+    assert ours.order_at(5 << 18) == 18
+
+
+def test_destroy_forgets_the_nodes_of_splits() -> None:
+    ours = filemap()
+    ours.add(0, 9, "a")
+    with ours.preallocate(8) as prealloc:
+        ours.split(0, 9, 0, prealloc, Work())
+    ours.destroy()
+    ours.check()
+    assert (ours.tree.nodes, ours.split_nodes) == (0, 0)
+
+
+def test_v6_15_refuses_two_levels() -> None:
+    ours = Filemap(make_host().ledger.holder("filemap_nodes", "vm0"), "v6.15")
+    for order, new_order in ((18, 12), (12, 6), (6, 0), (9, 0), (11, 0)):
+        ours.check_depth(order, new_order)
+    for order, new_order in ((18, 0), (18, 9), (13, 0)):
+        with pytest.raises(OutOfMemory, match="refuses"):
+            ours.check_depth(order, new_order)

@@ -1,0 +1,80 @@
+"""Ranges of pages against sets and lists of pages."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gmemsim.gmem.ranges import PinCounts, RangeSet
+
+PAGES = 24
+bounds = st.tuples(st.integers(0, PAGES), st.integers(0, PAGES))
+changes = st.lists(st.tuples(bounds, st.booleans()), max_size=12)
+
+
+def built(steps: list[tuple[tuple[int, int], bool]]) -> tuple[RangeSet, set[int]]:
+    ranges, model = RangeSet(), set[int]()
+    for (start, end), member in steps:
+        ranges.replace(start, end, member=member)
+        model = model | set(range(start, end)) if member else model - set(range(start, end))
+    return ranges, model
+
+
+def runs_of(pages: set[int]) -> list[tuple[int, int]]:
+    starts = sorted(page for page in pages if page - 1 not in pages)
+    return [(start, next(p for p in range(start, PAGES + 2) if p not in pages)) for start in starts]
+
+
+@given(changes, bounds)
+def test_a_range_set_is_a_set(steps: list[tuple[tuple[int, int], bool]], window: tuple[int, int]) -> None:
+    ranges, model = built(steps)
+    ranges.check()
+    assert [page for page in range(PAGES + 1) if page in ranges] == sorted(model)
+    assert len(ranges) == len(runs_of(model))
+    start, end = window
+    inside = model & set(range(start, end))
+    assert ranges.covers(start, end) == (len(inside) == max(0, end - start))
+    assert ranges.disjoint(start, end) == (not inside)
+    assert ranges.pages(start, end) == len(inside)
+    assert list(ranges.ranges(start, end)) == runs_of(inside)
+
+
+@given(changes)
+def test_flips_are_changes_between_neighbours(steps: list[tuple[tuple[int, int], bool]]) -> None:
+    ranges, model = built(steps)
+    changes = sum((page in model) != (page + 1 in model) for page in range(PAGES - 1))
+    assert ranges.flips_within(PAGES) == changes
+
+
+@given(st.lists(st.tuples(bounds, st.sampled_from([1, 1, 2, -1])), max_size=14), bounds)
+def test_pin_counts_are_counts(steps: list[tuple[tuple[int, int], int]], window: tuple[int, int]) -> None:
+    pins, model = PinCounts(), Counter[int]()
+    for (start, end), by in steps:
+        if start >= end:
+            continue
+        if by < 0 and min(model[page] for page in range(start, end)) < -by:
+            with pytest.raises(ValueError, match="cannot drop"):
+                pins.change(start, end, by)
+        else:
+            pins.change(start, end, by)
+            model.update(dict.fromkeys(range(start, end), by))
+        pins.check()
+    assert [pins[page] for page in range(PAGES + 1)] == [model[page] for page in range(PAGES + 1)]
+    start, end = window
+    if start < end:
+        assert pins.lowest(start, end) == min(model[page] for page in range(start, end))
+        assert pins.first_pinned(start, end) == next((p for p in range(start, end) if model[p]), None)
+        spread = {p: count for low, high, count in pins.pinned(start, end) for p in range(low, high)}
+        assert spread == {p: model[p] for p in range(start, end) if model[p]}
+
+
+def test_broken_structures_are_noticed() -> None:
+    ranges = RangeSet()
+    ranges._flips.add(3)
+    with pytest.raises(AssertionError, match="odd number of flips"):
+        ranges.check()
+    pins = PinCounts()
+    pins._steps[5] = 0
+    with pytest.raises(AssertionError, match="equal neighbours"):
+        pins.check()
