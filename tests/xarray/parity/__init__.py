@@ -1,0 +1,1 @@
+"""Counterparts of the kernel's own XArray tests, in our own words."""
