@@ -8,6 +8,9 @@ deferred frees happen at their times and are sampled.  Every step leaves up to t
 total and its end, and one event.  The run ends one grace period after the last step.
 
 A step that fails with an errno is an outcome: recorded, counted, compared with the step's ``expect_error``.
+
+Whoever wants to see more than the timeline keeps gives an :class:`Observer`: it is called after every event, may read
+everything, and may end the run by raising :class:`StopRun`.  A run without one pays nothing for it.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 import numpy as np
@@ -49,12 +52,27 @@ class Result:
         return all(entry["ok"] for entry in self.summary["expect"])
 
 
-def run(scenario: Scenario, *, check: bool = False) -> Result:
+class StopRun(Exception):
+    """Raised by an observer to end the run after the event it was told of; what is done so far is its result."""
+
+
+class Observer(Protocol):
+    """Sees a run while it goes on; must not change it."""
+
+    def begun(self, run: Run) -> None:
+        """The guests exist and nothing has happened yet."""
+
+    def stepped(self, run: Run, event: Event) -> None:
+        """``event`` has been recorded, and the host and its guests are as it left them."""
+
+
+def run(scenario: Scenario, *, check: bool = False, observer: Observer | None = None) -> Result:
     """Carry out ``scenario``; raises ``SimulationRefused`` if its guests cannot be created on its host.
 
-    ``check`` verifies every invariant after every step, which takes time in proportion to what exists.
+    ``check`` verifies every invariant after every step, which takes time in proportion to what exists.  If the
+    ``observer`` ends the run early, the summary says ``"partial": True`` and has no expectations that were not reached.
     """
-    return Run(scenario, check=check).result()
+    return Run(scenario, check=check, observer=observer).result()
 
 
 def make_host(spec: HostSpec) -> Host:
@@ -91,7 +109,7 @@ def make_guest(host: Host, name: str, spec: GuestSpec) -> GuestMemfd:
 class Run:
     """A scenario being carried out."""
 
-    def __init__(self, scenario: Scenario, *, check: bool = False) -> None:
+    def __init__(self, scenario: Scenario, *, check: bool = False, observer: Observer | None = None) -> None:
         self.scenario = scenario
         self.host = make_host(scenario.host)
         self.guests: dict[str, tuple[GuestMemfd, GuestSpec]] = {}
@@ -103,6 +121,8 @@ class Run:
                     raise SimulationRefused(f"guest {name} cannot be created: {error}") from None
         self.now = 0
         self._check = check
+        self._observer = observer
+        self._errors: list[dict[str, Any]] = []
         self._profile = PROFILES[scenario.host.costs]
         self._work = array("q")  # the counts of every call, one row each
         self._calls: Calls = defaultdict(int)
@@ -111,23 +131,31 @@ class Run:
         self._orders = folio_orders(self.host.geometry, rungs)
         self.timeline = Timeline(ACCOUNTS, [self.host.geometry.name(order) for order in self._orders])
         self._sample()
+        if observer is not None:
+            observer.begun(self)
 
     def result(self) -> Result:
         """Carry out all steps and sum up."""
-        errors: list[dict[str, Any]] = []
+        partial = {}
+        try:
+            self._carry_out()
+        except StopRun:
+            partial = {"partial": True}
+        self.timeline.end(self.now)
+        head = {"schema": SCHEMA, "title": self.scenario.title, "seed": self.scenario.seed, "end_time_ns": self.now}
+        expect = [self._verdicts[index] for index in sorted(self._verdicts)] + self._errors
+        return Result(self.scenario, self.timeline, head | partial | self._summary() | {"expect": expect})
+
+    def _carry_out(self) -> None:
         for index, step in enumerate(self.scenario.workload):
             for plain in expand_step(self.scenario, index, self.now):
                 verdict = self._step(index, plain)
                 if verdict is not None:
-                    errors.append(verdict)
+                    self._errors.append(verdict)
             if step.id is not None:
                 self._judge(step.id)
         self._advance(self.now + self.scenario.host.rcu_grace)
-        self.timeline.end(self.now)
         self._judge(None)
-        head = {"schema": SCHEMA, "title": self.scenario.title, "seed": self.scenario.seed, "end_time_ns": self.now}
-        expect = [self._verdicts[index] for index in range(len(self.scenario.expect))]
-        return Result(self.scenario, self.timeline, head | self._summary() | {"expect": expect + errors})
 
     # -- time ------------------------------------------------------------------------------------------------------
 
@@ -158,12 +186,12 @@ class Run:
             self._advance(step.at)
         if isinstance(step, schema.Wait):
             self._advance(self.now + step.duration)
-            self.timeline.event(Event(self.now, index, step.id, step.key))
+            self._record(Event(self.now, index, step.id, step.key))
             return None
         if isinstance(step, schema.Inject):
             self.host.ledger.inject(step.account, step.nth, step.mode)
             detail = f"{step.account}, object {step.nth}, {step.mode}"
-            self.timeline.event(Event(self.now, index, step.id, step.key, detail=detail))
+            self._record(Event(self.now, index, step.id, step.key, detail=detail))
             return None
         assert isinstance(step, schema.GuestStep)
         first_error: KernelError | None = None
@@ -188,13 +216,18 @@ class Run:
         self._sample()
         offset, size = (step.offset, step.size) if isinstance(step, schema.RangeStep) else (None, None)
         error_offset = None if error is None else error.error_offset
-        self.timeline.event(
-            Event(self.now, index, step.id, step.key, name, offset, size, detail, errno, error_offset, guest.work)
-        )
         if self._check:
             guest.check()
             self.host.check()
+        self._record(
+            Event(self.now, index, step.id, step.key, name, offset, size, detail, errno, error_offset, guest.work)
+        )
         return error
+
+    def _record(self, event: Event) -> None:
+        self.timeline.event(event)
+        if self._observer is not None:
+            self._observer.stepped(self, event)
 
     def _instances(self, name: str) -> tuple[str, ...]:
         """The guests that a step for ``name`` addresses."""
