@@ -297,6 +297,26 @@ ODDITIES = (
         "four and six for eight.",
     ),
     Oddity(
+        "store-range-inside",
+        "A store_range that starts inside an entry of its own level loses its tail",
+        """\
+> new
+< ok
+> store_range 0 5 p1
+< 0
+> store_range 4 9 p2
+< 0
+> load 0
+< p2
+> load 5
+< p2
+> load 6
+< 0
+""",
+        "The store goes to the entry's first slot and takes as many slots as were asked for from there, but the call "
+        "goes on as if it had begun at index 4. A caller must not cover a part of an entry.",
+    ),
+    Oddity(
         "store-inside",
         "A store inside a larger entry replaces all of it",
         """\
