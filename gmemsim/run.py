@@ -30,8 +30,9 @@ from gmemsim.host.costs import COUNTERS, PROFILES, Work
 from gmemsim.host.host import Host, KernelSwitches
 from gmemsim.host.ledger import ACCOUNTS
 from gmemsim.scenario import schema
+from gmemsim.scenario.generators.replay import replays
 from gmemsim.scenario.schema import GuestSpec, HostSpec, Scenario, Step
-from gmemsim.scenario.workload import expand_step
+from gmemsim.scenario.workload import expand_step, step_end
 from gmemsim.summary import SCHEMA, Calls, folio_orders, judge, summarise
 from gmemsim.timeline import Event, Timeline
 
@@ -148,10 +149,12 @@ class Run:
 
     def _carry_out(self) -> None:
         for index, step in enumerate(self.scenario.workload):
+            end = step_end(self.scenario, index, self.now)
             for plain in expand_step(self.scenario, index, self.now):
                 verdict = self._step(index, plain)
                 if verdict is not None:
                     self._errors.append(verdict)
+            self._advance(max(end, self.now))
             if step.id is not None:
                 self._judge(step.id)
         self._advance(self.now + self.scenario.host.rcu_grace)
@@ -193,6 +196,11 @@ class Run:
             detail = f"{step.account}, object {step.nth}, {step.mode}"
             self._record(Event(self.now, index, step.id, step.key, detail=detail))
             return None
+        if isinstance(step, schema.Unshare):
+            for name in self._instances(step.guest):
+                for conversion in self._unshare(step, name):
+                    self._call(index, conversion, name)
+            return None
         assert isinstance(step, schema.GuestStep)
         first_error: KernelError | None = None
         for name in self._instances(step.guest):
@@ -224,6 +232,15 @@ class Run:
         )
         return error
 
+    def _unshare(self, step: schema.Unshare, name: str) -> list[schema.Convert]:
+        """The conversions that take back what is shared in the range now."""
+        guest, page = self.guests[name][0], self.host.geometry.page_size
+        first, last = step.offset // page, (step.offset + step.size) // page
+        return [
+            schema.Convert(guest=name, offset=guest.bytes(low), size=guest.bytes(high - low), to="private")
+            for low, high in guest.attributes.shared_ranges(first, last)
+        ]
+
     def _record(self, event: Event) -> None:
         self.timeline.event(event)
         if self._observer is not None:
@@ -238,7 +255,9 @@ class Run:
     # -- summing up ------------------------------------------------------------------------------------------------
 
     def _summary(self) -> dict[str, Any]:
-        return summarise(self.host, self.guests, self._calls, Work(*self._total_work()), self._profile)
+        summary = summarise(self.host, self.guests, self._calls, Work(*self._total_work()), self._profile)
+        logs = list(replays(self.scenario))
+        return summary | {"replays": logs} if logs else summary
 
     def _total_work(self) -> list[int]:
         rows = np.array(self._work, dtype=np.int64).reshape(-1, len(COUNTERS))

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from gmemsim.errors import InputError
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.policy import Policy
 from gmemsim.scenario.kinds import LARGEST, Size, did_you_mean, quote, table
@@ -27,7 +28,7 @@ from gmemsim.scenario.schema import (
     step_keys,
 )
 from gmemsim.scenario.values import MISSING, Values
-from gmemsim.scenario.workload import Generator
+from gmemsim.scenario.workload import Composite, Generator
 from gmemsim.scenario.yamlnodes import Faults
 from gmemsim.units import human_duration, size_name
 
@@ -159,12 +160,16 @@ class Checker:
                 continue
             step, values = item
             self._identity(values)
-            guests = self._addressed(values) if "guest" in step_keys(step) else []
-            if not (issubclass(step, RangeStep) and _expects_invalid(values)):
-                self._aligned(values, step)
-                if issubclass(step, RangeStep):
-                    self._range(values, guests)
-            clock = self._time(step, values, guests, clock)
+            clock = self._step(step, values, clock)
+
+    def _step(self, step: type[Step], values: Values, clock: int) -> int:
+        """A step that begins at ``clock`` or at its own time; returns when it ends."""
+        guests = self._addressed(values) if "guest" in step_keys(step) else []
+        if not (issubclass(step, RangeStep) and _expects_invalid(values)):
+            self._aligned(values, step)
+            if issubclass(step, RangeStep):
+                self._range(values, guests)
+        return self._time(step, values, guests, clock)
 
     def _identity(self, values: Values) -> None:
         name = values.get("id")
@@ -221,15 +226,17 @@ class Checker:
             clock = max(clock, at)
         if issubclass(step, Wait) and values.known("duration"):
             clock += values.get("duration")
+        if issubclass(step, Composite):
+            clock = max([clock, *(self._step(part, inner, clock) for part, inner in values.parts)])
         if issubclass(step, Generator) and values.complete:
-            clock += self._generator(values.build(step), values, guests)
+            clock = self._generator(values.build(step), values, guests, clock)
         if clock > LARGEST:
             self._faults.add(values.where, "found a step that ends after 2^63 ns, expected less (292 years)")
             clock = 0
         return clock
 
-    def _generator(self, generator: Generator, values: Values, guests: list[Values]) -> int:
-        """How long ``generator`` takes for all of its guests; notes what it finds wrong with itself."""
+    def _generator(self, generator: Generator, values: Values, guests: list[Values], clock: int) -> int:
+        """When ``generator``, which begins at ``clock``, ends; notes what it finds wrong with itself."""
         instances, faults = 0, len(self._faults)
         for guest in guests:
             if not guest.complete:
@@ -237,11 +244,12 @@ class Checker:
             spec = guest.build(GuestSpec)
             instances += 1 if generator.guest in spec.instances else spec.count
             if self._geometry is not None and spec.memory % self._geometry.page_size == 0:
-                for key, message in generator.problems(spec, self._geometry.page_size):
-                    self._faults.add(values.place_of_key(key), message)
-        if len(self._faults) > faults:
-            return 0
-        return generator.span() + generator.stagger * max(0, instances - 1)
+                try:
+                    for key, message in generator.problems(spec, self._geometry.page_size):
+                        self._faults.add(values.place_of_key(key), message)
+                except InputError as error:
+                    self._faults.include(error)
+        return clock if len(self._faults) > faults else generator.end(clock, lambda _: instances)
 
     def after(self, values: Values) -> None:
         """An expectation's ``after`` is the id of a step."""

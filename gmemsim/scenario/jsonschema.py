@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gmemsim.scenario.kinds import Entry, Kind, Merge, Pools, Record, Scalar, Split, table
-from gmemsim.scenario.load import EXPECT, OPERATORS, ROOT, STEP_TYPES
+from gmemsim.scenario.generators import COMPOSITES
+from gmemsim.scenario.kinds import Entry, Inner, Kind, Merge, Pools, Record, Records, Scalar, Split, table
+from gmemsim.scenario.load import EXPECT, OPERATORS, ROOT, STEP_TYPES, part_keys
 from gmemsim.scenario.schema import VERSION, GuestSpec, Step, step_keys
+from gmemsim.scenario.workload import Composite
 
 Json = dict[str, Any]
 
@@ -45,8 +47,16 @@ def _object(entries: Mapping[str, Entry]) -> Json:
     }
 
 
-def _step(step: type[Step]) -> Json:
-    keys = _object(step_keys(step))
+def _step(step: type[Step], *, part: bool = False) -> Json:
+    entries = part_keys(step) if part else step_keys(step)
+    keys = _object(entries)
+    if issubclass(step, Composite):
+        parts = {"oneOf": [_step(inner, part=True) for inner in COMPOSITES[step]]}
+        keys["properties"] |= {
+            key: {"description": entry.kind.doc, "type": "array", "items": parts, "minItems": 1}
+            for key, entry in entries.items()
+            if isinstance(entry.kind, Inner)
+        }
     summary = (step.__doc__ or "").partition("\n")[0]
     return {
         "type": "object",
@@ -74,6 +84,8 @@ def _shape(kind: Kind) -> Json:
             return kind.json()
         case Record():
             return _object(table(kind.of))
+        case Records():
+            return {"type": "array", "items": _object(table(kind.of))}
         case Pools():
             pattern = kind.size.json()["pattern"]
             return {

@@ -333,8 +333,35 @@ class Record(Kind):
 
 
 @attrs.frozen
+class FileName(Text):
+    """The name of a file, relative to the folder of the scenario's file; read, it is relative to where we are."""
+
+    @property
+    def expected(self) -> str:
+        """What a message says after "expected"."""
+        return "the name of a file"
+
+    def json(self) -> dict[str, Any]:
+        """A string."""
+        return {"type": "string", "minLength": 1}
+
+
+@attrs.frozen
 class Items(Kind):
     """A list; the loader knows of what."""
+
+
+@attrs.frozen
+class Inner(Kind):
+    """The generators that a step is made of; the loader reads them as it reads the workload."""
+
+
+@attrs.frozen
+class Records(Kind):
+    """A list of mappings whose keys are the attributes of the attrs class ``of``; ``what`` messages call one."""
+
+    of: type[Any]
+    what: str
 
 
 @attrs.frozen

@@ -18,8 +18,8 @@ from typing import Final, get_args
 import attrs
 
 from gmemsim.scenario.check import Checker
-from gmemsim.scenario.generators import GENERATORS
-from gmemsim.scenario.kinds import Count, Entry, Items, Name, Number, Record, Text, did_you_mean, quote, table
+from gmemsim.scenario.generators import COMPOSITES, GENERATORS
+from gmemsim.scenario.kinds import Count, Entry, Inner, Items, Name, Number, Record, Text, did_you_mean, quote, table
 from gmemsim.scenario.metric import Metric
 from gmemsim.scenario.schema import (
     STEPS,
@@ -33,11 +33,17 @@ from gmemsim.scenario.schema import (
     Step,
     step_keys,
 )
-from gmemsim.scenario.values import Reader, Values
-from gmemsim.scenario.yamlnodes import Faults, MapNode, Node, ScalarNode, read_file, read_yaml
+from gmemsim.scenario.values import MISSING, Reader, Values
+from gmemsim.scenario.workload import Composite
+from gmemsim.scenario.yamlnodes import Faults, ListNode, MapNode, Node, ScalarNode, read_file, read_yaml
 
-STEP_TYPES: Final[Mapping[str, type[Step]]] = {step.key: step for step in (*STEPS, *GENERATORS)}
+STEP_TYPES: Final[Mapping[str, type[Step]]] = {step.key: step for step in (*STEPS, *GENERATORS, *COMPOSITES)}
 """Every step that a workload can have, by its name in a file."""
+
+
+def part_keys(step: type[Step]) -> dict[str, Entry]:
+    """The keys of a step inside of a composite one: expectations know only the whole by an id."""
+    return {name: entry for name, entry in step_keys(step).items() if name != "id"}
 
 
 ROOT: Final[Mapping[str, Entry]] = {
@@ -68,6 +74,11 @@ EXPECT: Final[Mapping[str, Entry]] = {
 """The keys of an expectation; exactly one operator."""
 
 
+def build_step(step: type[Step], values: Values) -> Step:
+    """The step that ``values``, which must be complete, describe."""
+    return values.build(step, where=values.where)
+
+
 def load_scenario(path: str | os.PathLike[str]) -> Scenario:
     """The scenario in the file ``path``; :class:`InputError` with every fault if it is not one."""
     return parse_scenario(read_file(path), source=os.fsdecode(path))
@@ -90,7 +101,7 @@ class _Loader:
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
-        self._read = Reader(faults)
+        self._read = Reader(faults, os.path.dirname(faults.source))  # noqa: PTH120 - of any name at all
         self._check = Checker(faults)
 
     def scenario(self, root: Node) -> Scenario | None:
@@ -118,7 +129,7 @@ class _Loader:
             seed=top.get("seed"),
             host=host.build(HostSpec),
             guests=tuple(guest.build(GuestSpec) for guest in guests if guest is not None),
-            workload=tuple(values.build(step, where=values.where) for step, values in filter(None, steps)),
+            workload=tuple(build_step(step, values) for step, values in filter(None, steps)),
             expect=tuple(filter(None, expect)),
             source=self._faults.source,
         )
@@ -139,7 +150,8 @@ class _Loader:
         node = top.get(key)
         return self._read.items(node, key) if isinstance(node, Node) else ()
 
-    def _step(self, node: Node) -> tuple[type[Step], Values] | None:
+    def _step(self, node: Node, within: type[Composite] | None = None) -> tuple[type[Step], Values] | None:
+        """One step; ``within`` a composite one, only what that can be made of."""
         if not isinstance(node, MapNode) or not node.pairs:
             self._faults.wrong(node, "a step, such as convert: {guest: vm0, offset: 0, size: 4K, to: shared}")
             return None
@@ -149,17 +161,38 @@ class _Loader:
                 other.where,
                 f"found a second key {quote(other.text)}, expected one step in each item (are its keys indented?)",
             )
-        step = STEP_TYPES.get(key.text)
+        types = STEP_TYPES if within is None else {part.key: part for part in COMPOSITES[within]}
+        step = types.get(key.text)
         if step is None:
-            known = tuple(STEP_TYPES)
+            known = tuple(types)
             hint = did_you_mean(key.text, known) or f": {', '.join(known)}"
-            self._faults.add(key.where, f"found the step {quote(key.text)}, expected a step{hint}")
+            what = "a step" if within is None else f"a step that {within.key} can be made of"
+            self._faults.add(key.where, f"found the step {quote(key.text)}, expected {what}{hint}")
             return None
-        values = self._read.mapping(value, step_keys(step), f"the step {step.key}")
+        keys = step_keys(step) if within is None else part_keys(step)
+        values = self._read.mapping(value, keys, f"the step {step.key}")
         if values is None:
             return None
         values.where = key.where
+        if issubclass(step, Composite):
+            self._parts(step, values, keys)
         return step, values
+
+    def _parts(self, step: type[Composite], values: Values, keys: Mapping[str, Entry]) -> None:
+        """Read the steps that a composite one is made of; it has them only if all are sound."""
+        for key in (name for name, entry in keys.items() if isinstance(entry.kind, Inner)):
+            node = values.get(key)
+            if not isinstance(node, Node):
+                continue
+            where = values.place(key)
+            items = self._read.items(node, key)
+            if isinstance(node, ListNode) and not items:
+                self._faults.add(where, f"found no steps, expected at least one that {step.key} is made of")
+            parts = [self._step(item, within=step) for item in items]
+            values.parts = [part for part in parts if part is not None]
+            sound = bool(parts) and None not in parts and all(part.complete for _, part in values.parts)
+            built = tuple(build_step(inner, part) for inner, part in values.parts) if sound else MISSING
+            values.put(key, built, where)
 
     def _expectation(self, node: Node, keys: Mapping[str, Entry]) -> Expectation | None:
         values = self._read.mapping(node, keys, "an expectation")

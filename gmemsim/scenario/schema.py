@@ -216,6 +216,16 @@ class Close(GuestStep):
 
 
 @attrs.frozen(kw_only=True)
+class Unshare(RangeStep):
+    """To private, one conversion for each contiguous piece of the range that is shared; only generators make it.
+
+    What it converts is known when it is its turn, and counts as ``convert``.
+    """
+
+    key: ClassVar[str] = "convert"
+
+
+@attrs.frozen(kw_only=True)
 class Wait(Step):
     """Let simulated time pass."""
 

@@ -10,6 +10,7 @@ missing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from enum import Enum
 from itertools import pairwise
@@ -19,10 +20,12 @@ from gmemsim.gmem.policy import Hysteresis
 from gmemsim.scenario.kinds import (
     LONGEST_SCALAR,
     Entry,
+    FileName,
     Kind,
     Merge,
     Pools,
     Record,
+    Records,
     Scalar,
     Split,
     did_you_mean,
@@ -50,6 +53,8 @@ class Values:
 
     def __init__(self, where: Place, table: Mapping[str, Entry]) -> None:
         self.where = where
+        self.parts: list[tuple[type[Any], Values]] = []
+        """The steps that a composite step is made of, each with its type."""
         self._table = table
         self._values: dict[str, Any] = {}
         self._places: dict[str, Place] = {}
@@ -94,10 +99,11 @@ class Values:
 
 
 class Reader:
-    """Reads nodes of one file and notes what is wrong."""
+    """Reads nodes of one file, which is in ``folder``, and notes what is wrong."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, folder: str = "") -> None:
         self._faults = faults
+        self._folder = folder
 
     def mapping(self, node: Node, table: Mapping[str, Entry], what: str) -> Values | None:
         """The values of a mapping with the keys of ``table``; ``None`` if it is not a mapping."""
@@ -129,8 +135,13 @@ class Reader:
         return ()
 
     def value(self, kind: Kind, node: Node) -> Any:
-        """The value of ``node``, or :data:`MISSING`.  ``Items`` are the caller's: they stay a node."""
+        """The value of ``node``, or :data:`MISSING`.  ``Items`` and ``Inner`` are the caller's: they stay a node."""
         match kind:
+            case FileName():
+                name = self._scalar(kind, node)
+                return name if name is MISSING else os.path.join(self._folder, name)  # noqa: PTH118 - "a\0b" too
+            case Records():
+                return self._records(kind, node)
             case Scalar():
                 return self._scalar(kind, node)
             case Record():
@@ -157,6 +168,13 @@ class Reader:
     def _record(self, kind: Record, node: Node) -> Any:
         values = self.mapping(node, table(kind.of), kind.what)
         return values.build(kind.of) if values is not None and values.complete else MISSING
+
+    def _records(self, kind: Records, node: Node) -> Any:
+        if not isinstance(node, ListNode):
+            self._faults.wrong(node, f"a list, each item {kind.what} with {_names(table(kind.of))}")
+            return MISSING
+        records = tuple(self._record(Record(kind.doc, kind.of, kind.what), item) for item in node.items)
+        return MISSING if MISSING in records else records
 
     def _pools(self, kind: Pools, node: Node) -> Any:
         if not isinstance(node, MapNode):

@@ -2,38 +2,49 @@
 
 Theory of operation
 -------------------
-A :class:`Generator` is a step that stands for many: a guest's boot, conversions scattered over its memory.
-It is a documented function of its parameters, of one guest and of a random number generator, and yields
-plain steps in the order of their time, one at a time: a workload of a million conversions is never a list,
-and nothing here is as large as a guest.  Generators know neither policy nor backing, because the same
-demand must be put to each.
+A :class:`Generator` is a step that stands for many: a guest's boot, conversions scattered over its memory, a
+recorded log.  It is a documented function of its parameters, of one guest and of a random number generator, and
+yields plain steps in the order of their time, one at a time: a workload of a million conversions is never a list,
+and nothing here is as large as a guest.  Generators know neither policy nor backing, because the same demand must
+be put to each.
 
-Everything is deterministic.  A generator's random numbers come from the scenario's seed and its position in
-the workload, those of each guest of a group from these; so adding a step at the end, or a guest, changes no
-other.
+A :class:`Composite` is made of generators: it merges or changes what they yield.  Both *expand* to plain steps, and
+both know when they *end*, which is when the step after them begins; the checks of a file and the run ask the same
+method, so they agree.
 
-What generators share is here: arrivals over time, and :class:`PagePool`, which hands out random places in
-memory that do not overlap.  Each generator is one module in ``scenario.generators``; to add one, write its
-class and put it in the list there.
+Everything is deterministic.  A generator's random numbers come from the scenario's seed and its position in the
+workload (or from its own ``seed``), those of each guest of a group from these; so adding a step at the end, or a
+guest, changes no other.  ``streams: same`` gives every guest of a group the same numbers, hence the same load, so
+that what differs between them is their policy.  Arrivals, lifetimes and places have a stream each: two generators
+with the same seed put the same demand, wherever they place it.
+
+What generators share is here: arrivals over time, lifetimes, and :class:`PagePool`, which hands out random places in
+memory that do not overlap.  Each generator is one module in ``scenario.generators``; to add one, write its class and
+put it in the list there.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import attrs
 
-from gmemsim.scenario.kinds import Duration
+from gmemsim.scenario.kinds import Choice, Count, Duration, Inner, Size
 from gmemsim.scenario.schema import Convert, GuestSpec, GuestStep, Scenario, State, Step
+from gmemsim.units import size_name
 
-Arrival = Literal["fixed", "poisson"]
+Arrival = Literal["fixed", "poisson", "bursts"]
+Streams = Literal["own", "same"]
 
 MOST_CONVERSIONS = 100_000_000
 """The largest count a generator takes: a day's simulation, not a typing error that never ends."""
+
+Instances = Callable[[str], int]
+"""How many guests a name addresses."""
 
 
 @attrs.frozen(kw_only=True)
@@ -43,30 +54,74 @@ class Generator(GuestStep):
     can_fail = False
 
     stagger: Annotated[int, Duration("time between the starts of the guests of a group")] = 0
+    streams: Annotated[
+        Streams, Choice("random numbers of the guests of a group: each its own, or all the same", get_args(Streams))
+    ] = "own"
+    seed: Annotated[int | None, Count("seed of this step alone; by its place in the workload if absent")] = None
 
     def span(self) -> int:
-        """Nanoseconds from its start to its last step, for one guest."""
+        """Nanoseconds from its start to its end, for one guest."""
         raise NotImplementedError
 
     def problems(self, guest: GuestSpec, page_size: int) -> Iterator[tuple[str, str]]:
-        """Parameters that make no sense for ``guest``: key and "found …, expected …"."""
+        """Parameters that make no sense for ``guest``: key and "found …, expected …".
+
+        ``InputError`` for what is wrong with another file that it reads.
+        """
         raise NotImplementedError
 
     def steps(self, name: str, guest: GuestSpec, page_size: int, rng: Random, start: int) -> Iterator[Step]:
         """The plain steps of the one guest ``name`` from time ``start``, in the order of their ``at``."""
         raise NotImplementedError
 
-    def expand(self, scenario: Scenario, rng: Random, start: int = 0) -> Iterator[Step]:
-        """The plain steps of all guests that this addresses, from ``start`` on, by their ``at``."""
-        streams = [
-            self.steps(name, guest, scenario.host.page_size, Random(rng.getrandbits(64)), start + i * self.stagger)
-            for i, (name, guest) in enumerate(scenario.instances(self.guest))
-        ]
-        return heapq.merge(*streams, key=_time_of)
+    def begin(self, start: int) -> int:
+        """When it begins if the step before it ends at ``start``."""
+        return start if self.at is None else max(start, self.at)
+
+    def end(self, start: int, instances: Instances) -> int:
+        """When it ends if the step before it ends at ``start``."""
+        return self.begin(start) + self.span() + self.stagger * max(0, instances(self.guest) - 1)
+
+    def expand(self, scenario: Scenario, path: str = "", start: int = 0) -> Iterator[Step]:
+        """The plain steps of all guests that this addresses, from ``start`` on, by their ``at``.
+
+        ``path`` says where in the workload it stands; its random numbers depend on that.
+        """
+        rng = Random(f"{scenario.seed}/{path}" if self.seed is None else f"{scenario.seed}/seed/{self.seed}")
+        begin = self.begin(start)
+        bits = rng.getrandbits(64)
+        streams = []
+        for i, (name, guest) in enumerate(scenario.instances(self.guest)):
+            if i and self.streams == "own":
+                bits = rng.getrandbits(64)
+            at = begin + i * self.stagger
+            streams.append(self.steps(name, guest, scenario.host.page_size, Random(bits), at))
+        return heapq.merge(*streams, key=time_of)
 
     def convert(self, name: str, at: int, offset: int, size: int, to: State) -> Convert:
         """One conversion of guest ``name``, placed in the file where this generator is."""
         return Convert(guest=name, at=at, offset=offset, size=size, to=to, where=self.where)
+
+
+@attrs.frozen(kw_only=True)
+class Composite(Step):
+    """A step made of generators, whose own ``at`` is never before that of the whole."""
+
+    steps: Annotated[tuple[Generator | Composite, ...], Inner("the generators that it is made of")]
+
+    def begin(self, start: int) -> int:
+        """When it begins if the step before it ends at ``start``."""
+        return start if self.at is None else max(start, self.at)
+
+    def end(self, start: int, instances: Instances) -> int:
+        """When the last of its parts ends."""
+        begin = self.begin(start)
+        return max((part.end(begin, instances) for part in self.steps), default=begin)
+
+    def expand(self, scenario: Scenario, path: str = "", start: int = 0) -> Iterator[Step]:
+        """The plain steps of all parts, by their ``at``."""
+        begin = self.begin(start)
+        return in_order(*(part.expand(scenario, f"{path}/{i}", begin) for i, part in enumerate(self.steps)))
 
 
 def expand_step(scenario: Scenario, index: int, now: int) -> Iterator[Step]:
@@ -76,30 +131,71 @@ def expand_step(scenario: Scenario, index: int, now: int) -> Iterator[Step]:
     the generator's own ``at`` if that is later.
     """
     step = scenario.workload[index]
-    if isinstance(step, Generator):
-        start = now if step.at is None else max(now, step.at)
-        return step.expand(scenario, Random(f"{scenario.seed}/{index}"), start)
+    if isinstance(step, Generator | Composite):
+        return step.expand(scenario, str(index), now)
     return iter((step,))
 
 
-def _time_of(step: Step) -> int:
+def step_end(scenario: Scenario, index: int, now: int) -> int:
+    """When number ``index`` of the workload ends if it is its turn at ``now``; a plain step's time is the run's."""
+    step = scenario.workload[index]
+    if isinstance(step, Generator | Composite):
+        return step.end(now, lambda name: len(scenario.instances(name)))
+    return now
+
+
+def time_of(step: Step) -> int:
+    """When a plain step of a generator happens."""
     return step.at or 0
 
 
-def arrivals(arrival: Arrival, count: int, duration: int, rng: Random) -> Iterator[int]:
+def in_order(*streams: Iterator[Step]) -> Iterator[Step]:
+    """The steps of ``streams``, each in the order of its ``at``, in that order; equal times by stream."""
+    return heapq.merge(*streams, key=time_of)
+
+
+def split_rng(rng: Random) -> Random:
+    """A stream of random numbers of its own, which depends on ``rng`` only as far as that has been used."""
+    return Random(rng.getrandbits(64))
+
+
+def arrivals(arrival: Arrival, count: int, duration: int, rng: Random, *, burst: int = 1) -> Iterator[int]:
     """``count`` times from 0 to ``duration`` in ascending order.
 
     ``fixed`` spaces them equally; ``poisson`` is a Poisson process given that ``count`` arrivals fall into
-    the time, drawn one after another (the smallest of k uniform variables first), so that none is kept.
+    the time, drawn one after another (the smallest of k uniform variables first), so that none is kept;
+    ``bursts`` is the same process of bursts, each of ``burst`` arrivals at one time (the last may have fewer).
     """
     if arrival == "fixed":
         for i in range(count):
             yield duration * i // count
         return
-    elapsed = 0.0
-    for left in range(count, 0, -1):
-        elapsed += (duration - elapsed) * -math.expm1(math.log1p(-rng.random()) / left)
+    size = burst if arrival == "bursts" else 1
+    elapsed, left = 0.0, -(-count // size)
+    for i in range(count):
+        if i % size == 0:
+            elapsed += (duration - elapsed) * -math.expm1(math.log1p(-rng.random()) / left)
+            left -= 1
         yield min(int(elapsed), duration)
+
+
+def lives(times: Iterator[int], lifetime: int | None, end: int, rng: Random) -> Iterator[tuple[int, int, bool]]:
+    """Births at ``times`` and the deaths that follow, in the order of time: (time, number, whether it is a birth).
+
+    ``lifetime`` is the mean of an exponential distribution in ns, ``None`` for ever; whoever would outlive the time
+    ``end`` does not die.  What is kept is the living.
+    """
+    alive: list[tuple[int, int]] = []
+    for number, at in enumerate(times):
+        while alive and alive[0][0] <= at:
+            yield *heapq.heappop(alive), False
+        yield at, number, True
+        if lifetime is not None:
+            dies = at + int(rng.expovariate(1.0) * lifetime)
+            if dies <= end:
+                heapq.heappush(alive, (dies, number))
+    while alive:
+        yield *heapq.heappop(alive), False
 
 
 class PagePool:
@@ -138,39 +234,41 @@ class PagePool:
         self.free += 1
 
 
-@attrs.frozen
-class Demand:
-    """Allocations of ``size`` bytes from ``pool``, shared for a lifetime and then private again.
+@attrs.frozen(kw_only=True)
+class Demand(Generator):
+    """Allocations of shared memory that come and, after a lifetime, go: what ``scatter`` and ``granule`` serve."""
 
-    ``lifetime`` is the mean of an exponential distribution in ns, ``None`` for ever; what would outlive the
-    time ``end`` stays shared.  The pool must have a free place for each allocation that is alive.
-    """
+    count: Annotated[int, Count("allocations", least=1, most=MOST_CONVERSIONS)]
+    duration: Annotated[int, Duration("time in which they arrive")] = 0
+    offset: Annotated[int, Size("first byte of the range", aligned=True, zero=True)] = 0
+    size: Annotated[int | None, Size("bytes of the range; to the guest's end if absent", aligned=True)] = None
+    each: Annotated[int | None, Size("bytes of an allocation; one page if absent", aligned=True)] = None
+    arrival: Annotated[Arrival, Choice("how they arrive", get_args(Arrival))] = "poisson"
+    burst: Annotated[int, Count("allocations of a burst", least=1, most=MOST_CONVERSIONS)] = 16
+    lifetime: Annotated[int | None, Duration("mean lifetime; for ever if absent", zero=False)] = None
 
-    pool: PagePool
-    size: int
-    lifetime: int | None
-    end: int
+    def span(self) -> int:
+        """The time in which allocations arrive and go."""
+        return self.duration
 
-    def conversions(self, generator: Generator, name: str, times: Iterator[int], rng: Random) -> Iterator[Convert]:
-        """The conversions of guest ``name`` for one allocation at each of ``times``, in the order of time."""
-        alive: list[tuple[int, int]] = []
-        for at in times:
-            yield from self._expired(generator, name, alive, at)
-            offset = self.pool.take(rng)
-            yield generator.convert(name, at, offset, self.size, "shared")
-            if self.lifetime is not None:
-                dies = at + int(rng.expovariate(1.0) * self.lifetime)
-                if dies <= self.end:
-                    heapq.heappush(alive, (dies, offset))
-        yield from self._expired(generator, name, alive, self.end)
+    def range_of(self, guest: GuestSpec) -> tuple[int, int]:
+        """Offset and bytes of the range."""
+        return self.offset, guest.memory - self.offset if self.size is None else self.size
 
-    def _expired(self, generator: Generator, name: str, alive: list[tuple[int, int]], now: int) -> Iterator[Convert]:
-        while alive and alive[0][0] <= now:
-            at, offset = heapq.heappop(alive)
-            self.pool.give_back(offset)
-            yield generator.convert(name, at, offset, self.size, "private")
+    def range_problem(self, guest: GuestSpec) -> Iterator[tuple[str, str]]:
+        """A range past the guest's end."""
+        return misfit(self.offset, self.size, guest)
+
+    def demand(self, rng: Random, start: int) -> Iterator[tuple[int, int, bool]]:
+        """Births and deaths (:func:`lives`) from the streams that all demands with this generator's ``rng`` share."""
+        arriving, dying = split_rng(rng), split_rng(rng)
+        times = (start + at for at in arrivals(self.arrival, self.count, self.duration, arriving, burst=self.burst))
+        return lives(times, self.lifetime, start + self.duration, dying)
 
 
-def in_order(*streams: Iterator[Step]) -> Iterator[Step]:
-    """The steps of ``streams``, each in the order of its ``at``, in that order; equal times by stream."""
-    return heapq.merge(*streams, key=_time_of)
+def misfit(offset: int, size: int | None, guest: GuestSpec) -> Iterator[tuple[str, str]]:
+    """What is wrong with a generator's range (``size`` absent: to the guest's end), by key."""
+    end = guest.memory if size is None else offset + size
+    if end > guest.memory or offset >= end:
+        key = "offset" if size is None else "size"
+        yield key, f"found an end at {size_name(max(end, offset))}, expected at most {size_name(guest.memory)}"

@@ -100,6 +100,10 @@ class Faults:
         """Note that ``node`` is not what was expected."""
         self.add(node.where, f"found {describe(node)}, expected {expected}")
 
+    def include(self, error: InputError) -> None:
+        """Note what is wrong with another file that this one needs."""
+        self._found.update(dict.fromkeys(error.faults))
+
     def __len__(self) -> int:
         return len(self._found)
 

@@ -388,8 +388,38 @@ def test_base_pages_need_no_pool() -> None:
         ("scatter: {guest: small, count: 1, size: 6M}", "found an end at 6M, expected at most 4M"),
         (
             "boot: {guest: vm, swiotlb_max: 0, ring_size: 1G}",
-            "found 114 buffers to share, expected at most 2, which fit",
+            "found 130 buffers to share, expected at most 1, which fit",
         ),
+        ("boot: {guest: vm, firmware_pages: 1000000}", "found 1000000 pages, expected at most 492544, which fit below"),
+        ("granule: {guest: small, count: 1025}", "found 1025 allocations, expected at most 1024, which fit into 2 gra"),
+        ("granule: {guest: small, count: 1, each: 4M}", "found 2M, expected at least an allocation (4M)"),
+        ("granule: {guest: small, count: 1, offset: 4K}", "found 4K, expected a multiple of 2M"),
+        ("granule: {guest: small, count: 1, arrival: burst}", "found 'burst', expected one of fixed, poisson, bursts"),
+        ("psc: {guest: small, size: 6M, to: shared}", "found an end at 6M, expected at most 4M"),
+        ("psc: {guest: small, size: 4M, to: shared, entries: 254}", "found '254', expected a whole number from 1 to"),
+        ("mapgpa: {guest: small, offset: 2M, size: 4M, to: private}", "found an end at 6M, expected at most 4M"),
+        ("lazy_accept: {guest: small, offset: 8M}", "found an end at 8M, expected at most 4M"),
+        ("lazy_accept: {guest: small, unit: 12K}", "found 12K, expected a part of the range of 4M"),
+        ("kexec: {guest: small, piece: 1K}", "found 1K, expected a multiple of the page size 4K"),
+        ("kexec: {guest: small, streams: other}", "found 'other', expected one of own, same"),
+        ("parallel: {}", "found no key 'steps', expected the step parallel to have one"),
+        ("parallel: {steps: []}", "found no steps, expected at least one that parallel is made of"),
+        ("parallel: {steps: 3}", "found '3', expected a list (steps)"),
+        ("parallel: {steps: [close: {guest: vm}]}", "found the step 'close', expected a step that parallel can"),
+        ("vfio: {steps: [vfio: {steps: []}]}", "found the step 'vfio', expected a step that vfio can be made of"),
+        (
+            "parallel: {steps: [flip: {guest: vm, count: 1, interval: 1s, id: x}]}",
+            "found the key 'id', expected a key of the step flip",
+        ),
+        (
+            "parallel: {steps: [flip: {guest: vm, count: 1, interval: 1s}, kexec: {guest: vn-0}]}",
+            "found 'vn-0', expected the name of a guest, did you mean 'vm-0'?",
+        ),
+        (
+            "parallel: {at: 2s, steps: [flip: {guest: vm, count: 1, interval: 1s, at: 1s}]}",
+            "found 1 s, expected not before 2 s, when the step before it ends",
+        ),
+        ("vfio: {steps: [flip: {guest: small, count: 1, interval: 1s, size: 8M}]}", "found an end at 8M, expected"),
         ("boot: {guest: small}", "found a bounce buffer too large for the low memory of 4M, expected a smaller one"),
     ],
 )
@@ -412,7 +442,15 @@ def test_a_second_key_in_a_step_is_pointed_at() -> None:
 
 @pytest.mark.parametrize(
     "before",
-    ["wait: {for: 2s}", "close: {guest: vm, at: 2s}", "scatter: {guest: vm, count: 9, duration: 1s, stagger: 500ms}"],
+    [
+        "wait: {for: 2s}",
+        "close: {guest: vm, at: 2s}",
+        "scatter: {guest: vm, count: 9, duration: 1s, stagger: 500ms}",
+        "kexec: {guest: vm, at: 1900ms}",
+        "psc: {guest: vm, size: 1G, to: shared, duration: 2s}",
+        "parallel: {at: 1s, steps: [kexec: {guest: vm, at: 1900ms}, mapgpa: {guest: vm, size: 4M, to: shared}]}",
+        "vfio: {steps: [flip: {guest: vm, count: 1, interval: 2s}, flip: {guest: small, count: 1, interval: 1s}]}",
+    ],
 )
 def test_time_does_not_run_backwards(before: str) -> None:
     text = f"  - {before}\n  - close: {{guest: small, at: AT}}\nexpect:"

@@ -12,9 +12,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmemsim.scenario.generators import GENERATORS, Boot, Flip, Scatter, Swiotlb
-from gmemsim.scenario.schema import Close, Convert, GuestSpec, HostSpec, Scenario, Step
-from gmemsim.scenario.workload import Arrival, Generator, PagePool, arrivals, expand_step
+from gmemsim.scenario.generators import (
+    COMPOSITES,
+    GENERATORS,
+    Boot,
+    Flip,
+    Granule,
+    Kexec,
+    LazyAccept,
+    MapGpa,
+    Parallel,
+    Psc,
+    Replay,
+    Scatter,
+    Swiotlb,
+    Vfio,
+)
+from gmemsim.scenario.schema import (
+    Close,
+    Convert,
+    FaultIn,
+    GuestSpec,
+    GuestStep,
+    HostSpec,
+    Pin,
+    RangeStep,
+    Scenario,
+    Step,
+    Unpin,
+    Unshare,
+)
+from gmemsim.scenario.workload import Arrival, Generator, PagePool, arrivals, expand_step, lives, step_end
 
 K, M, G, T = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 S = 1_000_000_000
@@ -50,8 +78,15 @@ EXAMPLES: list[Generator] = [
     Swiotlb(guest="vm"),
     Scatter(guest="vm", count=100, duration=S, lifetime=S // 20, size=8 * M),
     Scatter(guest="vm", count=100, duration=S, offset=G, arrival="fixed", each=2 * M),
+    Scatter(guest="vm", count=100, duration=S, arrival="bursts", burst=7, lifetime=S // 9),
+    Granule(guest="vm", count=3000, duration=S, lifetime=S // 20, size=256 * M),
+    Granule(guest="vm", count=99, duration=S, granule=64 * K, lifetime=S // 9, keep=0, arrival="bursts"),
     Flip(guest="vm", count=20, interval=7, offset=64 * K),
+    Psc(guest="vm", offset=64 * K, size=G, to="shared", duration=S),
+    Psc(guest="vm", offset=128 * K, size=9 * M, to="shared", entries=253, large=False, coalesce=False),
+    MapGpa(guest="vm", offset=192 * K, size=G + 64 * K, to="shared", duration=S),
 ]
+RANDOM = (Boot, Scatter, Granule, LazyAccept)
 
 
 @pytest.mark.parametrize("generator", EXAMPLES, ids=lambda generator: generator.key)
@@ -88,16 +123,16 @@ def test_what_is_shared_does_not_overlap_and_only_that_returns(generator: Genera
 def test_the_same_seed_gives_the_same_steps(generator: Generator) -> None:
     one, again, two = (conversions(scenario(generator, seed=seed)) for seed in (1, 1, 2))
     assert one == again
-    assert (one != two) == (not isinstance(generator, Swiotlb | Flip))
+    assert (one != two) == isinstance(generator, RANDOM)
 
 
 def test_the_numbers_of_a_seed_stay_what_they_are() -> None:
     """A change here changes every scenario with a generator: say so in the change log."""
     first = conversions(scenario(Scatter(guest="vm", count=3, duration=S)))
     assert [(step.at, step.offset // (4 * K)) for step in first] == [
-        (193338234, 1699108),
-        (349453815, 926760),
-        (651836620, 1487751),
+        (692416003, 1575650),
+        (696364132, 1424876),
+        (879365911, 2074986),
     ]
 
 
@@ -161,6 +196,7 @@ def test_a_boot_shares_what_its_parameters_say() -> None:
     steps = conversions(scenario(boot))
     shared = [step for step in steps if step.to == "shared"]
     pages = 7 + 2 + 100 + 11  # firmware, the clocks of 100 vCPUs at 64 a page, GHCBs, drivers
+    assert {step.offset for step in shared[:7]} == {shared[7].offset - (i + 1) * 4 * K for i in range(7)}
     assert sorted(step.size for step in shared) == [4 * K] * pages + [16 * K] * 5 + [1_030_795_264]
     assert len(steps) - len(shared) == 7 + 11
 
@@ -250,7 +286,229 @@ def test_nothing_is_as_large_as_a_guest_or_a_workload() -> None:
 
 
 def test_generators_do_not_fail_and_have_names_of_their_own() -> None:
-    assert len({generator.key for generator in GENERATORS}) == len(GENERATORS)
+    everything = (*GENERATORS, *COMPOSITES)
+    assert len({step.key for step in everything}) == len(everything)
+    assert not any(step.can_fail for step in everything)
     for generator in GENERATORS:
-        assert not generator.can_fail
-        assert "stagger" in {field.name for field in attrs.fields(generator)}
+        assert {"stagger", "streams", "seed"} <= {field.name for field in attrs.fields(generator)}
+
+
+def test_the_arguments_that_the_examples_leave_out() -> None:
+    tested = {type(generator) for generator in EXAMPLES} | {Kexec, LazyAccept, Replay}
+    assert tested == set(GENERATORS)
+
+
+# -- streams of random numbers ---------------------------------------------------------------------------------------
+
+
+def by_guest(made: Scenario) -> dict[str, list[tuple[int | None, int, str]]]:
+    found: dict[str, list[tuple[int | None, int, str]]] = {}
+    for step in conversions(made):
+        found.setdefault(step.guest, []).append((step.at, step.offset, step.to))
+    return found
+
+
+def test_guests_with_the_same_stream_have_the_same_load() -> None:
+    generator = Scatter(guest="vm", count=20, duration=S, lifetime=S // 5)
+    own = by_guest(scenario(generator, count=3))
+    same = by_guest(scenario(attrs.evolve(generator, streams="same"), count=3))
+    assert own["vm-0"] != own["vm-1"] != own["vm-2"]
+    assert own["vm-0"] == same["vm-0"] == same["vm-1"] == same["vm-2"]
+
+
+def test_a_seed_of_its_own_does_not_depend_on_the_place() -> None:
+    generator = Scatter(guest="vm", count=20, duration=S, seed=7)
+    made = scenario(generator, generator, Scatter(guest="vm", count=20, duration=S))
+    first, second, other = (list(expand_step(made, i, 0)) for i in range(3))
+    assert first == second != other
+
+
+def test_a_granule_serves_the_same_demand_as_a_scatter() -> None:
+    """One granule for each allocation and none kept: the conversions of both happen at the same times."""
+    scatter = Scatter(guest="vm", count=200, duration=S, lifetime=S // 10, seed=3)
+    granule = Granule(guest="vm", count=200, duration=S, lifetime=S // 10, seed=3, granule=4 * K, keep=0)
+    one, two = conversions(scenario(scatter)), conversions(scenario(granule))
+    assert [(step.at, step.to) for step in one] == [(step.at, step.to) for step in two]
+
+
+# -- arrivals and lifetimes ------------------------------------------------------------------------------------------
+
+
+def test_bursts_come_together() -> None:
+    times = list(arrivals("bursts", 100, S, Random(4), burst=30))
+    assert [times.count(at) for at in sorted(set(times))] == [30, 30, 30, 10]
+
+
+@given(st.lists(st.integers(0, 50), max_size=30), st.none() | st.integers(1, 30), st.integers(0, 60), st.integers())
+def test_lives_are_in_order_and_end_after_they_began(
+    births: list[int], lifetime: int | None, end: int, seed: int
+) -> None:
+    events = list(lives(iter(sorted(births)), lifetime, end, Random(seed)))
+    assert [at for at, _, _ in events] == sorted(at for at, _, _ in events)
+    assert [number for _, number, born in events if born] == list(range(len(births)))
+    alive: set[int] = set()
+    for at, number, born in events:
+        if born:
+            alive.add(number)
+        else:
+            alive.remove(number)
+            assert at <= end
+    assert lifetime is not None or len(alive) == len(births)
+
+
+# -- granules --------------------------------------------------------------------------------------------------------
+
+
+def test_granules_are_few_aligned_and_go_when_they_are_empty() -> None:
+    steps = conversions(scenario(Granule(guest="vm", count=1024, duration=S, granule=2 * M)))
+    assert [(step.to, step.size, step.offset % (2 * M)) for step in steps] == [("shared", 2 * M, 0)] * 2
+    short = Granule(guest="vm", count=50, duration=100 * S, arrival="fixed", lifetime=S // 100)
+    for keep, shared, private in ((0, 50, 50), (1, 1, 0)):
+        to = [step.to for step in conversions(scenario(attrs.evolve(short, keep=keep)))]
+        assert (to.count("shared"), to.count("private")) == (shared, private)
+
+
+def test_a_granule_is_filled_before_another_is_shared() -> None:
+    """Never more granules than the largest number of allocations alive needs, and those kept."""
+    generator = Granule(guest="vm", count=5000, duration=10 * S, lifetime=S, granule=64 * K, keep=0)
+    steps = conversions(scenario(generator))
+    live, most = 0, 0
+    for step in steps:
+        live += 1 if step.to == "shared" else -1
+        most = max(most, live)
+    assert 500 // 16 <= most <= 640 // 16  # 500 alive on average, 16 to a granule
+
+
+# -- page state changes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entries", [1, 64, 253])
+@pytest.mark.parametrize("coalesce", [True, False])
+def test_page_state_changes_cover_the_range_in_batches(entries: int, coalesce: bool) -> None:
+    offset, size = 4 * M - 40 * K, 6 * M + 48 * K
+    psc = Psc(guest="vm", offset=offset, size=size, to="shared", entries=entries, coalesce=coalesce, duration=S)
+    steps = conversions(scenario(psc))
+    assert steps[0].offset == offset
+    assert all(a.offset + a.size == b.offset for a, b in pairwise(steps))
+    assert sum(step.size for step in steps) == size
+    numbers: dict[int | None, int] = {}
+    for step in steps:
+        unit = 2 * M if step.size % (2 * M) == 0 else 4 * K
+        numbers[step.at] = numbers.get(step.at, 0) + step.size // unit
+    assert sum(numbers.values()) == 10 + 3 + 2
+    assert max(numbers.values()) <= entries
+    assert len(numbers) == -(-15 // entries)
+    if not coalesce:
+        assert {step.size for step in steps} == {4 * K, 2 * M}
+        assert len(steps) == 15
+    elif entries > 15:
+        assert [step.size for step in steps] == [40 * K, 6 * M, 8 * K]
+
+
+def test_small_entries_alone() -> None:
+    steps = conversions(scenario(Psc(guest="vm", size=2 * M, to="private", large=False)))
+    assert [(step.size, step.to) for step in steps] == [(256 * K, "private")] * 8
+
+
+def test_map_gpa_goes_chunk_by_chunk_from_where_the_range_begins() -> None:
+    steps = conversions(scenario(MapGpa(guest="vm", offset=M, size=5 * M, to="shared", duration=3 * S)))
+    assert [(step.at, step.offset, step.size) for step in steps] == [
+        (0, M, 2 * M),
+        (S, 3 * M, 2 * M),
+        (2 * S, 5 * M, M),
+    ]
+
+
+# -- the rest of a guest's life --------------------------------------------------------------------------------------
+
+
+def test_lazy_accept_touches_every_unit_once() -> None:
+    for order in ("ascending", "random"):
+        accept = LazyAccept(guest="vm", offset=G, size=G, duration=S, order=order)
+        steps = list(expand_step(scenario(accept), 0, 0))
+        touched = [step.offset for step in steps if isinstance(step, FaultIn)]
+        assert sorted(touched) == list(range(G, 2 * G, 2 * M))
+        assert (touched == sorted(touched)) == (order == "ascending")
+        requests = [step for step in steps if isinstance(step, Convert)]
+        assert [step.offset for step in requests] == touched
+        assert {step.to for step in requests} == {"private"}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "request_", "asks"), [("tdx", None, False), ("tdx", True, True), ("snp", False, False)]
+)
+def test_who_asks_before_accepting(mapping: Literal["snp", "tdx"], request_: bool | None, asks: bool) -> None:
+    steps = list(expand_step(scenario(LazyAccept(guest="vm", request=request_), mapping=mapping), 0, 0))
+    assert any(isinstance(step, Convert) for step in steps) == asks
+
+
+def test_kexec_goes_through_all_of_the_memory() -> None:
+    steps = list(expand_step(scenario(Kexec(guest="vm", piece=3 * G, duration=16 * S)), 0, S))
+    assert all(isinstance(step, Unshare) for step in steps)
+    ranges = [(step.at, step.offset, step.size) for step in steps if isinstance(step, RangeStep)]
+    assert ranges == [(S + i * 3 * S, i * 3 * G, min(3 * G, 16 * G - i * 3 * G)) for i in range(6)]
+
+
+# -- composition -----------------------------------------------------------------------------------------------------
+
+
+def test_parallel_merges_by_time_and_ends_with_the_last() -> None:
+    parts = (
+        Flip(guest="vm", count=2, interval=4),
+        Flip(guest="vm", count=1, interval=3, offset=4 * K, at=2),
+        Flip(guest="vm", count=1, interval=20, offset=8 * K, at=9),
+    )
+    made = scenario(Parallel(steps=parts, at=1))
+    steps = conversions(made)
+    assert [(step.at, step.offset // (4 * K)) for step in steps] == [
+        (1, 0),
+        (2, 1),
+        (5, 0),
+        (5, 1),
+        (9, 0),
+        (9, 2),
+        (13, 0),
+        (29, 2),
+    ]
+    assert step_end(made, 0, 0) == 29
+
+
+def test_parts_have_random_numbers_of_their_own() -> None:
+    part = Scatter(guest="vm", count=9, duration=S)
+    places = [step.offset for step in conversions(scenario(Parallel(steps=(part, part))))]
+    assert len(set(places)) == 18
+
+
+def test_pins_follow_sharing() -> None:
+    flip = Flip(guest="vm", count=1, interval=10, size=12 * K)
+    wider = Flip(guest="vm", count=1, interval=1, size=16 * K, at=4)
+    steps = list(expand_step(scenario(Vfio(steps=(flip, wider), unit=8 * K)), 0, 0))
+    assert [(step.at, type(step), step.offset, step.size) for step in steps if isinstance(step, RangeStep)] == [
+        (0, Convert, 0, 12 * K),
+        (0, Pin, 0, 8 * K),
+        (0, Pin, 8 * K, 4 * K),
+        (4, Convert, 0, 16 * K),
+        (4, Pin, 12 * K, 4 * K),
+        (5, Unpin, 0, 8 * K),
+        (5, Unpin, 8 * K, 8 * K),
+        (5, Convert, 0, 16 * K),
+        (10, Convert, 0, 12 * K),
+    ]
+
+
+def test_whoever_forgets_to_unmap_leaves_pins() -> None:
+    boot = Vfio(steps=(Scatter(guest="vm", count=9, duration=S, lifetime=1),), unmap=False)
+    kinds = [type(step) for step in expand_step(scenario(boot), 0, 0)]
+    assert (kinds.count(Pin), kinds.count(Unpin), kinds.count(Convert)) == (9, 0, 18)
+
+
+def test_kexec_of_a_guest_with_a_device_unpins_first() -> None:
+    parts = (Flip(guest="vm", count=1, interval=S), Kexec(guest="vm", at=S // 2, duration=0))
+    kinds = [type(step) for step in expand_step(scenario(Vfio(steps=parts), memory=2 * M), 0, 0)]
+    assert kinds == [Convert, Pin, Unpin, Unshare, Convert]
+
+
+def test_pins_of_one_guest_are_not_those_of_another() -> None:
+    made = scenario(Vfio(steps=(Flip(guest="vm", count=1, interval=1),)), count=2)
+    pins = [step.guest for step in expand_step(made, 0, 0) if isinstance(step, GuestStep) and isinstance(step, Pin)]
+    assert sorted(pins) == ["vm-0", "vm-1"]

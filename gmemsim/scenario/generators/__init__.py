@@ -2,12 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gmemsim.scenario.generators.boot import Boot
 from gmemsim.scenario.generators.flip import Flip
+from gmemsim.scenario.generators.granule import Granule
+from gmemsim.scenario.generators.kexec import Kexec
+from gmemsim.scenario.generators.lazy_accept import LazyAccept
+from gmemsim.scenario.generators.mapgpa import MapGpa
+from gmemsim.scenario.generators.parallel import Parallel
+from gmemsim.scenario.generators.psc import Psc
+from gmemsim.scenario.generators.replay import Replay
 from gmemsim.scenario.generators.scatter import Scatter
 from gmemsim.scenario.generators.swiotlb import Swiotlb
-from gmemsim.scenario.workload import Generator
+from gmemsim.scenario.generators.vfio import Vfio
+from gmemsim.scenario.workload import Composite, Generator
 
-GENERATORS: tuple[type[Generator], ...] = (Boot, Swiotlb, Scatter, Flip)
+GENERATORS: tuple[type[Generator], ...] = (
+    Boot,
+    Swiotlb,
+    Scatter,
+    Granule,
+    Flip,
+    Psc,
+    MapGpa,
+    LazyAccept,
+    Kexec,
+    Replay,
+)
+"""Those for a guest."""
 
-__all__ = ["GENERATORS", "Boot", "Flip", "Scatter", "Swiotlb"]
+COMPOSITES: Mapping[type[Composite], tuple[type[Generator | Composite], ...]] = {
+    Vfio: GENERATORS,
+    Parallel: (*GENERATORS, Vfio),
+}
+"""Those made of others, and of which."""
+
+__all__ = [
+    "COMPOSITES",
+    "GENERATORS",
+    "Boot",
+    "Flip",
+    "Granule",
+    "Kexec",
+    "LazyAccept",
+    "MapGpa",
+    "Parallel",
+    "Psc",
+    "Replay",
+    "Scatter",
+    "Swiotlb",
+    "Vfio",
+]

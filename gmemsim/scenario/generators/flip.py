@@ -14,8 +14,7 @@ import attrs
 
 from gmemsim.scenario.kinds import LARGEST, Count, Duration, Size
 from gmemsim.scenario.schema import GuestSpec, Step
-from gmemsim.scenario.workload import MOST_CONVERSIONS, Generator
-from gmemsim.units import size_name
+from gmemsim.scenario.workload import MOST_CONVERSIONS, Generator, misfit
 
 
 @attrs.frozen(kw_only=True)
@@ -35,10 +34,8 @@ class Flip(Generator):
 
     def problems(self, guest: GuestSpec, page_size: int) -> Iterator[tuple[str, str]]:
         """A range past the guest's end, a span past the end of time."""
-        end = self.offset + (self.size or page_size)
-        if end > guest.memory:
-            key = "offset" if self.size is None else "size"
-            yield key, f"found an end at {size_name(end)}, expected at most {size_name(guest.memory)}"
+        for key, message in misfit(self.offset, self.size or page_size, guest):
+            yield "offset" if self.size is None else key, message
         if self.span() > LARGEST:
             yield "interval", "found more than 2^63 ns in all, expected less"
 

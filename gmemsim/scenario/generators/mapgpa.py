@@ -1,0 +1,55 @@
+"""``mapgpa``: a TDX guest changes the state of a range by MapGPA, which KVM carries out chunk by chunk.
+
+Theory of operation
+-------------------
+KVM hands at most 2 MiB of a MapGPA to user space at once, counted from the range's start whatever its alignment, and
+may answer RETRY between two chunks when an interrupt waits; the guest then asks again from where it was stopped
+(``tdx_map_gpa``, arch/x86/kvm/vmx/tdx.c; older QEMU did it itself, with chunks of 64 MiB: ``chunk: 64M``).  So a range
+is a conversion for each chunk, and other guests' steps may come between.  A RETRY costs an exit and no conversion; of
+what decides it (pending interrupts) nothing is modelled, so it shows only in the time between chunks, ``duration``
+divided equally.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import Annotated, ClassVar, Final, get_args
+
+import attrs
+
+from gmemsim.scenario.kinds import Choice, Duration, Size
+from gmemsim.scenario.schema import GuestSpec, State, Step
+from gmemsim.scenario.workload import Generator, misfit
+
+CHUNK: Final = 2 << 20
+"""``TDX_MAP_GPA_MAX_LEN`` (arch/x86/kvm/vmx/tdx.c; DOMAIN.md section 6)."""
+
+
+@attrs.frozen(kw_only=True)
+class MapGpa(Generator):
+    """Make ``size`` bytes at ``offset`` shared or private, ``chunk`` bytes at a time."""
+
+    key: ClassVar[str] = "mapgpa"
+
+    offset: Annotated[int, Size("first byte of the range", aligned=True, zero=True)] = 0
+    size: Annotated[int, Size("bytes of the range", aligned=True)]
+    to: Annotated[State, Choice("what it becomes", get_args(State))]
+    chunk: Annotated[int, Size("most bytes of a conversion; 64M: older QEMU", aligned=True)] = CHUNK
+    duration: Annotated[int, Duration("time from the first chunk to the end of the last, retries included")] = 0
+
+    def span(self) -> int:
+        """The duration."""
+        return self.duration
+
+    def problems(self, guest: GuestSpec, page_size: int) -> Iterator[tuple[str, str]]:
+        """A range past the guest's end."""
+        return misfit(self.offset, self.size, guest)
+
+    def steps(self, name: str, guest: GuestSpec, page_size: int, rng: Random, start: int) -> Iterator[Step]:
+        """One conversion a chunk."""
+        chunks = -(-self.size // self.chunk)
+        for i in range(chunks):
+            done = i * self.chunk
+            at = start + self.duration * i // chunks
+            yield self.convert(name, at, self.offset + done, min(self.chunk, self.size - done), self.to)
