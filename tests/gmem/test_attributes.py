@@ -1,5 +1,6 @@
 """Attributes: exact ranges, and node figures that keep to everything measured on lib/maple_tree.c (DOMAIN.md, 3)."""
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -95,7 +96,7 @@ def test_attributes_against_a_list(pages: int, steps: list[tuple[int, int, bool]
         model[start:end] = [shared] * (end - start)
         attributes.check()
         assert [attributes.is_shared(page) for page in range(pages)] == model
-        assert attributes.ranges == 1 + sum(a != b for a, b in zip(model, model[1:], strict=False))
+        assert attributes.ranges == 1 + sum(a != b for a, b in pairwise(model))
         assert attributes.all_private(start, end) == (not any(model[start:end]))
 
 
