@@ -68,13 +68,12 @@ class XArray(Tree):
 
     def load(self, index: int) -> object:
         """The entry that covers ``index``, or ``None`` (``xa_load``)."""
-        entry = self.walk(_checked(index))[2]
+        entry = self.entry_at(_checked(index))
         return None if entry is ZERO else entry
 
     def get_order(self, index: int) -> int:
         """Order of the entry that covers ``index``; 0 where there is none (``xa_get_order``)."""
-        node, slot, entry = self.walk(_checked(index))
-        return 0 if node is None or entry is None else find.slot_order(node, slot, self.chunk.size)
+        return self.order_at(_checked(index))
 
     def find(self, index: int, last: int = INDEX_MAX, mark: int | None = None) -> tuple[int, object] | None:
         """(index, entry) of the first entry (with ``mark``) at or after ``index`` and not after ``last``."""
@@ -112,7 +111,7 @@ class XArray(Tree):
             if not self.track_free:
                 return self.erase(index)
             entry = ZERO
-        old, _ = self.retrying(lambda: self._store_one(_checked(index), entry))
+        old, _ = self.retrying(self._store_one, _checked(index), entry)
         return None if old is ZERO else old
 
     def _store_one(self, index: int, entry: object) -> tuple[object, int]:
@@ -133,7 +132,7 @@ class XArray(Tree):
         Every smaller entry in the range is replaced and its nodes are freed: this is how a merge is done.
         """
         first, shift, sibs = self._range_of(index, order)
-        self.retrying(lambda: self.store_at(first, shift, sibs, entry))
+        self.retrying(self.store_at, first, shift, sibs, entry)
 
     def store_range(self, first: int, last: int, entry: object) -> None:
         """Store ``entry`` from ``first`` to ``last`` in as few slots as possible (``xa_store_range``).
@@ -170,9 +169,9 @@ class XArray(Tree):
 
     def insert(self, index: int, entry: object) -> None:
         """Store ``entry`` (``None`` reserves) where nothing is; raises ``Busy`` where something is (``xa_insert``)."""
-        if self.walk(_checked(index))[2] is not None:
+        if self.entry_at(_checked(index)) is not None:
             raise Busy(f"index {index} is in use")
-        self.retrying(lambda: self._store_one(index, ZERO if entry is None else entry))
+        self.retrying(self._store_one, index, ZERO if entry is None else entry)
 
     def insert_order(self, index: int, order: int, entry: object) -> None:
         """Store ``entry`` at ``order`` if nothing is in the range; raises ``Exists`` otherwise.
@@ -190,12 +189,12 @@ class XArray(Tree):
 
     def cmpxchg(self, index: int, old: object, entry: object) -> object:
         """Store ``entry`` at ``index`` if ``old`` is there; returns what was there (``xa_cmpxchg``)."""
-        current = self.walk(_checked(index))[2]
+        current = self.entry_at(_checked(index))
         if same_entry(current, old):
             if entry is None:
                 self.store_at(index, 0, 0, None)
             else:
-                self.retrying(lambda: self._store_one(index, entry))
+                self.retrying(self._store_one, index, entry)
         return None if current is ZERO else current
 
     def reserve(self, index: int) -> None:

@@ -91,4 +91,4 @@ class Cursor:
 
         ``None`` removes it.  Raises ``OutOfMemory`` where a node is needed that cannot be had.
         """
-        return self.tree.retrying(lambda: self.tree.store_at(self.index, 0, 0, entry))[0]
+        return self.tree.retrying(self.tree.store_at, self.index, 0, 0, entry)[0]

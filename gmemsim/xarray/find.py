@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gmemsim.xarray.node import FREE_MARK, ZERO, Node, NodeLike, Sibling, Uniform
+from gmemsim.xarray.node import FREE_MARK, ZERO, Node, NodeLike, Sibling, Uniform, entry_width, slot_order
 
 if TYPE_CHECKING:
     from gmemsim.xarray.tree import Tree
@@ -78,7 +78,7 @@ class _Walk:
         """Order of the entry found (``xas_get_order``)."""
         if not self._nodes:
             return 0
-        return slot_order(self._nodes[-1], self._offsets[-1], self.tree.chunk.size)
+        return slot_order(self._nodes[-1], self._offsets[-1])
 
     @property
     def end(self) -> int:
@@ -86,7 +86,7 @@ class _Walk:
         if not self._nodes:
             return self.index + 1
         node, offset = self._nodes[-1], self._offsets[-1]
-        return self.base + (entry_width(node, offset, self.tree.chunk.size) << node.shift)
+        return self.base + (entry_width(node, offset) << node.shift)
 
     def marked(self, mark: int) -> bool:
         """Whether the entry found has ``mark``."""
@@ -210,22 +210,6 @@ def _next_bit(bits: int, start: int, size: int) -> int:
     return start + (rest & -rest).bit_length() - 1 if rest else size
 
 
-def slot_order(node: NodeLike, slot: int, size: int) -> int:
-    """Order of the entry in canonical ``slot``: probes the slots a power of two away (``xas_get_order``)."""
-    order = 0
-    while (probe := slot + (1 << order)) < size and type(node.slots[probe]) is Sibling:
-        order += 1
-    return order + node.shift
-
-
-def entry_width(node: NodeLike, slot: int, size: int) -> int:
-    """Slots of the entry in canonical ``slot``; no power of two where ``store_range`` made it."""
-    end = slot + 1
-    while end < size and type(node.slots[end]) is Sibling:
-        end += 1
-    return end - slot
-
-
 def walk(tree: Tree, index: int, last: int, mark: int | None) -> PresentWalk | MarkedWalk:
     """The walk over present entries, or over those with ``mark``."""
     return PresentWalk(tree, index, last) if mark is None else MarkedWalk(tree, index, last, mark)
@@ -289,7 +273,7 @@ def _raw_runs(node: object, base: int, first: int, last: int, mask: int) -> Iter
             if type(entry) is Node or type(entry) is Uniform:
                 yield from _raw_runs(entry, start, first, last, mask)
             elif entry is not None and type(entry) is not Sibling:
-                order = slot_order(node, slot, mask + 1)
+                order = slot_order(node, slot)
                 yield start, 1, order, entry
             slot += 1
     elif node is not None and first == 0:

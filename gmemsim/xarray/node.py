@@ -189,6 +189,24 @@ class Node:
 NodeLike = Node | Uniform
 
 
+def slot_order(node: NodeLike, slot: int) -> int:
+    """Order of the entry in canonical ``slot``: probes the slots a power of two away (``xas_get_order``)."""
+    slots = node.slots
+    order = 0
+    while (probe := slot + (1 << order)) < len(slots) and type(slots[probe]) is Sibling:
+        order += 1
+    return order + node.shift
+
+
+def entry_width(node: NodeLike, slot: int) -> int:
+    """Slots of the entry in canonical ``slot``; no power of two where ``store_range`` made it."""
+    slots = node.slots
+    end = slot + 1
+    while end < len(slots) and type(slots[end]) is Sibling:
+        end += 1
+    return end - slot
+
+
 def empty_node(chunk: Chunk, shift: int, offset: int, parent: Node | None) -> Node:
     """A node as ``xas_alloc`` hands it out: no slot in use, no mark set."""
     return Node(shift, offset, parent, 0, 0, NO_MARKS, [None] * chunk.size)

@@ -23,14 +23,24 @@ A :class:`Profile` says which splits the modelled kernel accepts:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import groupby
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from gmemsim.errors import Invalid, OutOfMemory
-from gmemsim.xarray.find import entry_width
 from gmemsim.xarray.marks import with_bits
-from gmemsim.xarray.node import MARKS, Chunk, Node, Uniform, eager_subtree, is_value, uniform
+from gmemsim.xarray.node import (
+    MARKS,
+    NO_MARKS,
+    Chunk,
+    Node,
+    Uniform,
+    eager_subtree,
+    entry_width,
+    is_value,
+    uniform,
+)
 
 if TYPE_CHECKING:
     from gmemsim.xarray.tree import Tree
@@ -49,6 +59,7 @@ KEEP = _Keep()
 """In place of an entry: keep the one that is there, as folio splits do until the new folios are stored."""
 
 
+@cache
 def nodes_needed(chunk: Chunk, order: int, new_order: int) -> int:
     """Nodes that a split from ``order`` to ``new_order`` takes (what ``xas_split_alloc`` must allocate)."""
     levels = order // chunk.shift - new_order // chunk.shift
@@ -156,23 +167,20 @@ def _entry_of_order(tree: Tree, index: int, order: int) -> tuple[Node, int, obje
 
     A run that ``store_range`` made of an odd number of slots, or in an odd place, is no entry of any order.
     """
-    holder, slot, old = tree.walk(index)
-    size = tree.chunk.size
-    width = tree.chunk.width(order)
-    if (
-        holder is None
-        or old is None
-        or holder.shift != tree.chunk.level(order)
-        or slot % width
-        or entry_width(holder, slot, size) != width
-    ):
-        have = "no entry" if old is None else "an entry of order 0"
-        if holder is not None and old is not None:
-            have = f"an entry of {entry_width(holder, slot, size)} slots of order {holder.shift} from slot {slot} on"
-        raise Invalid(f"cannot split: index {index} has {have}, expected an entry of order {order}")
-    node, slot, _ = tree.walk_to(index, tree.chunk.level(order))
-    assert node is not None, "an entry of an order above 0 is never the head itself"
-    return node, slot, old
+    if index <= tree.max_index:
+        node, slot, entry = tree.walk_to(index, tree.chunk.level(order))
+        width = tree.chunk.width(order)
+        if (
+            node is not None
+            and entry is not None
+            and not (type(entry) is Node or type(entry) is Uniform)
+            and node.shift == tree.chunk.level(order)
+            and slot % width == 0
+            and entry_width(node, slot) == width
+        ):
+            return node, slot, entry
+    have = "no entry" if tree.entry_at(index) is None else f"an entry of order {tree.order_at(index)}"
+    raise Invalid(f"cannot split: index {index} has {have}, expected a whole and aligned entry of order {order}")
 
 
 def _regroup(tree: Tree, node: Node, slot: int, width: int, new_width: int, entry: object) -> None:
@@ -186,11 +194,15 @@ def _regroup(tree: Tree, node: Node, slot: int, width: int, new_width: int, entr
 
 def _push_down(tree: Tree, node: Node, slot: int, width: int, new_order: int, entry: object) -> None:
     """Split down: each of ``width`` slots from ``slot`` on becomes a full subtree of entries of ``new_order``."""
-    marked = sum((node.marks[mark] >> slot & 1) << mark for mark in range(MARKS))
+    marked = 0
+    if node.marks != NO_MARKS:
+        marked = sum((node.marks[mark] >> slot & 1) << mark for mark in range(MARKS))
     subtree = uniform(tree.chunk, node.shift - tree.chunk.shift, new_order, entry, marked)
-    for place in range(slot, slot + width):
-        node.slots[place] = eager_subtree(subtree, place, node) if tree.eager else subtree
-    _spread_marks(node, slot, range(slot, slot + width))
+    slots = range(slot, slot + width)
+    node.slots[slot : slot + width] = (
+        [eager_subtree(subtree, place, node) for place in slots] if tree.eager else [subtree] * width
+    )
+    _spread_marks(node, slot, slots)
     tree.nodes_changed(node, width * subtree.nodes)
     if tree.observer is not None:
         _observe_new(tree, node.slots[slot : slot + width])
@@ -198,6 +210,8 @@ def _push_down(tree: Tree, node: Node, slot: int, width: int, new_order: int, en
 
 def _spread_marks(node: Node, slot: int, slots: range) -> None:
     """Give all ``slots`` the marks that ``slot`` has."""
+    if node.marks == NO_MARKS:
+        return
     bits = sum(1 << place for place in slots)
     for mark in range(MARKS):
         if node.marks[mark] >> slot & 1:

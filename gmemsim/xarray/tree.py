@@ -18,7 +18,7 @@ exactly where the kernel does.  Freeing is O(1) in the size of the subtree, sinc
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from gmemsim.errors import OutOfMemory
 from gmemsim.xarray import marks
@@ -36,6 +36,7 @@ from gmemsim.xarray.node import (
     empty_node,
     is_value,
     same_entry,
+    slot_order,
 )
 
 INDEX_BITS = 64
@@ -44,6 +45,7 @@ INDEX_BITS = 64
 INDEX_MAX = (1 << INDEX_BITS) - 1
 """The largest index: ``ULONG_MAX``."""
 
+Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
@@ -125,11 +127,11 @@ class Tree:
 
     # -- nodes in and out ------------------------------------------------------------------------------------------
 
-    def retrying(self, operation: Callable[[], Result]) -> Result:
+    def retrying(self, operation: Callable[Arguments, Result], *args: Arguments.args, **kw: Arguments.kwargs) -> Result:
         """Run ``operation`` as the kernel's ``do … while (xas_nomem())`` does: once more after each node got late."""
         while True:
             try:
-                result = operation()
+                result = operation(*args, **kw)
             except OutOfMemory:
                 if not self.allocator.retry():
                     raise
@@ -178,6 +180,38 @@ class Tree:
         return child
 
     # -- ways down -------------------------------------------------------------------------------------------------
+
+    def entry_at(self, index: int) -> object:
+        """The entry that covers ``index``, zero entries included.  Where it is in a Uniform, that tells it at once."""
+        entry = self.head
+        if type(entry) is not Node:
+            return None if index else entry
+        mask = self.chunk.mask
+        if index >> entry.shift > mask:
+            return None
+        while type(entry) is Node:
+            slots = entry.slots
+            entry = slots[index >> entry.shift & mask]
+        while type(entry) is Sibling:
+            entry = slots[entry.slot]
+        return entry.entry if type(entry) is Uniform else entry
+
+    def order_at(self, index: int) -> int:
+        """The order of the entry that covers ``index``, 0 where there is none (``xas_get_order``)."""
+        entry = self.head
+        mask = self.chunk.mask
+        if type(entry) is not Node or index >> entry.shift > mask:
+            return 0
+        while type(entry) is Node:
+            node = entry
+            slot = index >> node.shift & mask
+            entry = node.slots[slot]
+        while type(entry) is Sibling:
+            slot = entry.slot
+            entry = node.slots[slot]
+        if type(entry) is Uniform:
+            return entry.order
+        return 0 if entry is None else slot_order(node, slot)
 
     def walk(self, index: int) -> tuple[NodeLike | None, int, object]:
         """Descend to the entry that covers ``index`` without changing anything: (its node, canonical slot, entry).
