@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gmemsim.cli.group import Group
-from gmemsim.cli.parameters import read_presets, read_size
+from gmemsim.cli.parameters import complete_presets, read_presets, read_size
 
 
 @click.group(cls=Group)
@@ -21,6 +21,7 @@ def explain() -> None:
     "policies",
     multiple=True,
     callback=read_presets,
+    shell_complete=complete_presets,
     help="Compare only this policy (may be repeated); `gmemsim policies` lists them.",
 )
 @click.option("--page-size", callback=read_size, default="4K", show_default=True, help="Base page: 4K, 16K or 64K.")

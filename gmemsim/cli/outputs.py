@@ -37,3 +37,12 @@ def write_all(directory: Path, writers: Mapping[str, Writer]) -> None:
             (temporary / name).replace(directory / name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(text: str) -> Writer:
+    """A writer of ``text``."""
+    return lambda path: _write(path, text)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")

@@ -27,3 +27,10 @@ def read_presets(ctx: click.Context, param: click.Parameter, value: tuple[str, .
             hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(PRESETS)}"
             raise click.BadParameter(f"there is no policy {name!r}, {hint}", ctx, param)
     return value
+
+
+def complete_presets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The names of policy presets that begin with what has been typed, for the shell."""
+    from gmemsim.gmem.presets import PRESETS
+
+    return [name for name in PRESETS if name.startswith(incomplete)]

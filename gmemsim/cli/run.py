@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gmemsim.cli.outputs import Writer, check_free, write_all
+from gmemsim.cli.outputs import Writer, check_free, write_all, write_text
+from gmemsim.cli.verdicts import name_failures
 
 if TYPE_CHECKING:
     from gmemsim.run import Result
@@ -64,7 +65,7 @@ def run(ctx: click.Context, file: str, as_json: bool, out: Path | None, force: b
         click.echo(f"wrote {', '.join(OUTPUTS)} into {out}", err=as_json)
     if not result.ok:
         if as_json:
-            _name_failures(file, result)
+            name_failures(file, result.summary)
         ctx.exit(1)
 
 
@@ -72,21 +73,8 @@ def _writers(result: Result, summary: str) -> dict[str, Writer]:
     from gmemsim.reports import jsonl, plot
 
     return {
-        "summary.json": lambda path: _write_text(path, summary),
+        "summary.json": write_text(summary),
         "timeline.jsonl": lambda path: jsonl.write(result, path),
         "plot.png": lambda path: plot.write(result, path),
         "plot.svg": lambda path: plot.write(result, path),
     }
-
-
-def _name_failures(file: str, result: Result) -> None:
-    """A line on standard error for every expectation that does not hold, since no screen shows it."""
-    from gmemsim.reports import text
-
-    for entry in result.summary["expect"]:
-        if not entry["ok"]:
-            click.echo(f"{file}:{entry['line']}: expected {text.wanted(entry)}, found {text.found(entry)}", err=True)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")

@@ -58,17 +58,36 @@ class Axis:
 
 def time_axis(timeline: Timeline) -> Axis:
     """Simulated time, or the number of the step where time does not tell the steps apart."""
-    times = timeline.columns()["time_ns"]
-    events = np.array([event.time_ns for event in timeline.events], dtype=np.int64)
-    end = max(timeline.end_ns, *times[-1:].tolist(), *events[-1:].tolist(), 0)
-    if end == 0 or (len(events) > 1 and events[0] == events[-1]):
-        return _step_axis(timeline)
+    return common_axes([timeline])[0]
+
+
+def common_axes(timelines: Sequence[Timeline]) -> list[Axis]:
+    """The axis of each of ``timelines``, all in one unit: steps if time does not tell those of one apart."""
+    ends = [_end_of(timeline) for timeline in timelines]
+    if any(end == 0 or _at_one_instant(timeline) for end, timeline in zip(ends, timelines, strict=True)):
+        return [_step_axis(timeline) for timeline in timelines]
     unit, scale = next(
         (name, scale)
         for name, scale in (("min", 60e9), ("s", 1e9), ("ms", 1e6), ("µs", 1e3), ("ns", 1.0))
-        if end >= (5 if name == "min" else 1) * scale
+        if max(ends) >= (5 if name == "min" else 1) * scale
     )
-    return Axis(times / scale, events / scale, end / scale, f"simulated time [{unit}]", unit)
+    return [_axis(timeline, end, unit, scale) for end, timeline in zip(ends, timelines, strict=True)]
+
+
+def _axis(timeline: Timeline, end: int, unit: str, scale: float) -> Axis:
+    events = np.array([event.time_ns for event in timeline.events], dtype=np.int64)
+    samples = timeline.columns()["time_ns"]
+    return Axis(samples / scale, events / scale, end / scale, f"simulated time [{unit}]", unit)
+
+
+def _end_of(timeline: Timeline) -> int:
+    samples: list[int] = timeline.columns()["time_ns"][-1:].tolist()
+    return max(timeline.end_ns, *samples, *(event.time_ns for event in timeline.events[-1:]), 0)
+
+
+def _at_one_instant(timeline: Timeline) -> bool:
+    events = timeline.events
+    return len(events) > 1 and events[0].time_ns == events[-1].time_ns
 
 
 def _step_axis(timeline: Timeline) -> Axis:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.text import Text
 
-from gmemsim.reports import curves, plot
+from gmemsim.reports import canvas, curves, plot
 from gmemsim.timeline import Event, Timeline
 from gmemsim.units import size_name
 
@@ -82,7 +82,7 @@ def test_png_and_svg_are_written_and_always_the_same(case: str, tmp_path: Path) 
             written.append(path.read_bytes())
         assert written[0] == written[1]
     width, height = struct.unpack(">II", (tmp_path / "a.png").read_bytes()[16:24])
-    assert width == plot.WIDTH * plot.DPI
+    assert width == canvas.WIDTH * canvas.DPI
     assert height > width / 2
     svg = (tmp_path / "a.svg").read_text()
     assert ElementTree.fromstring(svg).tag.endswith("svg")
@@ -135,7 +135,7 @@ def test_a_narrow_spike_among_many_samples_is_numbered() -> None:
 @pytest.mark.filterwarnings("ignore:Glyph:UserWarning")
 def test_no_text_covers_another_or_leaves_the_figure(case: str) -> None:
     boxes = [(text.get_window_extent(), text.get_text()) for text in drawn(CASES[case]())]
-    width = plot.WIDTH * 100  # matplotlib's dpi before saving
+    width = canvas.WIDTH * 100  # matplotlib's dpi before saving
     for i, (box, words) in enumerate(boxes):
         assert box.x0 >= -1, words
         assert box.x1 <= width + 1, words

@@ -1,0 +1,201 @@
+"""``gmemsim compare``: one workload under several policies, or several scenarios, beside each other."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+import click
+
+from gmemsim.cli.outputs import Writer, check_free, write_all, write_text
+from gmemsim.cli.parameters import complete_presets
+from gmemsim.cli.verdicts import name_failures
+from gmemsim.errors import Fault, InputError, SimulationRefused
+
+if TYPE_CHECKING:
+    from gmemsim.compare import Comparison
+    from gmemsim.gmem.policy import Policy
+    from gmemsim.run import Result
+    from gmemsim.scenario.schema import Scenario
+
+OUTPUTS = ("compare.json", "compare.csv", "compare.md", "compare.png", "compare.svg")
+"""What ``--out`` writes."""
+
+FORMATS = ("json", "csv", "markdown")
+
+
+@click.command()
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option(
+    "--policy",
+    "policies",
+    metavar="POLICY",
+    multiple=True,
+    shell_complete=complete_presets,
+    help="Give every guest this policy (repeat it; the first is what the others are compared with):"
+    " PRESET, NAME=PRESET, or NAME=key:value,key:value…",
+)
+@click.option("--json", "form", flag_value="json", help="Print one JSON object, all summaries in it.")
+@click.option("--csv", "form", flag_value="csv", help="Print CSV, one value a line, for a spreadsheet.")
+@click.option("--markdown", "form", flag_value="markdown", help="Print Markdown below 78 columns, for a mail.")
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help=f"Write {', '.join(OUTPUTS)} into DIR, which is made if need be.",
+)
+@click.option("--force", is_flag=True, help="Overwrite files that are already in DIR.")
+@click.pass_context
+def compare(
+    ctx: click.Context,
+    files: tuple[str, ...],
+    policies: tuple[str, ...],
+    form: str | None,
+    out: Path | None,
+    force: bool,
+) -> None:
+    """Compare one scenario FILE under several policies, or several scenarios, in one table.
+
+    With one FILE, its workload is run once for each --policy, which every guest gets; without any, for each named
+    policy that splits differently and fits. What the scenario expects is not tested then, since it was written for its
+    own policies. With several FILEs each is run as it is, and the exit code is 1 if an expectation of one fails.
+
+    A policy's keys are split (uniform, staged, nonuniform, or a ladder of orders such as 18-12-6-0), when, merge
+    (hysteresis-10 stops after ten), vmemmap and ordering; what is left out is as in b-today.
+
+    \b
+    Examples:
+      gmemsim compare scenarios/rfc-cover.yaml
+      gmemsim compare scenarios/rfc-cover.yaml --policy b-today --policy staged --markdown
+      gmemsim compare scenarios/rfc-cover.yaml --policy staged --policy x=split:18-9-0,vmemmap:partial
+      gmemsim compare scenarios/rfc-cover.yaml scenarios/staged.yaml --out out --force
+    """
+    if force and out is None:
+        raise click.UsageError("--force says what --out may do: give --out DIR too", ctx)
+    if policies and len(files) > 1:
+        raise click.UsageError(f"--policy compares policies of one scenario, found {len(files)} files", ctx)
+    if out is not None:
+        check_free(out, OUTPUTS, force=force)
+    scenarios = _policies_of(files[0], policies) if len(files) == 1 else _scenarios(files)
+    comparison = _compare(scenarios, by_policy=len(files) == 1)
+    if out is not None:
+        write_all(out, _writers(comparison))
+    _show(comparison, form)
+    if out is not None:
+        click.echo(f"wrote {', '.join(OUTPUTS)} into {out}", err=form is not None)
+    if not comparison.ok:
+        for result in comparison.results.values():
+            name_failures(result.scenario.source, result.summary)
+        ctx.exit(1)
+
+
+def _scenarios(files: tuple[str, ...]) -> dict[str, Scenario]:
+    """The scenarios by the stems of their files, or by the files where stems are not unique; all faults at once."""
+    from gmemsim.scenario.load import load_scenario
+
+    stems = Counter(PurePath(file).stem for file in files)
+    found: dict[str, Scenario] = {}
+    faults: list[Fault] = []
+    for file in files:
+        name = PurePath(file).stem if stems[PurePath(file).stem] == 1 else file
+        if name in found:
+            faults.append(Fault(file, 0, 0, "found this file twice, expected each once"))
+        try:
+            found[name] = load_scenario(file)
+        except InputError as error:
+            faults += error.faults
+    if faults:
+        raise InputError(faults)
+    return found
+
+
+def _policies_of(file: str, texts: tuple[str, ...]) -> dict[str, Scenario]:
+    """The scenario in ``file`` under every policy in ``texts``, by the policies' names."""
+    from gmemsim.compare import usual_policies, with_policy
+    from gmemsim.scenario.load import load_scenario
+
+    scenario = load_scenario(file)
+    wanted: Mapping[str, tuple[str, Policy]]
+    if texts:
+        wanted = _read_policies(texts)
+    else:
+        wanted = {name: (name, policy) for name, policy in usual_policies(scenario).items()}
+    found, faults = {}, []
+    for name, (text, policy) in wanted.items():
+        try:
+            found[name] = with_policy(scenario, policy)
+        except ValueError as error:
+            faults.append(Fault(f"--policy {text}", 0, 0, str(error)))
+    if faults:
+        raise InputError(faults)
+    return found
+
+
+def _read_policies(texts: tuple[str, ...]) -> dict[str, tuple[str, Policy]]:
+    from gmemsim.compare import read_policy
+
+    wanted: dict[str, tuple[str, Policy]] = {}
+    faults = []
+    for text in texts:
+        try:
+            name, policy = read_policy(text)
+        except ValueError as error:
+            faults.append(Fault(f"--policy {text}", 0, 0, str(error)))
+            continue
+        if name in wanted:
+            faults.append(Fault(f"--policy {text}", 0, 0, f"found a second policy {name!r}, expected each name once"))
+        wanted[name] = text, policy
+    if faults:
+        raise InputError(faults)
+    return wanted
+
+
+def _compare(scenarios: Mapping[str, Scenario], *, by_policy: bool) -> Comparison:
+    from gmemsim.compare import Comparison
+    from gmemsim.run import run
+
+    results: dict[str, Result] = {}
+    for name, scenario in scenarios.items():
+        try:
+            results[name] = run(scenario)
+        except SimulationRefused as error:
+            raise SimulationRefused(f"{name}: {error}") from None
+    titles = [scenario.title for scenario in scenarios.values()]
+    title = titles[0] if by_policy else f"{len(titles)} scenarios"
+    return Comparison(title, "policy" if by_policy else "scenario", results)
+
+
+def _writers(comparison: Comparison) -> dict[str, Writer]:
+    from gmemsim.reports import overlay
+
+    texts: dict[str, Writer] = {
+        name: write_text(_as_text(comparison, form)) for name, form in zip(OUTPUTS[:3], FORMATS, strict=True)
+    }
+    figures: dict[str, Writer] = {name: lambda path: overlay.write(comparison, path) for name in OUTPUTS[3:]}
+    return texts | figures
+
+
+def _as_text(comparison: Comparison, form: str) -> str:
+    from gmemsim.reports import comparison as report
+
+    match form:
+        case "json":
+            return json.dumps(report.as_json(comparison), indent=2, allow_nan=False) + "\n"
+        case "csv":
+            return report.as_csv(comparison)
+        case _:
+            return report.markdown(comparison)
+
+
+def _show(comparison: Comparison, form: str | None) -> None:
+    if form is not None:
+        click.echo(_as_text(comparison, form), nl=False)
+        return
+    from rich.console import Console
+
+    from gmemsim.reports.comparison import render
+
+    Console(highlight=False).print(render(comparison))

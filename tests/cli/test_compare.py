@@ -1,0 +1,126 @@
+"""The command ``compare`` as a user runs it: exit codes, what is printed where, what is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gmemsim.cli.compare import OUTPUTS
+from gmemsim.cli.main import gmemsim
+
+SCENARIO = """\
+gmemsim: 1
+title: One page out and back
+host: {hugetlb: {1G: 1}}
+guests: [{name: vm0, memory: 1G, backing: 1G}]
+workload:
+  - allocate: {guest: vm0, offset: 0, size: 1G}
+  - convert: {guest: vm0, offset: 0, size: 4K, to: shared, at: 1s}
+expect:
+  - {metric: filemap_nodes.peak, eq: 4162}
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "one.yaml"
+    path.write_text(SCENARIO)
+    return path
+
+
+def compare(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(gmemsim, ["compare", *map(str, arguments)])
+
+
+def test_policies_of_one_scenario_whose_expectations_do_not_count(scenario: Path) -> None:
+    result = compare(scenario, "--policy", "b-today", "--policy", "mine=split:staged,vmemmap:partial", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    told = json.loads(result.stdout)
+    nodes = next(row for row in told["rows"] if row["metric"] == "filemap_nodes.peak")
+    assert nodes["values"] == {"b-today": 4162, "mine": 74}
+    assert told["summaries"]["mine"]["guests"][0]["policy"]["vmemmap"] == "partial"
+
+
+def test_without_a_policy_all_that_split_differently_are_compared(scenario: Path) -> None:
+    result = compare(scenario)
+    assert result.exit_code == 0
+    assert {"b-today", "staged", "nonuniform-partial", "ladder-1g", "no-hvo"} <= set(result.stdout.split())
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    scenario.write_text(SCENARIO.replace("1G: 1", "2M: 512").replace("backing: 1G", "backing: 2M"))
+    assert "ladder-1g" not in compare(scenario).stdout
+
+
+def test_scenarios_are_named_by_their_files_and_their_expectations_count(scenario: Path, tmp_path: Path) -> None:
+    other = tmp_path / "two.yaml"
+    other.write_text(SCENARIO.replace("eq: 4162", "eq: 7"))
+    assert compare(scenario, scenario.parent / ".." / scenario.parent.name / "one.yaml").exit_code == 0
+    result = compare(scenario, other)
+    assert result.exit_code == 1
+    assert result.stderr == f"{other}:9: expected filemap_nodes.peak = 7, found 4,162\n"
+    assert "2 scenarios" in result.stdout
+    assert "delta and ratio are against one" in result.stdout
+
+
+@pytest.mark.parametrize(("option", "begin"), [("--json", "{"), ("--csv", "metric,"), ("--markdown", "One page")])
+def test_a_format_is_all_there_is_on_standard_output(scenario: Path, tmp_path: Path, option: str, begin: str) -> None:
+    result = compare(scenario, "--policy", "b-today", option, "--out", tmp_path / "out")
+    assert result.stdout.startswith(begin)
+    assert "wrote" not in result.stdout
+    assert result.stderr.startswith("wrote compare.json, compare.csv")
+
+
+def test_out_writes_all_files_once(scenario: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = (scenario, "--policy", "b-today", "--policy", "staged", "--out", out)
+    assert compare(*arguments).exit_code == 0
+    assert sorted(path.name for path in out.iterdir()) == sorted(OUTPUTS)
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    again = compare(*arguments)
+    assert (again.exit_code, again.stdout) == (2, "")
+    assert "use --force" in again.stderr
+    assert compare(*arguments, "--force").exit_code == 0
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+
+
+def test_a_ladder_that_does_not_fit_is_2_with_one_line_and_nothing_written(scenario: Path, tmp_path: Path) -> None:
+    scenario.write_text(SCENARIO.replace("1G: 1", "2M: 512").replace("backing: 1G", "backing: 2M"))
+    result = compare(scenario, "--policy", "b-today", "--policy", "ladder-1g", "--out", tmp_path / "out")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "--policy ladder-1g: guest vm0: ladder [18, 12, 6, 0] starts at order 18, but the backing 2M is order 9\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_that_is_wrong_is_said_at_once(scenario: Path, tmp_path: Path) -> None:
+    result = compare(scenario, "--policy", "stagd", "--policy", "x=qqq", "--policy", "b-today", "--policy", "b-today")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 3)
+    assert "did you mean 'staged'?" in result.stderr
+    result = compare(tmp_path / "gone.yaml", scenario, tmp_path / "away.yaml", scenario)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 3)
+    assert f"{scenario}: found this file twice" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "Missing argument"),
+        (["a", "b", "--policy", "staged"], "found 2 files"),
+        (["a", "--force"], "give --out DIR"),
+    ],
+)
+def test_usage_errors_are_2(arguments: list[str], complaint: str) -> None:
+    result = compare(*arguments)
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+
+
+def test_a_refusal_is_3_and_names_the_scenario(scenario: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.yaml"
+    small.write_text(SCENARIO.replace("1G: 1", "1G: 0"))
+    result = compare(scenario, small)
+    assert result.exit_code == 3
+    assert result.stderr.startswith("gmemsim: refused: small: guest vm0 cannot be created: ")

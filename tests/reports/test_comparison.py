@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.text import Text
+from rich.console import Console
+
+from gmemsim.compare import Comparison, Row, read_policy, with_policy
+from gmemsim.reports import canvas, comparison, overlay
+from gmemsim.run import run
+from gmemsim.scenario.load import parse_scenario
+
+SCENARIO = parse_scenario("""\
+gmemsim: 1
+title: Out and back, told at such a length that no title page of any paper could ever hold all of it on one line
+host: {hugetlb: {1G: 2}}
+guests: [{name: vm, memory: 1G, backing: 1G}]
+workload:
+  - allocate: {guest: all, offset: 0, size: 1G}
+  - convert: {guest: all, offset: 0, size: 4K, to: shared, at: 1s}
+  - convert: {guest: all, offset: 0, size: 4K, to: private, at: 2s}
+""")
+LONG = "a-policy-whose-name-is-much-longer-than-it-should-be"
+
+
+def compared(*policies: str, partial: bool = False, workload: int = 9) -> Comparison:
+    named = dict(map(read_policy, policies))
+    results = {}
+    for name, policy in named.items():
+        scenario = with_policy(SCENARIO, policy)
+        object.__setattr__(scenario, "workload", scenario.workload[:workload])
+        results[name] = run(scenario)
+    return Comparison(SCENARIO.title, "policy", results, partial)
+
+
+def screen(of: Comparison) -> str:
+    out = io.StringIO()
+    Console(file=out, width=80).print(comparison.render(of))
+    return out.getvalue()
+
+
+def test_the_screen_has_values_deltas_and_ratios() -> None:
+    shown = screen(compared("b-today", "staged-partial"))
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["XArray", "nodes,", "peak", "b-today", "4,162"] in lines
+    assert ["staged-partial", "74", "−4,088", "0.0178"] in lines
+    assert ["vmemmap,", "peak", "b-today", "16.0", "MiB"] in lines
+    assert "≈ modelled time" in shown
+    assert "delta and ratio are against b-today" in shown
+    assert "The same in all: registry_nodes, peak 576 B;" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_markdown_is_a_table_below_78_columns() -> None:
+    text = comparison.markdown(compared("b-today", f"{LONG}=nonuniform-partial", "no-hvo"))
+    assert max(map(len, text.splitlines())) <= comparison.COLUMNS
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(line) for line in table}) == 1
+    assert len({line.count("|") for line in table}) == 1
+    assert [cell.strip() for cell in table[0].split("|")[1:-1]] == ["policy", "value", "delta", "ratio"]
+    assert set(table[1]) == {"|", "-", ":", " "}
+    assert any("· a-policy-whose-name-is-…" in line for line in table)
+    assert "Figures of b-today; below each" in text
+
+
+def test_a_partial_comparison_says_so_everywhere() -> None:
+    partial = compared("b-today", partial=True)
+    assert "PARTIAL" in screen(partial)
+    assert "PARTIAL" in comparison.markdown(partial)
+    assert comparison.as_json(partial)["partial"] is True
+    assert "partial" not in comparison.as_json(compared("b-today"))
+    assert any("partial" in text.get_text() for text in overlay.figure(partial).findobj(Text))
+
+
+def test_csv_has_every_figure_of_the_json_object() -> None:
+    both = compared("b-today", "no-hvo")
+    told = json.loads(json.dumps(comparison.as_json(both), allow_nan=False))
+    assert (told["compared"], told["reference"], list(told["summaries"])) == (
+        "policy",
+        "b-today",
+        ["b-today", "no-hvo"],
+    )
+    rows = {(row["metric"], row["name"]): row for row in csv.DictReader(io.StringIO(comparison.as_csv(both)))}
+    assert len(rows) == 2 * len(told["rows"])
+    for row in told["rows"]:
+        for name in ("b-today", "no-hvo"):
+            found = rows[row["metric"], name]
+            assert (found["unit"], found["estimate"]) == (row["unit"], str(row["estimate"]).lower())
+            assert float(found["value"]) == row["values"][name]
+            assert float(found["delta"]) == row["deltas"][name]
+            assert (float(found["ratio"]) if found["ratio"] else None) == row["ratios"][name]
+    for column in ("metric", "unit", "estimate", "name", "value", "delta", "ratio"):
+        assert f"``{column}``" in (comparison.__doc__ or "")
+
+
+@given(st.integers(0, 2**62), st.integers(0, 2**62))
+def test_a_difference_is_never_shown_as_none(a: int, b: int) -> None:
+    row = Row("m", "m", "count", (a, b))
+    shown = comparison._ratio(row.ratios[1])
+    assert (shown == "1") == (a == b)
+    assert (comparison._delta(row, 1) == "0") == (a == b)
+
+
+@pytest.mark.parametrize("number", [1, 3, 12])
+@pytest.mark.parametrize("workload", [0, 1, 9])
+def test_the_figure_is_always_the_same_and_nothing_overlaps(number: int, workload: int, tmp_path: Path) -> None:
+    names = ["b-today", f"{LONG}=staged", *(f"p{i}=nonuniform-partial" for i in range(10))]
+    many = compared(*names[:number], workload=workload)
+    for suffix in ("png", "svg"):
+        for attempt in ("a", "b"):
+            overlay.write(many, tmp_path / f"{attempt}.{suffix}")
+        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+    figure = overlay.figure(many)
+    figure.draw_without_rendering()
+    for panel in figure.axes:
+        legend = panel.get_legend()
+        labels = [*panel.get_yticklabels(), *(legend.get_texts() if legend else [])]
+        boxes = [label.get_window_extent() for label in labels if label.get_text()]
+        assert all(box.x0 >= -1 and box.x1 <= canvas.WIDTH * 100 + 1 for box in boxes)
+        for i, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[:i])
