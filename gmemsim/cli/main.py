@@ -29,6 +29,7 @@ from typing import Any
 import click
 
 from gmemsim import __version__
+from gmemsim.cli.compare import compare
 from gmemsim.cli.explain import explain
 from gmemsim.cli.group import Group
 from gmemsim.cli.policies import policies
@@ -101,7 +102,7 @@ def gmemsim() -> None:
     """
 
 
-for command in (run, explain, policies, schema, xarray):
+for command in (run, compare, explain, policies, schema, xarray):
     gmemsim.add_command(command)
 
 
