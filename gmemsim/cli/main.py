@@ -32,6 +32,7 @@ from gmemsim import __version__
 from gmemsim.cli.compare import compare
 from gmemsim.cli.explain import explain
 from gmemsim.cli.group import Group
+from gmemsim.cli.import_ import import_
 from gmemsim.cli.policies import policies
 from gmemsim.cli.run import run
 from gmemsim.cli.schema import schema
@@ -102,7 +103,7 @@ def gmemsim() -> None:
     """
 
 
-for command in (run, compare, explain, policies, schema, xarray):
+for command in (run, compare, explain, import_, policies, schema, xarray):
     gmemsim.add_command(command)
 
 

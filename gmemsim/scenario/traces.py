@@ -131,7 +131,9 @@ class Tally:
     other_processes: int = 0
     """Events of processes that were not asked for."""
     stamped: int = 0
-    """Events with a timestamp."""
+    """Events with a timestamp, as far as they can be read."""
+    spaced: int = 0
+    """Events without one."""
     reordered: int = 0
     """Events whose timestamp goes back by no more than is tolerated."""
     truncated: bool = False
@@ -152,8 +154,8 @@ class Tally:
             yield f"not used, of other processes: {self.other_processes}"
         if self.reordered:
             yield f"times that go back within the tolerance, taken as now: {self.reordered}"
-        if 0 < self.stamped < self.events:
-            yield f"events without a timestamp, spaced: {self.events - self.stamped}"
+        if self.spaced:
+            yield f"events without a timestamp, which come a spacing apart: {self.spaced}"
         if self.truncated:
             yield "the file ends inside a line"
 
@@ -271,6 +273,7 @@ class _Clock:
         """The time of the next event; :class:`InputError` if its stamp goes back too far."""
         tally = self._tally
         if match["s"] is None:
+            tally.spaced += 1
             step = self._log.spacing if self._begun else 0
         else:
             stamp = (int(match["s"]) * 1_000_000 + int(match["us"])) * 1000

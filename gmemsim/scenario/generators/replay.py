@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar
 import attrs
 
 from gmemsim.errors import InputError
-from gmemsim.scenario.kinds import Choice, Count, Duration, FileName, Records, quote
+from gmemsim.scenario.kinds import Choice, Count, Duration, FileName, Records
 from gmemsim.scenario.schema import GuestSpec, Scenario, Step
 from gmemsim.scenario.slots import Slot, SlotMap, default_slots, slot_problems
 from gmemsim.scenario.traces import FORMATS, Format, Log, Tally
@@ -79,7 +79,7 @@ class Replay(Generator):
         except InputError as error:
             if error.faults[0].line:
                 raise
-            yield "file", f"{error.faults[0].message} at {quote(self.file)}"
+            yield "file", f"{error.faults[0].message} at {self.file!r}"
             return
         if tally.usable:
             return

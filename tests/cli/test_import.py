@@ -1,0 +1,134 @@
+"""The command ``import``: logs in, scenarios out that run; one line for what is wrong, and then nothing written."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gmemsim.cli.main import gmemsim
+
+EVENTS = """\
+7@100.000000:kvm_convert_memory start 0x1000 size 0x1000 private_to_shared
+warning: 7@100.500000:kvm_convert_memory start 0x100000000 size 0x200000 private_to_shared
+7@100.600000:kvm_run_exit cpu_index 0, reason 3
+7@101.000000:kvm_convert_memory start 0xb0000000 size 0x1000 private_to_shared
+7@102.000000:kvm_convert_memory start 0x1000 size 0x1000 shared_to_priva"""
+REMARKS = [
+    "slots (GPA:SIZE:OFFSET, assumed, as on q35): 0:2G:0 4G:14G:2G",
+    "5 lines: 2 conversions used, 1 lines of other kinds",
+    "not used, outside every slot: 1 (line 4)",
+    "not used, cannot be read: 1 (line 5)",
+    "the file ends inside a line",
+]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.log").write_text(EVENTS)
+    return tmp_path
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(gmemsim, arguments)
+
+
+def test_a_log_becomes_a_scenario_that_refers_to_it_and_runs(here: Path) -> None:
+    result = invoke("import", "qemu", "a.log", "-o", "deep/er/a.yaml")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [*REMARKS, "wrote deep/er/a.yaml"]
+    text = (here / "deep/er/a.yaml").read_text()
+    assert 'file: "../../a.log"' in text
+    assert [f"#   {line}" for line in REMARKS] == text.splitlines()[1 : len(REMARKS) + 1]
+    run = invoke("run", "deep/er/a.yaml")
+    assert run.exit_code == 0, run.output
+    assert "splits       2×2M->4K" in run.stdout
+
+
+def test_gzip_options_and_times(here: Path) -> None:
+    lines = "".join(f"Unkonwn start 0x{i:x}000 size 0x1000 private_to_shared\n" for i in range(1, 6))
+    (here / "b.log.gz").write_bytes(gzip.compress(lines.encode()))
+    options = ["--slot", "0:8K:0", "--slot", "0x2000:1G:1G", "--memory", "4G", "--backing", "1G", "--spacing", "250us"]
+    result = invoke("import", "qemu", "b.log.gz", "-o", "b.yaml", *options)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0] == "slots (GPA:SIZE:OFFSET, as given): 0:8K:0 8K:1G:1G"
+    text = (here / "b.yaml").read_text()
+    assert "spacing: 250us" in text
+    assert "- {gpa: 8K, size: 1G, offset: 1G}" in text
+    run = invoke("run", "b.yaml")
+    assert "splits       2×1G->4K" in run.stdout
+    assert "simulated time 11 ms" in run.stdout  # 4 spacings and a grace period
+
+
+def test_what_the_one_liner_of_the_help_prints(here: Path) -> None:
+    line = "{}@5.{:06}:kvm_set_memory_attributes start 0x1000 size 0x1000 attributes 0x{}\n"
+    (here / "c.log").write_text(line.format(8, 10, 0) + line.format(9, 5, 8) + line.format(8, 9, 8))
+    result = invoke("import", "bpftrace", "c.log", "-o", "c.yaml", "--pid", "8", "--reorder", "1us", "--backing", "4K")
+    assert result.exit_code == 0, result.output
+    assert "not used, of other processes: 1" in result.stdout
+    assert "times that go back within the tolerance, taken as now: 1" in result.stdout
+    assert invoke("run", "c.yaml").exit_code == 0
+    assert (
+        "kvm_set_memory_attributes start 0x%llx size 0x%llx attributes 0x%llx\\n"
+        in invoke("import", "bpftrace", "--help").stdout
+    )
+
+
+def test_an_existing_file_is_kept_unless_forced(here: Path) -> None:
+    (here / "a.yaml").write_text("mine")
+    result = invoke("import", "qemu", "a.log", "-o", "a.yaml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "found a.yaml already there; use --force" in result.stderr
+    assert (here / "a.yaml").read_text() == "mine"
+    assert invoke("import", "qemu", "a.log", "-o", "a.yaml", "--force").exit_code == 0
+    result = invoke("import", "qemu", "a.log", "-o", "a.log", "--force")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "a.log: found the log itself, expected another file for the scenario\n",
+    )
+    assert (here / "a.log").read_text() == EVENTS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["no.log"], "no.log: found no such file, expected a log at 'no.log'"),
+        (["."], ".: found a directory, expected a log at '.'"),
+        (["empty.log"], "empty.log: found no conversion in 0 lines, expected a qemu log of a guest of 16G"),
+        (["noise.log"], "noise.log: found no conversion in 3 lines, expected a qemu log of a guest of 16G"),
+        (["back.log"], "back.log:2:1: found a time 1 s before that of an earlier event, expected times in order"),
+        (["damaged.log"], "damaged.log:1:1: found damaged compression ("),
+        (
+            ["a.log", "--slot", "0:1G:0", "--slot", "512M:1G:1G"],
+            "--slot: found slots 0:1G:0 and 512M:1G:1G, which over",
+        ),
+        (
+            ["a.log", "--slot", "0:1G:0", "--slot", "4G:1G:512M"],
+            "--slot: found slots 0:1G:0 and 4G:1G:512M, which over",
+        ),
+        (["a.log", "--slot", "0:17G:0"], "--slot: found slot 0:17G:0, which ends at 17G, expected at most the guest's"),
+        (["a.log", "--slot", "8G:1G:0"], "a.log: found no conversion that can be used (outside every slot: 3 (lines 1"),
+        (["a.log", "--slot", "8G:1G"], "Usage: "),
+        (["a.log", "--memory", "16"], "Usage: "),
+        (["a.log", "--memory", "3M"], "Usage: "),
+        (["a.log", "--backing", "0"], "Usage: "),
+        (["a.log", "--backing", "2G"], "Usage: "),
+        (["a.log", "--spacing", "5"], "Usage: "),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(here: Path, arguments: list[str], fault: str) -> None:
+    (here / "empty.log").write_text("")
+    (here / "noise.log").write_text("a\nb\nkvm_convert\n")
+    event = "kvm_convert_memory start 0x1000 size 0x1000 shared_to_private\n"
+    (here / "back.log").write_text(f"1@2.000000:{event}1@1.000000:{event}")
+    (here / "damaged.log").write_bytes(b"\x1f\x8b nothing like it")
+    before = sorted(here.iterdir())
+    result = invoke("import", "qemu", *arguments, "-o", "new/x.yaml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(fault)
+    if not fault.startswith("Usage"):
+        assert len(result.stderr.splitlines()) == 1
+    assert sorted(here.iterdir()) == before
