@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmemsim.host.costs import COUNTERS, PHASES, PROFILES, CostProfile, Figure, Work
+from gmemsim.host.costs import (
+    ASSUMED_GHZ,
+    COUNTERS,
+    PHASES,
+    PROFILES,
+    ROTH_RESTRUCTURE_CYCLES,
+    CostProfile,
+    Figure,
+    Work,
+)
 
 works = st.builds(Work, **{name: st.integers(0, 10**9) for name in COUNTERS})
 
@@ -31,12 +40,35 @@ def test_kravetz_times_come_out_as_published(name: str) -> None:
     assert seconds(name, restore) == pytest.approx(unbatched[1] - off[1])
 
 
-def test_a_2m_split_is_a_hundred_conversions_to_roth() -> None:
-    one = seconds("roth-snp-2025", Work(conversions=1))
-    assert one == pytest.approx(128e-9)  # 320 cycles at 2.5 GHz
+def cycles(work: Work) -> float:
+    """To Roth, at the clock that his profile assumes."""
+    return seconds("roth-snp-2025", work) * ASSUMED_GHZ * 1e9
+
+
+def test_roths_splits_and_merges_are_his_share_of_his_total() -> None:
     split = Work(nodes_allocated=8, slots_written=512, entries_stored=512, folios_split=1)
-    assert seconds("roth-snp-2025", split) == pytest.approx(100 * one)
-    assert seconds("roth-snp-2025", Work(folios_merged=512, nodes_freed=8)) == pytest.approx(100 * one)
+    merge = Work(folios_merged=512, nodes_freed=8)
+    assert cycles(split) == pytest.approx(cycles(merge))
+    both = sum(((split, merge)[i >= 622] for i in range(622 + 30)), Work())
+    assert cycles(both) / 1_043_938_460 == pytest.approx(0.07)
+
+
+def test_where_roths_figures_do_not_fit_each_other() -> None:
+    """What the profile's documentation says of them."""
+    assert cycles(Work(conversions=1)) == pytest.approx(320)
+    split = cycles(Work(entries_stored=512))
+    assert round(split) == round(ROTH_RESTRUCTURE_CYCLES) == 112_079
+    assert round(split / 320) == 350  # he says about 100
+    share = 652 * 100 * 320 / 1_043_938_460
+    assert share == pytest.approx(0.02, abs=0.0005)  # and 7 %
+    ordinary = 0.93 * 1_043_938_460 / 320
+    assert ordinary == pytest.approx(3.03e6, rel=0.002)
+    assert ordinary * 4096 / (1 << 30) == pytest.approx(11.6, abs=0.05)
+
+
+def test_the_default_takes_the_lower_price_of_a_split() -> None:
+    figures = PROFILES["default"].figures
+    assert figures["entries_stored"].ns * 512 == pytest.approx(100 * figures["conversions"].ns)
 
 
 def test_the_default_splits_the_tree_in_the_measured_time() -> None:
