@@ -68,12 +68,16 @@ class XArray(Tree):
 
     def load(self, index: int) -> object:
         """The entry that covers ``index``, or ``None`` (``xa_load``)."""
-        entry = self.entry_at(_checked(index))
+        if not 0 <= index <= INDEX_MAX:
+            raise _no_index(index)
+        entry = self.entry_at(index)
         return None if entry is ZERO else entry
 
     def get_order(self, index: int) -> int:
         """Order of the entry that covers ``index``; 0 where there is none (``xa_get_order``)."""
-        return self.order_at(_checked(index))
+        if not 0 <= index <= INDEX_MAX:
+            raise _no_index(index)
+        return self.order_at(index)
 
     def find(self, index: int, last: int = INDEX_MAX, mark: int | None = None) -> tuple[int, object] | None:
         """(index, entry) of the first entry (with ``mark``) at or after ``index`` and not after ``last``."""
@@ -291,8 +295,12 @@ class XArray(Tree):
 
 def _checked(index: int) -> int:
     if not 0 <= index <= INDEX_MAX:
-        raise Invalid(f"index is {index}, expected 0 to {INDEX_MAX}")
+        raise _no_index(index)
     return index
+
+
+def _no_index(index: int) -> Invalid:
+    return Invalid(f"index is {index}, expected 0 to {INDEX_MAX}")
 
 
 def _slots_for_range(first: int, last: int, chunk_shift: int) -> tuple[int, int]:

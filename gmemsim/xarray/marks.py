@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gmemsim.xarray.node import FREE_MARK, MARKS, Node, NodeLike, Sibling, Uniform
+from gmemsim.xarray.node import FREE_MARK, MARKS, NO_MARKS, Node, NodeLike, Sibling, Uniform
 
 if TYPE_CHECKING:
     from gmemsim.xarray.tree import Tree
@@ -60,6 +60,8 @@ def init(tree: Tree, node: Node | None, slot: int) -> None:
 
 def squash(node: Node, slot: int, sibs: int) -> None:
     """Gather the marks of ``slot`` and the ``sibs`` slots after it in ``slot``, before one entry takes them all."""
+    if node.marks == NO_MARKS:
+        return
     others = ((1 << sibs) - 1) << slot + 1
     for mark, bits in enumerate(node.marks):
         if bits & others:

@@ -13,12 +13,13 @@ An entry of order *k* lives in a node of shift ``k - k % chunk_shift``, as one *
 Splitting 1G into 4K pages makes 4161 nodes that differ in nothing but their place.  Such a subtree is one immutable
 :class:`Uniform` that sits in a slot instead of a node.  It offers everything that a node offers to a reader (``shift``,
 ``count``, ``nr_values``, ``marks``, ``slots``, ``nodes``), so readers never need to know which of the two they look
-at; a writer first *opens* it by one level (:meth:`Node.open`): a node whose slots all hold the next smaller Uniform.
+at; a writer first *opens* it by one level (:func:`opened`): a node whose slots all hold the next smaller Uniform.
 What a node cannot share with its likes, its offset and its parent, belongs to the path by which it was reached.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache, cached_property
 from weakref import WeakValueDictionary
 
@@ -59,6 +60,7 @@ class Chunk:
     size: int = attrs.field(init=False)
     mask: int = attrs.field(init=False)
     siblings: tuple[Sibling, ...] = attrs.field(init=False, repr=False)
+    """The sibling entries, by the slot that they name."""
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "size", 1 << self.shift)
@@ -105,15 +107,15 @@ class Uniform:
     entry: object
     marked: int
 
-    @cached_property
+    @property
     def is_leaf(self) -> bool:
         """Whether the slots hold entries (and not further nodes)."""
         return self.shift == self.chunk.level(self.order)
 
-    @cached_property
+    @property
     def nodes(self) -> int:
         """Nodes that this stands for, the top one included: a full tree down to the level of ``order``."""
-        return 1 if self.is_leaf else 1 + self.chunk.size * self.below.nodes
+        return full_tree(self.chunk, self.shift, self.order)
 
     @cached_property
     def below(self) -> Uniform:
@@ -147,6 +149,12 @@ class Uniform:
         return tuple(bits if self.marked >> mark & 1 else 0 for mark in range(MARKS))
 
 
+@cache
+def full_tree(chunk: Chunk, shift: int, order: int) -> int:
+    """Nodes of a full tree from ``shift`` down to the level of ``order``."""
+    return sum(chunk.size**level for level in range((shift - chunk.level(order)) // chunk.shift + 1))
+
+
 _alive: WeakValueDictionary[tuple[int, int, int, int, int], Uniform] = WeakValueDictionary()
 
 
@@ -177,14 +185,6 @@ class Node:
     on_lru: bool = False
     """Kept by ``lru.ValueNodeLru``: the kernel's ``private_list`` being on a list."""
 
-    def open(self, slot: int) -> Node:
-        """Replace the Uniform in ``slot`` by the node that it stands for, one level deep, and return that node."""
-        uniform = self.slots[slot]
-        assert type(uniform) is Uniform
-        child = opened(uniform, slot, self)
-        self.slots[slot] = child
-        return child
-
 
 NodeLike = Node | Uniform
 
@@ -192,10 +192,27 @@ NodeLike = Node | Uniform
 def slot_order(node: NodeLike, slot: int) -> int:
     """Order of the entry in canonical ``slot``: probes the slots a power of two away (``xas_get_order``)."""
     slots = node.slots
-    order = 0
-    while (probe := slot + (1 << order)) < len(slots) and type(slots[probe]) is Sibling:
+    order = node.shift
+    distance = 1
+    while slot + distance < len(slots) and type(slots[slot + distance]) is Sibling:
         order += 1
-    return order + node.shift
+        distance *= 2
+    return order
+
+
+def canonical(slots: Sequence[object], slot: int) -> int:
+    """The slot of the entry that ``slot`` belongs to."""
+    while type(entry := slots[slot]) is Sibling:
+        slot = entry.slot
+    return slot
+
+
+def fills(node: NodeLike, slot: int, width: int) -> bool:
+    """Whether one entry fills ``width`` slots from ``slot`` on exactly, in a place where an order may lie."""
+    slots, end = node.slots, slot + width
+    return (
+        slot % width == 0 and canonical(slots, end - 1) == slot and (end == len(slots) or canonical(slots, end) != slot)
+    )
 
 
 def entry_width(node: NodeLike, slot: int) -> int:
@@ -218,7 +235,7 @@ def opened(uniform: Uniform, offset: int, parent: Node | None) -> Node:
         uniform.shift,
         offset,
         parent,
-        uniform.count,
+        uniform.chunk.size,
         uniform.nr_values,
         uniform.marks,
         list(uniform.slots),

@@ -37,7 +37,7 @@ from gmemsim.xarray.node import (
     Node,
     Uniform,
     eager_subtree,
-    entry_width,
+    fills,
     is_value,
     uniform,
 )
@@ -120,7 +120,7 @@ def split_alloc(tree: Tree, order: int, new_order: int, profile: Profile) -> Pre
     if not 0 <= new_order < order:
         raise Invalid(f"cannot split order {order} into order {new_order}")
     chunk = tree.chunk
-    if not accepts(chunk, order, new_order, profile):
+    if profile != "rfc" and not accepts(chunk, order, new_order, profile):
         raise OutOfMemory(f"xas_split_alloc of {profile} refuses order {order} to {new_order}: too many levels")
     return Prealloc(tree, nodes_needed(chunk, order, new_order))
 
@@ -138,12 +138,13 @@ def split(tree: Tree, index: int, order: int, new_order: int, entry: object, pre
     prealloc.use(nodes_needed(chunk, order, new_order))
     new = old if entry is KEEP else entry
     width = chunk.width(order)
-    node.nr_values -= width * is_value(old)
-    if chunk.level(new_order) == node.shift:
+    if isinstance(old, int):
+        node.nr_values -= width
+    if new_order < node.shift:
+        _push_down(tree, node, slot, width, new_order, new)
+    else:
         _regroup(tree, node, slot, width, chunk.width(new_order), new)
         node.nr_values += width * is_value(new)
-    else:
-        _push_down(tree, node, slot, width, new_order, new)
     tree.updated(node)
 
 
@@ -168,15 +169,13 @@ def _entry_of_order(tree: Tree, index: int, order: int) -> tuple[Node, int, obje
     A run that ``store_range`` made of an odd number of slots, or in an odd place, is no entry of any order.
     """
     if index <= tree.max_index:
-        node, slot, entry = tree.walk_to(index, tree.chunk.level(order))
-        width = tree.chunk.width(order)
+        level = tree.chunk.level(order)
+        node, slot, entry = tree.walk_to(index, level)
         if (
             node is not None
-            and entry is not None
-            and not (type(entry) is Node or type(entry) is Uniform)
-            and node.shift == tree.chunk.level(order)
-            and slot % width == 0
-            and entry_width(node, slot) == width
+            and node.shift == level
+            and not (entry is None or type(entry) is Node or type(entry) is Uniform)
+            and fills(node, slot, tree.chunk.width(order))
         ):
             return node, slot, entry
     have = "no entry" if tree.entry_at(index) is None else f"an entry of order {tree.order_at(index)}"

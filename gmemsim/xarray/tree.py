@@ -35,6 +35,7 @@ from gmemsim.xarray.node import (
     chunk_of,
     empty_node,
     is_value,
+    opened,
     same_entry,
     slot_order,
 )
@@ -172,9 +173,9 @@ class Tree:
         if self.observer is not None:
             _observe_freed(self.observer, top, 1)
 
-    def open_slot(self, node: Node, slot: int) -> Node:
-        """Open the Uniform in ``slot`` of ``node`` and tell the observer."""
-        child = node.open(slot)
+    def open_slot(self, node: Node, slot: int, uniform: Uniform) -> Node:
+        """Replace the ``uniform`` in ``slot`` by the node that it stands for, one level deep; tell the observer."""
+        node.slots[slot] = child = opened(uniform, slot, node)
         if self.observer is not None:
             self.observer.opened(child)
         return child
@@ -252,7 +253,7 @@ class Tree:
                 if shift > entry.shift:
                     break
                 assert node is not None
-                node = self.open_slot(node, offset)
+                node = self.open_slot(node, offset, entry)
             else:
                 break
             offset = index >> node.shift & mask
@@ -306,7 +307,12 @@ class Tree:
         that is larger.  The store takes ``sibs`` slots after the first.  Raises ``OutOfMemory`` at a node that
         cannot be had; nodes added before it stay, empty, as they do in the kernel.
         """
-        level = self._expand(last_to_cover(index, shift, sibs))
+        last = last_to_cover(index, shift, sibs)
+        head = self.head
+        if type(head) is Node and last >> head.shift <= self.chunk.mask:
+            level = head.shift + self.chunk.shift
+        else:
+            level = self._expand(last)
         if not level and not allow_root:
             level = self.chunk.shift
         node: Node | None = None
@@ -328,7 +334,7 @@ class Tree:
                 node = entry
             elif type(entry) is Uniform:
                 assert node is not None
-                node = self.open_slot(node, offset)
+                node = self.open_slot(node, offset, entry)
             else:
                 break
             offset = index >> node.shift & mask
@@ -374,33 +380,46 @@ class Tree:
         if entry is None:
             marks.init(self, node, offset)
         slots = node.slots
-        count = values = freed = 0
-        is_new_value, is_old_value = is_value(entry), False
-        end = offset + sibs + 1
-        slot, new = offset, entry
-        # Past the end, siblings of what was replaced are the new entry's (or, erasing, nobody's) from now on.
-        while slot < end or (slot < len(slots) and type(slots[slot]) is Sibling):
-            old = slots[slot]
-            if type(old) is not Sibling:
-                is_old_value = is_value(old)
-                if type(old) is Node or type(old) is Uniform:
-                    freed += old.nodes
-                    self._free_subtree(old)
-            count += (old is None) - (entry is None)
-            values += is_new_value - is_old_value
-            if slot < end or entry is None:
-                slots[slot] = new
-            if entry is not None and slot == offset:
-                new = self.chunk.siblings[offset]
-            slot += 1
-        if freed:
-            self.nodes_changed(node, -freed)
+        end = whole = offset + sibs + 1
+        # Past the end, siblings of what is replaced are the new entry's (or, erasing, nobody's) from now on.
+        while whole < len(slots) and type(slots[whole]) is Sibling:
+            whole += 1
+        count, values = self._dropped(node, slots[offset:whole])
+        if entry is None:
+            slots[offset:whole] = [None] * (whole - offset)
+        else:
+            slots[offset] = entry
+            if sibs:
+                slots[offset + 1 : end] = [self.chunk.siblings[offset]] * sibs
+            count += whole - offset
+            values += (whole - offset) * is_value(entry)
         if count or values:
             node.count += count
             node.nr_values += values
             self.updated(node)
             if count < 0:
                 self._delete_empty(node)
+
+    def _dropped(self, node: Node, replaced: list[object]) -> tuple[int, int]:
+        """Free what hangs in the slots that are ``replaced``; how ``count`` and ``nr_values`` change by their loss."""
+        freed = count = values = 0
+        value = False
+        for old in replaced:
+            if type(old) is Node or type(old) is Uniform:
+                freed += old.nodes
+                value = False
+                if self.observer is not None:
+                    _observe_freed(self.observer, old, 1)
+            elif old is None:
+                count += 1
+                value = False
+            elif type(old) is not Sibling:
+                value = isinstance(old, int)
+            values -= value
+        if freed:
+            self.allocator.free(freed, rcu=True)
+            self.nodes_changed(node, -freed)
+        return count - len(replaced), values
 
     def _delete_empty(self, node: Node) -> None:
         """Free ``node`` if nothing is left in it, then its parent likewise; shrink the tree if the top is reached."""
@@ -430,7 +449,7 @@ class Tree:
             if entry is None:
                 return
             if type(entry) is Uniform:
-                entry = self.open_slot(top, 0)
+                entry = self.open_slot(top, 0, entry)
             if type(entry) is not Node and top.shift:
                 return
             if self.track_free and not top.marks[FREE_MARK] & 1:
