@@ -142,6 +142,8 @@ class Attributes:
     def check(self) -> None:
         """``AssertionError`` unless the ranges are well formed and the nodes are the estimate for them."""
         self._shared.check()
+        outside = [(a, b) for a, b in self._shared.ranges(-1, self.pages + 1) if a < 0 or b > self.pages]
+        assert not outside, f"attributes of pages that the file of {self.pages} does not have: {outside}"
         live = self._nodes.live - self._nodes.deferred
         expected = 0 if self.pages == 1 else node_estimate(self.ranges)
         assert not self._preallocated, f"{self._preallocated} preallocated nodes were not given back"

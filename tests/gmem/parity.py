@@ -63,9 +63,9 @@ def page() -> str:
     lines = [
         "# The kernel's guest_memfd conversion tests, case by case",
         "",
-        "Written by `python -m tests.gmem.parity`; do not edit. The tests are in tests/gmem/test_upstream.py, in our own",
-        "words, and run at 4K, 2M and 1G with generation A's ordering, B's, and reserve-first. Contents of pages are not",
-        "modelled: who can touch a page stands for what it reads.",
+        "Written by `python -m tests.gmem.parity`; do not edit. The tests are in tests/gmem/test_upstream.py, in our",
+        "own words, and run at 4K, 2M and 1G with generation A's ordering, B's, and reserve-first. Contents of pages",
+        "are not modelled: who can touch a page stands for what it reads.",
         "",
     ]
     lines += [f"- {suite}: {title}" for suite, title in SUITES.items()]
