@@ -38,4 +38,5 @@ def phase_times(events: Sequence[Event], profile: CostProfile) -> Times:
 
 def call_times(events: Sequence[Event], profile: CostProfile) -> Times:
     """Modelled ns of every event, all phases together."""
-    return phase_times(events, profile).sum(axis=1)
+    times: Times = phase_times(events, profile).sum(axis=1)
+    return times

@@ -1,0 +1,202 @@
+"""Observers of runs: frames are bounded and in order, layouts and censuses are what a slow look finds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gmemsim.gmem.presets import PRESETS
+from gmemsim.observers import Several
+from gmemsim.observers.census import RISE, CensusObserver
+from gmemsim.observers.frames import Frames
+from gmemsim.observers.layout import MOST_GUESTS, NOTHING, LayoutObserver
+from gmemsim.run import Run, run
+from gmemsim.scenario import schema
+from gmemsim.scenario.schema import GuestSpec, HostSpec, Scenario
+from gmemsim.timeline import Event
+from gmemsim.xarray.census import nodes_by_shift
+
+M, G = 1 << 20, 1 << 30
+
+
+@given(st.lists(st.integers(0, 10**6), max_size=400), st.integers(6, 40))
+def test_frames_stay_bounded_in_order_and_whole(waits: list[int], most: int) -> None:
+    frames, events = Frames(most), []
+    time = 0
+    owner: list[int] = []  # the frame of every event
+    for number, wait in enumerate(waits):
+        time += wait
+        events.append(time)
+        frames.begins(time, number)
+        owner.append(len(frames) - 1)
+        part_of = frames.thinned()
+        if part_of is not None:
+            owner = [part_of[frame] for frame in owner]
+        assert len(frames) <= most
+    assert owner == sorted(owner)
+    assert set(owner) == set(range(len(frames)))
+    for frame, (begin, first) in enumerate(zip(frames.times, frames.events, strict=True)):
+        assert (begin, first) == (events[owner.index(frame)], owner.index(frame))
+
+
+def test_a_million_events_at_once_and_one_much_later_are_told_apart() -> None:
+    frames = Frames(64)
+    for number in range(100_000):
+        if frames.begins(5, number):
+            frames.thinned()
+    assert 16 < len(frames) <= 64
+    assert frames.begins(10**12, 100_000)
+
+
+def scenario(policy: str, backing: int, guests: int, seed: int, *, steps: int = 60) -> Scenario:
+    """Random calls of all kinds."""
+    rng = Random(seed)
+    memory = {G: 2 * G, 2 * M: 70 * M, 4096: 3 * M}[backing]
+    hugetlb = {backing: guests * memory // backing} if backing > 4096 else {}
+    workload: list[schema.Step] = []
+    for step in range(steps):
+        granule = rng.choice([4096, 4096, 2 * M, backing])
+        offset = rng.randrange(memory // granule) * granule
+        size = min(granule * rng.choice([1, 1, 2, 7, 1000]), memory - offset)
+        at: dict[str, Any] = {
+            "guest": f"g-{rng.randrange(guests)}" if guests > 1 else "g",
+            "offset": offset,
+            "size": size,
+        }
+        time = (step + rng.randrange(2)) * 1000
+        kind = rng.choice(
+            ["shared", "shared", "private", "allocate", "punch", "fault", "close" if step > 50 else "fault"]
+        )
+        match kind:
+            case "shared" | "private":
+                workload.append(schema.Convert(**at, to=kind, at=time))
+            case "allocate":
+                workload.append(schema.Allocate(**at, at=time))
+            case "punch":
+                workload.append(schema.PunchHole(**at, at=time))
+            case "fault":
+                workload.append(schema.FaultIn(**at, by=rng.choice(["guest", "host"]), at=time))
+            case "close":
+                workload.append(schema.Close(guest=at["guest"], at=time))
+    spec = GuestSpec(name="g", memory=memory, backing=backing, count=guests, policy=PRESETS[policy].policy)
+    return Scenario(title="random", host=HostSpec(hugetlb=hugetlb), guests=(spec,), workload=tuple(workload))
+
+
+class Slow(LayoutObserver):
+    """Compares its state after every event with what looking at every cell finds."""
+
+    def stepped(self, run: Run, event: Event) -> None:
+        super().stepped(run, event)
+        for cells in self._guests.values():
+            guest = cells.guest
+            for i in range(cells.number):
+                low, high = i << cells.order, min(i + 1 << cells.order, guest.pages)
+                smallest, shared = NOTHING, False
+                if not guest.closed:
+                    smallest = min((order for _, _, order in guest.filemap.folios(low, high)), default=NOTHING)
+                    shared = any(True for _ in guest.attributes.shared_ranges(low, high))
+                found = (self._order[cells.first + i], self._shared[cells.first + i])
+                assert found == (smallest, shared), (event, guest.name, i)
+        layout = self.layout()
+        assert (layout.smallest_left[-1] == self._order).all()
+        assert (layout.shared_left[-1] == self._shared).all()
+        assert (layout.smallest <= layout.smallest_left).all()
+        assert (layout.shared | ~layout.shared_left).all()
+
+
+FITTING = [(name, G) for name in PRESETS] + [(name, 2 * M) for name in PRESETS if name != "ladder-1g"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from([*FITTING, ("b-today", 4096)]), st.sampled_from([1, 2, 9]), st.sampled_from([16, 300]), st.data()
+)
+def test_the_layout_is_what_a_slow_look_finds(
+    kind: tuple[str, int], guests: int, cells: int, data: st.DataObject
+) -> None:
+    policy, backing = kind
+    observer = Slow(cells=cells, frames=data.draw(st.sampled_from([8, 512])))
+    run(scenario(policy, backing, guests, data.draw(st.integers(0, 999))), observer=observer)
+    layout = observer.layout()
+    assert layout.left_out == max(0, guests - MOST_GUESTS)
+    assert [region.guest for region in layout.regions] == (
+        ["g"] if guests == 1 else [f"g-{i}" for i in range(min(guests, MOST_GUESTS))]
+    )
+    assert sum(region.cells for region in layout.regions) == layout.smallest.shape[1]
+    for region in layout.regions:
+        assert (region.cells - 1) * region.cell_bytes < region.size <= region.cells * region.cell_bytes
+
+
+def test_a_folio_that_is_split_and_merged_within_a_frame_is_seen() -> None:
+    steps: list[schema.Step] = [schema.Allocate(guest="g", offset=0, size=G)]
+    for i in range(1000):
+        to: schema.State = "shared" if i % 2 == 0 else "private"
+        steps.append(schema.Convert(guest="g", offset=0, size=4096, to=to, at=i * 1000))
+    guest = GuestSpec(name="g", memory=G, backing=G)
+    observer = LayoutObserver(frames=16)
+    run(
+        Scenario(title="flip", host=HostSpec(hugetlb={G: 1}), guests=(guest,), workload=tuple(steps)), observer=observer
+    )
+    layout = observer.layout()
+    assert len(layout.times) <= 16
+    assert (layout.smallest[1:] == 0).all()
+    assert layout.shared[2:, 0].all()
+    assert (layout.smallest_left[-1] == 18).all()
+
+
+class Count:
+    """Nodes by level, and in all, after every event."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Counter[int], int]] = []
+
+    def begun(self, run: Run) -> None: ...
+
+    def stepped(self, run: Run, event: Event) -> None:
+        trees = [guest.filemap.tree for guest, _ in run.guests.values() if not guest.closed]
+        self.seen.append((sum(map(nodes_by_shift, trees), Counter[int]()), sum(tree.nodes for tree in trees)))
+
+
+@pytest.mark.parametrize("policy", ["b-today", "staged", "nonuniform"])
+def test_a_census_counts_every_node_slot_and_leaf(policy: str) -> None:
+    observer = CensusObserver()
+    counted = Count()
+    run(scenario(policy, G, 2, 1), observer=Several([observer, counted]))
+    census = observer.census()
+    assert len(census.rows) > 10
+    for row in census.rows[1:]:
+        nodes, total = counted.seen[row.event]
+        assert row.nodes == nodes
+        assert row.total == total
+        assert all(0 < row.slots_used[shift] <= census.slots * number for shift, number in nodes.items())
+
+
+def test_a_census_counts_mappings() -> None:
+    steps = (
+        schema.FaultIn(guest="g", offset=0, size=G),
+        schema.Convert(guest="g", offset=2 * M, size=M, to="shared", at=5),
+        schema.FaultIn(guest="g", offset=2 * M, size=8192, by="host"),
+        schema.FaultIn(guest="g", offset=0, size=G, by="guest"),
+    )
+    guest = GuestSpec(name="g", memory=G, backing=G, policy=PRESETS["staged"].policy)
+    observer = CensusObserver()
+    run(Scenario(title="map", host=HostSpec(hugetlb={G: 1}), guests=(guest,), workload=steps), observer=observer)
+    rows = observer.census().rows
+    assert [dict(+row.guest_leaves) for row in rows[:2]] == [{}, {18: 1}]
+    assert dict(+rows[-1].guest_leaves) == {0: 512, 9: 511}
+    assert rows[-1].host_pages == 2
+
+
+def test_a_census_keeps_the_highest_and_stays_bounded() -> None:
+    observer = CensusObserver(frames=16)
+    counted = Count()
+    run(scenario("staged", G, 1, 3, steps=400), observer=Several([observer, counted]))
+    rows = observer.census().rows
+    assert len(rows) <= 2 * 16 + 1
+    assert [row.time_ns for row in rows] == sorted(row.time_ns for row in rows)
+    assert max(row.total for row in rows) >= max(total for _, total in counted.seen) / RISE
