@@ -1,3 +1,49 @@
-"""gmemsim: what converting guest_memfd memory between shared and private costs the host."""
+"""gmemsim: what converting guest_memfd memory between shared and private costs the host.
+
+The names below are what scripts and notebooks need::
+
+    host = gmemsim.Host(hugetlb={1 << 30: 4})
+    guest = gmemsim.GuestMemfd(host, "vm0", size=1 << 30, backing=1 << 30, policy=gmemsim.Policy(split="staged"))
+    guest.set_attributes(0, 4096, private=False)
+    result = gmemsim.run(gmemsim.load_scenario("scenarios/staged.yaml"))
+
+Each is imported when it is first used, so ``import gmemsim`` alone loads nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gmemsim.gmem.inode import GuestMemfd
+    from gmemsim.gmem.policy import Policy
+    from gmemsim.host.host import Host
+    from gmemsim.run import run
+    from gmemsim.scenario.load import load_scenario
+    from gmemsim.xarray import XArray
 
 __version__ = "0.1.0"
+
+__all__ = ["GuestMemfd", "Host", "Policy", "XArray", "load_scenario", "run"]
+
+_HOMES = {
+    "GuestMemfd": "gmemsim.gmem.inode",
+    "Host": "gmemsim.host.host",
+    "Policy": "gmemsim.gmem.policy",
+    "XArray": "gmemsim.xarray",
+    "load_scenario": "gmemsim.scenario.load",
+}
+"""Where each name comes from; ``run`` is the module ``gmemsim.run``, which can be called."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "run":
+        return import_module("gmemsim.run")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,10 +15,12 @@ everything, and may end the run by raising :class:`StopRun`.  A run without one 
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections import defaultdict
 from collections.abc import Callable
 from operator import attrgetter
+from types import ModuleType
 from typing import Any, Protocol
 
 import attrs
@@ -310,3 +312,13 @@ CALLS: dict[type[Step], Callable[..., None]] = {
     schema.Close: lambda guest, step: guest.close(),
 }
 """What each step calls."""
+
+
+class _Callable(ModuleType):
+    """This module, which can be called: ``gmemsim.run`` names it and the function, whichever was imported first."""
+
+    def __call__(self, scenario: Scenario, *, check: bool = False, observer: Observer | None = None) -> Result:
+        return run(scenario, check=check, observer=observer)
+
+
+sys.modules[__name__].__class__ = _Callable
