@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache, cached_property
-from weakref import WeakValueDictionary
 
 import attrs
 
@@ -120,7 +119,7 @@ class Uniform:
     @cached_property
     def below(self) -> Uniform:
         """What every slot of a Uniform that is no leaf holds."""
-        return uniform(self.chunk, self.shift - self.chunk.shift, self.order, self.entry, self.marked)
+        return Uniform(self.chunk, self.shift - self.chunk.shift, self.order, self.entry, self.marked)
 
     @property
     def count(self) -> int:
@@ -155,19 +154,37 @@ def full_tree(chunk: Chunk, shift: int, order: int) -> int:
     return sum(chunk.size**level for level in range((shift - chunk.level(order)) // chunk.shift + 1))
 
 
-_alive: WeakValueDictionary[tuple[int, int, int, int, int], Uniform] = WeakValueDictionary()
+UNIFORMS_KEPT = 4096
+"""Uniforms that a :class:`Uniforms` remembers: one or two for each hugepage of a 1 TiB file of 1G pages."""
 
 
-def uniform(chunk: Chunk, shift: int, order: int, entry: object, marked: int) -> Uniform:
-    """The one living Uniform of these attributes: all 2M folios of a hugepage that are split share theirs.
+class Uniforms:
+    """The Uniforms that a tree made last, so that the 512 2M folios of a hugepage, split one by one, share one.
 
-    The key may name the entry by its ``id``, since the Uniform keeps the entry alive as long as the key exists.
+    Sharing saves memory and means nothing: Uniforms are immutable.
     """
-    key = (chunk.shift, shift, order, id(entry), marked)
-    found = _alive.get(key)
-    if found is None:
-        found = _alive[key] = Uniform(chunk, shift, order, entry, marked)
-    return found
+
+    __slots__ = ("_made",)
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, int, int, int], Uniform] = {}
+
+    def get(self, chunk: Chunk, shift: int, order: int, entry: object, marked: int) -> Uniform:
+        """The Uniform of these attributes.
+
+        The key may name the entry by its ``id``, since the Uniform keeps the entry alive as long as the key exists.
+        """
+        key = (shift, order, id(entry), marked)
+        found = self._made.get(key)
+        if found is None:
+            if len(self._made) == UNIFORMS_KEPT:
+                self._made.clear()
+            found = self._made[key] = Uniform(chunk, shift, order, entry, marked)
+        return found
+
+    def clear(self) -> None:
+        """Forget them all; those in use live on in the tree."""
+        self._made.clear()
 
 
 @attrs.define(eq=False)

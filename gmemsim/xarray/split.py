@@ -39,7 +39,6 @@ from gmemsim.xarray.node import (
     eager_subtree,
     fills,
     is_value,
-    uniform,
 )
 
 if TYPE_CHECKING:
@@ -135,16 +134,14 @@ def split(tree: Tree, index: int, order: int, new_order: int, entry: object, pre
         raise Invalid(f"cannot split order {order} into order {new_order}")
     chunk = tree.chunk
     node, slot, old = _entry_of_order(tree, index, order)
-    prealloc.use(nodes_needed(chunk, order, new_order))
     new = old if entry is KEEP else entry
     width = chunk.width(order)
-    if isinstance(old, int):
-        node.nr_values -= width
     if new_order < node.shift:
-        _push_down(tree, node, slot, width, new_order, new)
+        _push_down(tree, node, slot, width, new_order, new, prealloc)
     else:
         _regroup(tree, node, slot, width, chunk.width(new_order), new)
         node.nr_values += width * is_value(new)
+    node.nr_values -= width * is_value(old)
     tree.updated(node)
 
 
@@ -191,18 +188,22 @@ def _regroup(tree: Tree, node: Node, slot: int, width: int, new_width: int, entr
     _spread_marks(node, slot, range(slot, slot + width, new_width))
 
 
-def _push_down(tree: Tree, node: Node, slot: int, width: int, new_order: int, entry: object) -> None:
+def _push_down(
+    tree: Tree, node: Node, slot: int, width: int, new_order: int, entry: object, prealloc: Prealloc
+) -> None:
     """Split down: each of ``width`` slots from ``slot`` on becomes a full subtree of entries of ``new_order``."""
     marked = 0
     if node.marks != NO_MARKS:
         marked = sum((node.marks[mark] >> slot & 1) << mark for mark in range(MARKS))
-    subtree = uniform(tree.chunk, node.shift - tree.chunk.shift, new_order, entry, marked)
+    subtree = tree.uniforms.get(tree.chunk, node.shift - tree.chunk.shift, new_order, entry, marked)
+    nodes = width * subtree.nodes
+    prealloc.use(nodes)
     slots = range(slot, slot + width)
     node.slots[slot : slot + width] = (
         [eager_subtree(subtree, place, node) for place in slots] if tree.eager else [subtree] * width
     )
     _spread_marks(node, slot, slots)
-    tree.nodes_changed(node, width * subtree.nodes)
+    tree.nodes_changed(node, nodes)
     if tree.observer is not None:
         _observe_new(tree, node.slots[slot : slot + width])
 

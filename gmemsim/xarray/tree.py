@@ -32,6 +32,7 @@ from gmemsim.xarray.node import (
     NodeLike,
     Sibling,
     Uniform,
+    Uniforms,
     chunk_of,
     empty_node,
     is_value,
@@ -91,6 +92,7 @@ class Tree:
         "marks",
         "observer",
         "track_free",
+        "uniforms",
         "zero_busy",
     )
 
@@ -112,6 +114,7 @@ class Tree:
         self.observer = observer
         self.head: object = None
         self.marks = 1 << FREE_MARK if track_free and not zero_busy else 0
+        self.uniforms = Uniforms()
         self._spare = 0
 
     @property
@@ -466,6 +469,7 @@ class Tree:
         """Free every node and forget every entry (``xa_destroy``)."""
         head = self.head
         self.head = None
+        self.uniforms.clear()
         marks.init(self, None, 0)
         if self.zero_busy:
             self.marks &= ~(1 << FREE_MARK)
