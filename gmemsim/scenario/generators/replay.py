@@ -122,10 +122,11 @@ def _all_steps(steps: Iterable[Step]) -> Iterator[Step]:
 def _readings(log: Log) -> Readings:
     """What is remembered of ``log``, as long as its file stays what it is."""
     try:
-        found = Path(log.path).stat()
+        path = Path(log.path).resolve()
+        found = path.stat()
     except (OSError, ValueError):
         return {}  # reading says why
-    return _remembered(log, found.st_mtime_ns, found.st_size)
+    return _remembered(attrs.evolve(log, path=str(path)), found.st_mtime_ns, found.st_size)
 
 
 @lru_cache(maxsize=LOGS_REMEMBERED)
