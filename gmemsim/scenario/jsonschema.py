@@ -31,6 +31,7 @@ def json_schema() -> Json:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "gmemsim scenario",
         **root,
+        "$defs": {part.key: _step(part, part=True) for parts in COMPOSITES.values() for part in parts},
     }
 
 
@@ -48,10 +49,11 @@ def _object(entries: Mapping[str, Entry]) -> Json:
 
 
 def _step(step: type[Step], *, part: bool = False) -> Json:
+    """One step; ``part``: of a composite one, which refers to these as ``$defs``."""
     entries = part_keys(step) if part else step_keys(step)
     keys = _object(entries)
     if issubclass(step, Composite):
-        parts = {"oneOf": [_step(inner, part=True) for inner in COMPOSITES[step]]}
+        parts = {"oneOf": [{"$ref": f"#/$defs/{part.key}"} for part in COMPOSITES[step]]}
         keys["properties"] |= {
             key: {"description": entry.kind.doc, "type": "array", "items": parts, "minItems": 1}
             for key, entry in entries.items()

@@ -132,3 +132,43 @@ def test_bad_input_is_one_line_and_nothing_is_written(here: Path, arguments: lis
     if not fault.startswith("Usage"):
         assert len(result.stderr.splitlines()) == 1
     assert sorted(here.iterdir()) == before
+
+
+SCENARIO = """\
+gmemsim: 1
+guests: [{name: vm0, memory: 16M, backing: 4K}]
+workload:
+  - STEP
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "fault"),
+    [
+        ("replay: {guest: vm0, file: back.log}", "back.log:2:1: found a time 1 s before that of an earlier event"),
+        ("replay: {guest: vm0, file: no.log}", "s.yaml:4:32: found no such file"),
+        ("replay: {guest: vm0, file: noise.log}", "s.yaml:4:32: found no conversion in 1 lines"),
+        ("replay: {guest: vm0, file: a.log, slots: []}", "s.yaml:4:46: found no slots"),
+        (
+            "replay: {guest: vm0, file: a.log, slots: [{gpa: 0, size: 32M, offset: 0}]}",
+            "s.yaml:4:46: found slot 0:32M:0, which ends at 32M, expected at most the guest's 16M",
+        ),
+        ("scatter: {guest: vm0, count: 4097}", "s.yaml:4:34: found 4097 allocations, expected at most 4096"),
+        ("psc: {guest: vm0, size: 32M, to: shared}", "s.yaml:4:29: found an end at 32M, expected at most 16M"),
+        ("boot: {guest: vm0}", "s.yaml:4:5: found a bounce buffer too large for the low memory of 16M"),
+        (
+            "parallel: {steps: [granule: {guest: vm0, count: 1, granule: 3M, size: 17M}]}",
+            "s.yaml:4:75: found an end at",
+        ),
+    ],
+)
+def test_a_run_of_bad_input_is_one_line_too(here: Path, step: str, fault: str) -> None:
+    event = "kvm_convert_memory start 0x1000 size 0x1000 shared_to_private\n"
+    (here / "back.log").write_text(f"1@2.000000:{event}1@1.000000:{event}")
+    (here / "noise.log").write_text("nothing\n")
+    (here / "s.yaml").write_text(SCENARIO.replace("STEP", step))
+    result = invoke("run", "s.yaml", "--out", "out")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(fault)
+    assert len(result.stderr.splitlines()) == 1
+    assert not (here / "out").exists()

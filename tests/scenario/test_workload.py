@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import time
 from itertools import islice, pairwise
 from random import Random
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gmemsim.scenario import generators
 from gmemsim.scenario.generators import (
     COMPOSITES,
     GENERATORS,
@@ -293,7 +295,11 @@ def test_generators_do_not_fail_and_have_names_of_their_own() -> None:
         assert {"stagger", "streams", "seed"} <= {field.name for field in attrs.fields(generator)}
 
 
-def test_the_arguments_that_the_examples_leave_out() -> None:
+def test_the_example_of_the_documentation() -> None:
+    assert doctest.testmod(generators) == (0, 7)
+
+
+def test_every_generator_is_among_the_examples_or_tested_below() -> None:
     tested = {type(generator) for generator in EXAMPLES} | {Kexec, LazyAccept, Replay}
     assert tested == set(GENERATORS)
 

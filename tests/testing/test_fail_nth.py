@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
+import sys
+
 import pytest
 
 from gmemsim.errors import KernelError
@@ -22,6 +25,10 @@ def make(policy: Policy | None = None) -> GuestMemfd:
 
 def share(guest: GuestMemfd) -> None:
     guest.set_attributes(0, 4096, private=False)
+
+
+def test_the_example_of_the_documentation() -> None:
+    assert doctest.testmod(sys.modules["gmemsim.testing.fail_nth"]).failed == 0
 
 
 def test_every_allocation_fails_once_and_nothing_is_lost() -> None:

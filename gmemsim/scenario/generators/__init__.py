@@ -1,4 +1,17 @@
-"""The workload generators, one module each; :data:`GENERATORS` is the list that the loader knows."""
+"""The workload generators, one module each; :data:`GENERATORS` is the list that the loader knows.
+
+From Python they are steps of a scenario like any other, or streams of plain steps by themselves:
+
+>>> from gmemsim.scenario.schema import GuestSpec, Scenario
+>>> guest = GuestSpec(name="vm0", memory=1 << 30, backing=4096)
+>>> load = Scatter(guest="vm0", count=3, duration=9_000, arrival="fixed")
+>>> scenario = Scenario(title="three pages", guests=(guest,), workload=(load, Kexec(guest="vm0")))
+>>> [(step.at, step.to) for step in load.expand(scenario, start=1_000)]
+[(1000, 'shared'), (4000, 'shared'), (7000, 'shared')]
+>>> from gmemsim.run import run
+>>> run(scenario).summary["conversions"]
+{'requested': 6, 'succeeded': 6, 'failed': {}}
+"""
 
 from __future__ import annotations
 
