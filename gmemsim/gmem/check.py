@@ -6,15 +6,11 @@ generation A's failed rollbacks leave ranges, listed in ``inconsistent``, whose 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from gmemsim.gmem.hugepage import Hugepage
-
-if TYPE_CHECKING:
-    from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.state import InodeState
 
 
-def check(guest: GuestMemfd) -> None:
+def check(guest: InodeState) -> None:
     """``AssertionError`` unless all invariants of ``guest`` hold."""
     for ranges in (guest.small, guest.host_mapped, guest.poisoned, guest.inconsistent):
         ranges.check()
@@ -37,7 +33,7 @@ def check(guest: GuestMemfd) -> None:
     _check_users(guest)
 
 
-def _check_ledger(guest: GuestMemfd) -> None:
+def _check_ledger(guest: InodeState) -> None:
     """What is held for each hugepage and each folio, and nothing else."""
     metadata, memdesc = len(guest.hugepages), 0
     if guest.metadata_per_split_folio:
@@ -51,7 +47,7 @@ def _check_ledger(guest: GuestMemfd) -> None:
     assert taken == len(guest.hugepages), f"{guest.name}: {taken} hugepages taken, {len(guest.hugepages)} in the file"
 
 
-def _check_users(guest: GuestMemfd) -> None:
+def _check_users(guest: InodeState) -> None:
     """The host uses shared pages only; the guest maps what exists, and large leaves hold private pages only."""
     shared = guest.attributes.all_are
     for start, end in guest.host_mapped.ranges(0, guest.pages):
@@ -68,7 +64,7 @@ def _check_users(guest: GuestMemfd) -> None:
             assert guest.attributes.all_private(start, end), f"{where}: shared pages are mapped large"
 
 
-def _check_hugepage(guest: GuestMemfd, hugepage: Hugepage) -> None:
+def _check_hugepage(guest: InodeState, hugepage: Hugepage) -> None:
     where = f"{guest.name}, hugepage at {hugepage.first}"
     assert guest.hugepages[hugepage.first] is hugepage, f"{where}: filed at another index"
     assert guest.closed or guest.filemap.tree.load(hugepage.first) is hugepage, f"{where}: another one in the filemap"

@@ -24,23 +24,20 @@ and a folio with a memory error is not split (EHWPOISON).
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from gmemsim.errors import KernelError, OutOfMemory
 from gmemsim.gmem import restructure
 from gmemsim.gmem.hugepage import Hugepage
+from gmemsim.gmem.state import InodeState
 from gmemsim.host.costs import Work
 
-if TYPE_CHECKING:
-    from gmemsim.gmem.inode import GuestMemfd
 
-
-def convert(inode: GuestMemfd, start: int, end: int, *, shared: bool, work: Work) -> None:
+def convert(inode: InodeState, start: int, end: int, *, shared: bool, work: Work) -> None:
     """Convert the pages ``start`` to ``end`` in the policy's ordering; raises ``Again`` or ``OutOfMemory``."""
     orderings[inode.policy.ordering](inode, start, end, shared, work)
 
 
-def _restructure_first(inode: GuestMemfd, start: int, end: int, shared: bool, work: Work) -> None:
+def _restructure_first(inode: InodeState, start: int, end: int, shared: bool, work: Work) -> None:
     for low, high, hugepage in inode.pieces(start, end):
         if (low, high) != (start, end) and inode.attributes.all_are(low, high, shared=shared):
             continue  # the caller has asked about the whole range
@@ -58,7 +55,7 @@ def _restructure_first(inode: GuestMemfd, start: int, end: int, shared: bool, wo
         inode.attributes.store(low, high, shared=shared, preallocated=nodes)
 
 
-def _attributes_first(inode: GuestMemfd, start: int, end: int, shared: bool, work: Work) -> None:
+def _attributes_first(inode: InodeState, start: int, end: int, shared: bool, work: Work) -> None:
     pieces = [
         piece
         for low, high in inode.attributes.differing(start, end, shared=shared)
@@ -85,7 +82,7 @@ def _attributes_first(inode: GuestMemfd, start: int, end: int, shared: bool, wor
             raise
 
 
-def _reverse(inode: GuestMemfd, low: int, high: int, hugepage: Hugepage | None, shared: bool, work: Work) -> None:
+def _reverse(inode: InodeState, low: int, high: int, hugepage: Hugepage | None, shared: bool, work: Work) -> None:
     """Convert one piece back; where that fails too, the state stays inconsistent and is counted."""
     try:
         nodes = inode.attributes.preallocate()
@@ -96,7 +93,7 @@ def _reverse(inode: GuestMemfd, low: int, high: int, hugepage: Hugepage | None, 
         inode.inconsistent.add(low, high)
 
 
-def _reserve_first(inode: GuestMemfd, start: int, end: int, shared: bool, work: Work) -> None:
+def _reserve_first(inode: InodeState, start: int, end: int, shared: bool, work: Work) -> None:
     pieces = [p for p in inode.pieces(start, end) if not inode.attributes.all_are(p[0], p[1], shared=shared)]
     if not shared:
         for low, high, _ in pieces:
@@ -122,7 +119,7 @@ def _reserve_first(inode: GuestMemfd, start: int, end: int, shared: bool, work: 
 
 
 def _reserve(
-    inode: GuestMemfd, low: int, high: int, hugepage: Hugepage | None, shared: bool, work: Work, undo: ExitStack
+    inode: InodeState, low: int, high: int, hugepage: Hugepage | None, shared: bool, work: Work, undo: ExitStack
 ) -> tuple[int, restructure.Split | None]:
     """Take all that converting one piece needs; registers in ``undo`` how to give it back."""
     nodes = inode.attributes.preallocate()
@@ -144,7 +141,7 @@ def _reserve(
     return nodes, split
 
 
-def _tear_down(inode: GuestMemfd, low: int, high: int, shared: bool, work: Work) -> None:
+def _tear_down(inode: InodeState, low: int, high: int, shared: bool, work: Work) -> None:
     """Take the range away from those who must lose it: the guest, and (to-private) every host process."""
     if shared:
         inode.refuse_to_split_poisoned(low, high)
@@ -155,7 +152,7 @@ def _tear_down(inode: GuestMemfd, low: int, high: int, shared: bool, work: Work)
     work.zapped_pages += inode.stage2.zap(low, high)
 
 
-def _restructure(inode: GuestMemfd, hugepage: Hugepage | None, low: int, high: int, shared: bool, work: Work) -> None:
+def _restructure(inode: InodeState, hugepage: Hugepage | None, low: int, high: int, shared: bool, work: Work) -> None:
     """Give the folios of one piece the orders that its new state wants."""
     if hugepage is None:
         return

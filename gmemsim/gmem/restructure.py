@@ -21,18 +21,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import attrs
 
 from gmemsim.errors import OutOfMemory
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.policy import Hysteresis
+from gmemsim.gmem.state import InodeState
 from gmemsim.host.costs import Work
 from gmemsim.xarray import Prealloc
-
-if TYPE_CHECKING:
-    from gmemsim.gmem.inode import GuestMemfd
 
 
 @attrs.frozen
@@ -60,7 +57,7 @@ class SplitStep:
 class Split:
     """Making the pages ``start`` to ``end`` of one hugepage folios of their own."""
 
-    inode: GuestMemfd
+    inode: InodeState
     hugepage: Hugepage
     start: int
     end: int
@@ -194,7 +191,7 @@ class Split:
             inode.host.count_flush(work)
 
 
-def split(inode: GuestMemfd, hugepage: Hugepage, start: int, end: int, work: Work) -> None:
+def split(inode: InodeState, hugepage: Hugepage, start: int, end: int, work: Work) -> None:
     """Split in generation B's order; raises ``OutOfMemory`` with the hugepage as it was."""
     plan = Split(inode, hugepage, start, end)
     if not plan.steps:
@@ -211,7 +208,7 @@ def split(inode: GuestMemfd, hugepage: Hugepage, start: int, end: int, work: Wor
     plan.finish(work)
 
 
-def merge(inode: GuestMemfd, hugepage: Hugepage, start: int, end: int, work: Work, *, forced: bool = False) -> None:
+def merge(inode: InodeState, hugepage: Hugepage, start: int, end: int, work: Work, *, forced: bool = False) -> None:
     """Merge what may be merged once the pages ``start`` to ``end`` are private (the attributes may not say so yet).
 
     ``forced`` (the memory goes back to the pool) ignores the policy and the attributes: the whole hugepage is merged.
@@ -225,7 +222,7 @@ def merge(inode: GuestMemfd, hugepage: Hugepage, start: int, end: int, work: Wor
 
 
 def _merge_within(
-    inode: GuestMemfd, hugepage: Hugepage, index: int, order: int, start: int, end: int, work: Work
+    inode: InodeState, hugepage: Hugepage, index: int, order: int, start: int, end: int, work: Work
 ) -> None:
     """Merge the largest private blocks within the block of ``order`` at ``index`` that touch ``start`` to ``end``."""
     private = inode.attributes.all_private
@@ -242,13 +239,13 @@ def _merge_within(
         _merge_within(inode, hugepage, block, below, start, end, work)
 
 
-def _may_merge(inode: GuestMemfd, hugepage: Hugepage, index: int, order: int) -> bool:
+def _may_merge(inode: InodeState, hugepage: Hugepage, index: int, order: int) -> bool:
     """Whether hysteresis still allows this block: not after ``limit`` re-splits of it."""
     limit = inode.policy.merge
     return not isinstance(limit, Hysteresis) or hugepage.splits[index, order] <= limit.limit
 
 
-def _merge_block(inode: GuestMemfd, hugepage: Hugepage, index: int, order: int, work: Work) -> None:
+def _merge_block(inode: InodeState, hugepage: Hugepage, index: int, order: int, work: Work) -> None:
     """Make one folio of the block; everything in it is smaller."""
     inside = _folios_inside(inode, hugepage, index, order)
     if not inode.closed:
@@ -266,7 +263,7 @@ def _merge_block(inode: GuestMemfd, hugepage: Hugepage, index: int, order: int, 
     optimise(inode, hugepage, work)
 
 
-def _folios_inside(inode: GuestMemfd, hugepage: Hugepage, index: int, order: int) -> Counter[int]:
+def _folios_inside(inode: InodeState, hugepage: Hugepage, index: int, order: int) -> Counter[int]:
     """Folios by order in a block that is split."""
     if order == hugepage.order:
         return hugepage.folios.copy()
@@ -275,7 +272,7 @@ def _folios_inside(inode: GuestMemfd, hugepage: Hugepage, index: int, order: int
     return inode.filemap.histogram(index, index + (1 << order))
 
 
-def _count_merges(inode: GuestMemfd, inside: Counter[int], order: int) -> None:
+def _count_merges(inode: InodeState, inside: Counter[int], order: int) -> None:
     """Count the merges level by level that make one folio of ``order`` of the folios ``inside``."""
     rungs = [rung for rung in reversed(inode.rungs) if rung <= order]
     for below, above in pairwise(rungs):
@@ -285,7 +282,7 @@ def _count_merges(inode: GuestMemfd, inside: Counter[int], order: int) -> None:
             inode.stats.merges[below, above] += merged
 
 
-def optimise(inode: GuestMemfd, hugepage: Hugepage, work: Work) -> None:
+def optimise(inode: InodeState, hugepage: Hugepage, work: Work) -> None:
     """Free the vmemmap that the folios do not need any more; may fail silently and leave it as it is."""
     surplus = hugepage.restored - inode.vmemmap_needed(hugepage, hugepage.folios)
     if surplus <= 0:
