@@ -8,8 +8,8 @@ value here plus the one place there that acts on it.
   ``"nonuniform"`` halves only the folios around the shared range (Hildenbrand's suggestion, ``xas_try_split``);
   a tuple of decreasing orders is a ladder: at each rung only the folios that hold shared pages split further.
 * ``when`` - ``"conversion"`` splits inside the ioctl, ``"fault"`` at the first host fault of a shared page (Roth).
-* ``merge`` - ``"eager"`` as soon as a level is all private; ``Hysteresis(n)`` the same until a hugepage has been
-  split ``n`` times; ``"cleanup"`` only when the memory goes back to the pool; ``"never"`` not even then.
+* ``merge`` - ``"eager"`` as soon as a level is all private; ``Hysteresis(n)`` the same until a folio has been
+  re-split ``n`` times; ``"cleanup"`` only when the memory goes back to the pool; ``"never"`` not even then.
 * ``vmemmap`` - ``"whole"`` restores all of it at the first split; ``"reoptimize"`` restores all, then optimises
   every remaining hugepage-sized folio; ``"partial"`` restores only what is needed; ``"off"`` means no HVO.
 * ``ordering`` - ``"restructure-first"`` (B), ``"attributes-first"`` (A, with rollback) or ``"reserve-first"``.
@@ -33,7 +33,7 @@ Ordering = Literal["restructure-first", "attributes-first", "reserve-first"]
 
 @attrs.frozen
 class Hysteresis:
-    """Merge eagerly until a hugepage has been split ``limit`` times, then leave it split.
+    """Merge eagerly until a folio has been split ``limit`` times after its first split, then leave it split.
 
     Seen in an AMD development tree as ``split_count`` with a limit of 10 (DOMAIN.md section 4, variants).
     """
