@@ -11,34 +11,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
-import attrs
 import click
 
 from gmemsim.cli.group import Group
-from gmemsim.errors import Fault, InputError
-
-STDIN = "-"
-
-
-@attrs.frozen
-class Line:
-    """One line of a trace: where it is, its kind (``#``, ``>`` or ``<``), and its text without kind and newline."""
-
-    source: str
-    number: int
-    kind: str
-    text: str
-
-    def wrong(self, column: int, message: str) -> InputError:
-        """The error that names this line; ``column`` counts from 1 within ``text``."""
-        return InputError([Fault(self.source, self.number, column + 2, message)])
+from gmemsim.cli.traces import STDIN, Line, Machine, check_readable, read_lines
+from gmemsim.cli.xarray_show import show
 
 
 @click.group(cls=Group)
 def xarray() -> None:
-    """The XArray on its own: replay operation traces."""
+    """The XArray on its own: replay operation traces, draw trees."""
+
+
+xarray.add_command(show)
 
 
 @xarray.command()
@@ -58,70 +44,18 @@ def replay(ctx: click.Context, files: tuple[str, ...], check: bool, eager: bool)
       gmemsim xarray replay --check tests/golden/*.txt
       printf '> store_order 0 18 p1\\n> split 0 18 0 =\\n> count\\n' | gmemsim xarray replay -
     """
-    _check_readable(files)
+    check_readable(files)
     if not check:
         for file in files:
-            _replay(_lines(file), eager=eager, flush=file == STDIN)
+            _replay(read_lines(file), eager=eager, flush=file == STDIN)
         return
     same = [_check(file, eager=eager) for file in files]
     if not all(same):
         ctx.exit(1)
 
 
-def _check_readable(files: Iterable[str]) -> None:
-    """Raise :class:`InputError` with a fault for every file that cannot be opened, before anything is printed."""
-    faults = []
-    for file in files:
-        if file != STDIN:
-            try:
-                with Path(file).open("rb"):
-                    pass
-            except OSError as error:
-                faults.append(Fault(file, 0, 0, f"{error.strerror or error}, expected a trace"))
-    if faults:
-        raise InputError(faults)
-
-
-def _lines(file: str) -> Iterator[Line]:
-    """The lines of ``file``, blank ones left out; :class:`InputError` at the first that is not of the format."""
-    source = "<stdin>" if file == STDIN else file
-    with click.open_file(file, "rb") as stream:
-        for number, raw in enumerate(stream, 1):
-            try:
-                text = raw.decode("utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                column = len(raw[: error.start].decode("utf-8")) + 1
-                raise InputError([Fault(source, number, column, "found bytes that are not UTF-8")]) from None
-            if not text.strip():
-                continue
-            if text[:1] != "#" and text[:2] not in ("> ", "< "):
-                expected = "expected a line that begins with '# ', '> ' or '< '"
-                raise InputError([Fault(source, number, 1, f"found {text[:40]!r}, {expected}")])
-            yield Line(source, number, text[0], text[1:] if text[0] == "#" else text[2:])
-
-
-class _Machine:
-    """An interpreter whose errors name the line."""
-
-    def __init__(self, *, eager: bool) -> None:
-        from gmemsim.xarray.replay import Interpreter
-
-        self._interpreter = Interpreter(eager=eager)
-
-    def execute(self, line: Line) -> list[str]:
-        from gmemsim.xarray.replay import TraceError
-
-        try:
-            return self._interpreter.execute(line.text)
-        except TraceError as error:
-            raise line.wrong(error.column, str(error)) from None
-
-    def dump(self) -> list[str]:
-        return self._interpreter.execute("dump")
-
-
 def _replay(lines: Iterable[Line], *, eager: bool, flush: bool) -> None:
-    machine = _Machine(eager=eager)
+    machine = Machine(eager=eager)
     for line in lines:
         if line.kind == "#":
             sys.stdout.write(f"#{line.text}\n")
@@ -134,9 +68,9 @@ def _replay(lines: Iterable[Line], *, eager: bool, flush: bool) -> None:
 
 def _check(file: str, *, eager: bool) -> bool:
     """Compare the results recorded in ``file`` with ours; say how it went; whether they are the same."""
-    machine = _Machine(eager=eager)
+    machine = Machine(eager=eager)
     checked, dump = 0, None
-    for operation, recorded in _grouped(_lines(file)):
+    for operation, recorded in _grouped(read_lines(file)):
         results = machine.execute(operation)
         if not recorded:
             continue
