@@ -236,11 +236,11 @@ class XArray(Tree):
 
     def split(self, index: int, order: int, new_order: int, entry: object = KEEP, *, prealloc: Prealloc) -> None:
         """Split the entry of ``order`` that covers ``index`` into ``new_order``, with nodes of ``prealloc``."""
-        split.split(self, _checked(index), order, new_order, entry, prealloc)
+        split.split(self, index, order, new_order, entry, prealloc)
 
     def try_split(self, index: int, order: int, new_order: int, entry: object = KEEP) -> Prealloc:
         """Split with at most one node, taken on the spot (``xas_try_split``); returns the account of nodes."""
-        return split.try_split(self, _checked(index), order, new_order, entry)
+        return split.try_split(self, index, order, new_order, entry)
 
     # -- allocating arrays -----------------------------------------------------------------------------------------
 
@@ -290,7 +290,8 @@ class XArray(Tree):
         _checked(index)
         if not 0 <= order <= INDEX_BITS:
             raise Invalid(f"order is {order}, expected 0 to {INDEX_BITS}")
-        return index >> order << order, self.chunk.level(order), self.chunk.width(order) - 1
+        shift = self.chunk.level(order)
+        return index >> order << order, shift, (1 << order - shift) - 1
 
 
 def _checked(index: int) -> int:

@@ -165,7 +165,8 @@ def _entry_of_order(tree: Tree, index: int, order: int) -> tuple[Node, int, obje
 
     A run that ``store_range`` made of an odd number of slots, or in an odd place, is no entry of any order.
     """
-    if index <= tree.max_index:
+    head = tree.head
+    if type(head) is Node and 0 <= index >> head.shift <= tree.chunk.mask:
         level = tree.chunk.level(order)
         node, slot, entry = tree.walk_to(index, level)
         if (
@@ -175,7 +176,8 @@ def _entry_of_order(tree: Tree, index: int, order: int) -> tuple[Node, int, obje
             and fills(node, slot, tree.chunk.width(order))
         ):
             return node, slot, entry
-    have = "no entry" if tree.entry_at(index) is None else f"an entry of order {tree.order_at(index)}"
+    empty = index < 0 or tree.entry_at(index) is None
+    have = "no entry" if empty else f"an entry of order {tree.order_at(index)}"
     raise Invalid(f"cannot split: index {index} has {have}, expected a whole and aligned entry of order {order}")
 
 
@@ -198,20 +200,19 @@ def _push_down(
     subtree = tree.uniforms.get(tree.chunk, node.shift - tree.chunk.shift, new_order, entry, marked)
     nodes = width * subtree.nodes
     prealloc.use(nodes)
-    slots = range(slot, slot + width)
-    node.slots[slot : slot + width] = (
-        [eager_subtree(subtree, place, node) for place in slots] if tree.eager else [subtree] * width
+    end = slot + width
+    node.slots[slot:end] = (
+        [eager_subtree(subtree, place, node) for place in range(slot, end)] if tree.eager else [subtree] * width
     )
-    _spread_marks(node, slot, slots)
+    if marked:
+        _spread_marks(node, slot, range(slot, end))
     tree.nodes_changed(node, nodes)
     if tree.observer is not None:
-        _observe_new(tree, node.slots[slot : slot + width])
+        _observe_new(tree, node.slots[slot:end])
 
 
 def _spread_marks(node: Node, slot: int, slots: range) -> None:
     """Give all ``slots`` the marks that ``slot`` has."""
-    if node.marks == NO_MARKS:
-        return
     bits = sum(1 << place for place in slots)
     for mark in range(MARKS):
         if node.marks[mark] >> slot & 1:

@@ -18,7 +18,7 @@ exactly where the kernel does.  Freeing is O(1) in the size of the subtree, sinc
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Protocol, TypeVar, TypeVarTuple
 
 from gmemsim.errors import OutOfMemory
 from gmemsim.xarray import marks
@@ -47,7 +47,7 @@ INDEX_BITS = 64
 INDEX_MAX = (1 << INDEX_BITS) - 1
 """The largest index: ``ULONG_MAX``."""
 
-Arguments = ParamSpec("Arguments")
+Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 
 
@@ -131,11 +131,11 @@ class Tree:
 
     # -- nodes in and out ------------------------------------------------------------------------------------------
 
-    def retrying(self, operation: Callable[Arguments, Result], *args: Arguments.args, **kw: Arguments.kwargs) -> Result:
+    def retrying(self, operation: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         """Run ``operation`` as the kernel's ``do … while (xas_nomem())`` does: once more after each node got late."""
         while True:
             try:
-                result = operation(*args, **kw)
+                result = operation(*arguments)
             except OutOfMemory:
                 if not self.allocator.retry():
                     raise
