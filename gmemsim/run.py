@@ -26,7 +26,7 @@ from typing import Any, Protocol
 import attrs
 import numpy as np
 
-from gmemsim.errors import KernelError, OutOfMemory, SimulationRefused
+from gmemsim.errors import KernelError, SimulationRefused
 from gmemsim.gmem.inode import GuestMemfd
 from gmemsim.host.costs import COUNTERS, PROFILES, Work
 from gmemsim.host.host import Host, KernelSwitches
@@ -97,7 +97,7 @@ def make_host(spec: HostSpec) -> Host:
 
 
 def make_guest(host: Host, name: str, spec: GuestSpec) -> GuestMemfd:
-    """One guest of ``spec`` on ``host``; raises ``OutOfMemory`` if the host has no memory for it."""
+    """One guest of ``spec`` on ``host``; raises what :class:`GuestMemfd` raises if the host cannot have it."""
     return GuestMemfd(
         host,
         name,
@@ -106,6 +106,7 @@ def make_guest(host: Host, name: str, spec: GuestSpec) -> GuestMemfd:
         policy=spec.policy,
         mapping=spec.mapping,
         in_place=spec.conversion == "in-place",
+        initially_shared=spec.initially_shared,
     )
 
 
@@ -120,7 +121,7 @@ class Run:
             for name in spec.instances:
                 try:
                     self.guests[name] = make_guest(self.host, name, spec), spec
-                except OutOfMemory as error:
+                except (KernelError, ValueError) as error:
                     raise SimulationRefused(f"guest {name} cannot be created: {error}") from None
         self.now = 0
         self._check = check
@@ -307,8 +308,9 @@ CALLS: dict[type[Step], Callable[..., None]] = {
     schema.Allocate: lambda guest, step: guest.allocate(step.offset, step.size),
     schema.FaultIn: lambda guest, step: guest.fault(step.offset, step.size, by=step.by),
     schema.Pin: lambda guest, step: guest.pin(step.offset, step.size, pages=step.pages),
-    schema.Unpin: lambda guest, step: guest.unpin(step.offset, step.size),
+    schema.Unpin: lambda guest, step: guest.unpin(step.offset, step.size, pages=step.pages),
     schema.PunchHole: lambda guest, step: guest.punch_hole(step.offset, step.size),
+    schema.Poison: lambda guest, step: guest.poison(step.offset),
     schema.Close: lambda guest, step: guest.close(),
 }
 """What each step calls."""

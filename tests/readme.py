@@ -1,6 +1,6 @@
 """The console blocks of README.md, as commands that run: `python -m tests.readme` writes what they print into it.
 
-A block is fenced as ``console``; its first line is ``$ gmemsim …`` and the rest is the command's output, 80 columns wide.
+A block is fenced as ``console``; its first line is ``$ gmemsim …``, the rest is the command's output, 80 columns wide.
 """
 
 from __future__ import annotations

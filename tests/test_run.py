@@ -404,3 +404,36 @@ def test_what_stands_in_the_timeline_stands_in_the_summary() -> None:
     assert int(columns["total"].max()) == result.summary["accounts"]["total"]["peak_bytes"]
     for order in result.timeline.orders:
         assert int(columns[f"folios.{order}"][-1]) == result.summary["folios"][order]
+
+
+def test_memory_errors_pins_of_first_pages_and_initially_shared_guests() -> None:
+    text = """
+gmemsim: 1
+host: {hugetlb: {2M: 2}}
+guests:
+  - {name: huge, memory: 4M, backing: 2M}
+  - {name: small, memory: 64K, backing: 4K, initially_shared: true}
+workload:
+  - pin: {guest: small, offset: 0, size: 64K, pages: first}
+  - convert: {guest: small, offset: 0, size: 64K, to: private, expect_error: {errno: EAGAIN, error_offset: 0}}
+  - unpin: {guest: small, offset: 0, size: 64K, pages: first}
+  - convert: {guest: small, offset: 0, size: 64K, to: private}
+  - allocate: {guest: huge, offset: 0, size: 2M}
+  - poison: {guest: huge, offset: 4K}
+  - fault: {guest: huge, offset: 4K, size: 4K, expect_error: {errno: EHWPOISON}}
+  - convert: {guest: huge, offset: 0, size: 4K, to: shared, expect_error: {errno: EHWPOISON}}
+"""
+    result = run(parse_scenario(text), check=True)
+    assert result.ok, result.summary["expect"]
+
+
+def test_a_guest_that_cannot_be_created_is_refused() -> None:
+    text = """
+gmemsim: 1
+host: {hugetlb: {2M: 2}}
+guests:
+  - {name: huge, memory: 4M, backing: 2M, initially_shared: true}
+workload: []
+"""
+    with pytest.raises(SimulationRefused, match="starts private"):
+        run(parse_scenario(text))

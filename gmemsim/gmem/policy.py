@@ -64,6 +64,13 @@ class Policy:
         if not isinstance(merge, Hysteresis) and merge not in get_args(MergeName):
             raise ValueError(f"merge is {merge!r}, expected one of {', '.join(get_args(MergeName))} or a hysteresis")
 
+    @ordering.validator
+    def _check_ordering(self, _: object, ordering: Ordering) -> None:
+        if self.when == "fault" and ordering == "reserve-first":
+            raise ValueError("reserve-first cannot keep its promise with when: fault, which needs memory at the fault")
+        if self.when == "fault" and ordering == "attributes-first":
+            raise ValueError("attributes-first orders what a conversion splits, and with when: fault it splits nothing")
+
     def rungs(self, backing_order: int, geometry: Geometry) -> tuple[int, ...]:
         """The orders that hugepages of ``backing_order`` pass through, largest first, always ending with 0.
 

@@ -77,14 +77,18 @@ def _per_hugepage(inode: InodeState) -> Iterator[tuple[Holder, int]]:
 
 
 def retire(inode: InodeState, hugepage: Hugepage) -> None:
-    """A whole hugepage that is in no filemap any more goes back to the pool."""
+    """A whole hugepage that is in no filemap any more goes back to the pool, or out of use if it has a memory error."""
     assert inode.subpool is not None
     inode.count_folios(hugepage.folios, -1)
     inode.host.registry.remove(inode.host.page_number(hugepage.order, hugepage.pool_index), hugepage.order)
     for holder, objects in _per_hugepage(inode):
         holder.free(objects)
-    _leave_unoptimised(inode, hugepage)
-    inode.subpool.give_back(hugepage.pool_index)
+    if inode.poisoned.disjoint(hugepage.first, hugepage.end):
+        _leave_unoptimised(inode, hugepage)
+        inode.subpool.give_back(hugepage.pool_index)
+    else:
+        hugepage.vmemmap.free(hugepage.restored)
+        inode.subpool.discard(hugepage.pool_index)
     del inode.hugepages[hugepage.first]
     for ranges in (inode.poisoned, inode.inconsistent):
         ranges.remove(hugepage.first, hugepage.end)

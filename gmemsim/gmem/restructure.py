@@ -13,7 +13,8 @@ the splits counted are still those of every rung.
 
 A *merge* works upwards: a block of a rung's order merges as soon as all of its pages are private.  It is a store at the
 block's order, allocates no nodes, and cannot fail; only optimising the vmemmap again can, silently, where that needs a
-new head page (the newer scheme with shared tail pages, DOMAIN.md section 5).
+new head page (the newer scheme with shared tail pages, DOMAIN.md section 5).  The same is true of the pieces of a split
+that are optimised again.
 """
 
 from __future__ import annotations
@@ -66,7 +67,6 @@ class Split:
     """Folios of the hugepage by order after the split."""
     _nodes: Prealloc | None = attrs.field(default=None, init=False)
     _vmemmap: int = attrs.field(default=0, init=False)
-    _surplus: int = attrs.field(default=0, init=False)
     _descriptors: int = attrs.field(default=0, init=False)
     _metadata: int = attrs.field(default=0, init=False)
 
@@ -130,7 +130,6 @@ class Split:
             work.pages_copied += restore
             inode.host.count_flush(work)
         self._vmemmap = restore
-        self._surplus = max(0, hugepage.restored + restore - needed)
 
     def take_descriptors(self) -> None:
         """Take the folio descriptors and generation A's metadata of the new folios; raises ``OutOfMemory``."""
@@ -175,7 +174,7 @@ class Split:
             self.inode.filemap.merge(step.index, step.order, self.hugepage, work)
 
     def finish(self, work: Work) -> None:
-        """The folios are split: count them, and optimise the pieces that need less vmemmap than was restored."""
+        """The folios are split: count them, and optimise pieces that need less vmemmap than was restored."""
         inode, hugepage = self.inode, self.hugepage
         for step in self.steps:
             for order, new_order, number in step.rungs():
@@ -183,12 +182,8 @@ class Split:
                 work.folios_split += number
             hugepage.splits[step.index, step.order] += 1
         inode.replace_folios(hugepage, self.folios)
-        hugepage.restored += self._vmemmap - self._surplus
-        if self._surplus:
-            hugepage.vmemmap.free(self._surplus)
-            work.vmemmap_pages_freed += self._surplus
-            work.optimises += 1
-            inode.host.count_flush(work)
+        hugepage.restored += self._vmemmap
+        optimise(inode, hugepage, work)
 
 
 def split(inode: InodeState, hugepage: Hugepage, start: int, end: int, work: Work) -> None:
@@ -289,7 +284,7 @@ def optimise(inode: InodeState, hugepage: Hugepage, work: Work) -> None:
         return
     if inode.host.kernel.shared_tail_pages:
         try:
-            hugepage.vmemmap.alloc(1)  # the new head page; the old one goes with the others
+            hugepage.vmemmap.alloc(1)  # a folio's new head page, one folio at a time; the old one goes with the others
         except OutOfMemory:
             inode.stats.optimise_failures += 1
             hugepage.optimise_failed = True

@@ -31,6 +31,7 @@ class _Size:
     total: int
     first_byte: int
     reserved: int = 0
+    lost: int = 0
     fresh: int = 0
     returned: list[int] = attrs.field(factory=list)
 
@@ -76,6 +77,10 @@ class HugePool:
         """Hugepages of ``size`` that nobody has taken, promised ones included."""
         return self._sizes[size].free
 
+    def lost(self, size: int) -> int:
+        """Hugepages of ``size`` that memory errors have taken out of the pool."""
+        return self._sizes[size].lost
+
     def reserved(self, size: int) -> int:
         """Hugepages of ``size`` promised to open files and not taken yet."""
         return self._sizes[size].reserved
@@ -105,9 +110,10 @@ class HugePool:
         for size, pages in self._sizes.items():
             of_size = [subpool for subpool in self._subpools if subpool.size == size]
             out = [page for subpool in of_size for page in subpool.outstanding]
-            everywhere = sorted([*out, *pages.returned, *range(pages.fresh, pages.total)])
+            everywhere = {*out, *pages.returned, *range(pages.fresh, pages.total)}
             shown = f"{size_name(size)}: {pages}, outstanding {out}"
-            assert everywhere == list(range(pages.total)), f"hugepages lost or in two places: {shown}"
+            places = len(out) + len(pages.returned) + pages.total - pages.fresh
+            assert len(everywhere) == places == pages.total - pages.lost, f"hugepages lost or in two places: {shown}"
             promised = sum(subpool.unused for subpool in of_size)
             assert promised == pages.reserved, f"{promised} promised, but {shown}"
             assert pages.reserved <= pages.free, f"more promised than free: {shown}"
@@ -156,6 +162,16 @@ class Subpool:
         if not self.released:
             self._pages.reserved += 1
         elif not self.outstanding:
+            self._pool._subpools.remove(self)
+
+    def discard(self, page: int) -> None:
+        """Hugepage ``page`` has a memory error: it leaves the pool for good, and the file's promise is one less."""
+        if page not in self.outstanding:
+            raise AssertionError(f"hugepage {page} of {size_name(self.size)} is not the file's to discard")
+        self.outstanding.remove(page)
+        self.limit -= 1
+        self._pages.lost += 1
+        if self.released and not self.outstanding:
             self._pool._subpools.remove(self)
 
     def release(self) -> None:

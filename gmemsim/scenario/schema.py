@@ -113,6 +113,8 @@ class GuestSpec:
         "in-place"
     )
 
+    initially_shared: Annotated[bool, Flag("starts shared instead of private; refused for hugepages")] = False
+
     @property
     def instances(self) -> tuple[str, ...]:
         """The names of the guests that this stands for."""
@@ -196,9 +198,11 @@ class Pin(RangeStep):
 
 @attrs.frozen(kw_only=True)
 class Unpin(RangeStep):
-    """Drop the references that ``pin`` took in the range."""
+    """Drop the references that ``pin`` took of ``each`` page of the range, or of its ``first``."""
 
     key: ClassVar[str] = "unpin"
+
+    pages: Annotated[Literal["each", "first"], Choice("which pages", ("each", "first"))] = "each"
 
 
 @attrs.frozen(kw_only=True)
@@ -206,6 +210,15 @@ class PunchHole(RangeStep):
     """FALLOC_FL_PUNCH_HOLE: give the range's memory back; its attributes stay."""
 
     key: ClassVar[str] = "punch_hole"
+
+
+@attrs.frozen(kw_only=True)
+class Poison(GuestStep):
+    """An uncorrectable memory error hits the base page at ``offset``."""
+
+    key: ClassVar[str] = "poison"
+
+    offset: Annotated[int, Size("the page", aligned=True, zero=True)]
 
 
 @attrs.frozen(kw_only=True)
@@ -247,7 +260,7 @@ class Inject(Step):
     )
 
 
-STEPS: tuple[type[Step], ...] = (Allocate, Convert, FaultIn, Pin, Unpin, PunchHole, Close, Wait, Inject)
+STEPS: tuple[type[Step], ...] = (Allocate, Convert, FaultIn, Pin, Unpin, PunchHole, Poison, Close, Wait, Inject)
 """The steps that the run carries out itself."""
 
 

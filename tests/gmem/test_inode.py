@@ -9,6 +9,8 @@ import pytest
 
 from gmemsim.errors import Again, BadAddress, BadFileDescriptor, Invalid, NotSupported, OutOfMemory, Poisoned
 from gmemsim.gmem.inode import ATTRIBUTE_PRIVATE, GuestMemfd
+from gmemsim.gmem.policy import Ordering, Policy
+from gmemsim.host.host import Host, KernelSwitches
 from tests.gmem.worlds import (
     PAGE,
     G,
@@ -355,12 +357,12 @@ def test_a_poisoned_folio_is_not_split(ordering: str) -> None:
     sound(guest)
 
 
-def test_a_hole_takes_the_memory_error_away() -> None:
-    for guest in (guest_2m(), make_guest(PAGE, 1024)):
-        guest.poison(0)
-        guest.punch_hole(0, 2 * M)
-        guest.fault(0)
-        sound(guest)
+def test_a_hole_takes_the_memory_error_away_and_a_hugepage_with_it() -> None:
+    guest = make_guest(PAGE, 1024)
+    guest.poison(0)
+    guest.punch_hole(0, 2 * M)
+    guest.fault(0)
+    sound(guest)
 
 
 def test_no_memory_no_memory_error() -> None:
@@ -449,3 +451,39 @@ def test_sizes_of_arm64() -> None:
     with pytest.raises(Invalid):
         guest.set_attributes(4 * K, 64 * K, False)
     sound(guest)
+
+
+@pytest.mark.parametrize("ordering", ["attributes-first", "reserve-first"])
+def test_orderings_that_split_at_conversion_do_not_go_with_splitting_at_fault(ordering: Ordering) -> None:
+    with pytest.raises(ValueError, match="when: fault"):
+        Policy(when="fault", ordering=ordering)
+
+
+def test_a_hugepage_with_a_memory_error_leaves_the_pool_for_good() -> None:
+    host = Host(hugetlb={2 * M: 2})
+    guest = GuestMemfd(host, "vm0", size=4 * M, backing=2 * M)
+    guest.allocate(0, 4 * M)
+    guest.set_attributes(0, 4 * K, private=False)
+    guest.poison(8 * K)
+    guest.punch_hole(0, 2 * M)
+    guest.check()
+    host.check()
+    assert host.pool.lost(2 * M) == 1
+    with pytest.raises(OutOfMemory):
+        guest.allocate(0, 2 * M)
+    guest.close()
+    host.check()
+    assert (host.pool.available(2 * M), guest.vmemmap.live) == (1, 0)
+
+
+def test_pieces_that_cannot_be_optimised_again_keep_their_vmemmap() -> None:
+    host = Host(hugetlb={G: 1}, kernel=KernelSwitches(shared_tail_pages=True))
+    guest = GuestMemfd(host, "vm0", size=G, backing=G, policy=Policy(split="staged", vmemmap="reoptimize"))
+    guest.allocate(0, G)
+    host.ledger.inject("vmemmap", 4096)
+    guest.set_attributes(0, 4 * K, private=False)
+    guest.check()
+    assert (guest.vmemmap.live, guest.stats.optimise_failures) == (4095, 1)
+    guest.set_attributes(0, 4 * K, private=True)
+    guest.check()
+    assert guest.vmemmap.live == 0
