@@ -24,6 +24,11 @@ def test_the_scenario_explained_line_by_line_holds() -> None:
     assert run(parse_scenario(text, source="README.md"), check=True).ok
 
 
+def test_the_python_example_runs() -> None:
+    (text,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    exec(compile(text, "README.md", "exec"), {})
+
+
 def test_what_the_text_names_exists() -> None:
     paths = {path for path in re.findall(r"[`(]([a-z][\w./-]*/[\w./-]*)[`)]", TEXT) if not path.startswith("out/")}
     assert {"gmemsim/cli/", "scenarios/rfc-cover.yaml", "scenarios/is-it-necessary.png"} <= paths
