@@ -12,6 +12,7 @@ import click
 
 from gmemsim.cli.outputs import Writer, check_free, write_all, write_text
 from gmemsim.cli.parameters import complete_presets
+from gmemsim.cli.simulate import INTERRUPTED, simulate
 from gmemsim.cli.verdicts import name_failures
 from gmemsim.errors import Fault, InputError, SimulationRefused
 
@@ -61,7 +62,8 @@ def compare(
 
     With one FILE, its workload is run once for each --policy, which every guest gets; without any, for each named
     policy that splits differently and fits. What the scenario expects is not tested then, since it was written for its
-    own policies. With several FILEs each is run as it is, and the exit code is 1 if an expectation of one fails.
+    own policies. With several FILEs each is run as it is, and the exit code is 1 if an expectation of one fails. After
+    Ctrl-C those that have been run to their end are compared, marked as partial, and the exit code is 130.
 
     A policy's keys are split (uniform, staged, nonuniform, or a ladder of orders such as 18-12-6-0), when, merge
     (hysteresis-10 stops after ten), vmemmap and ordering; what is left out is as in b-today.
@@ -86,9 +88,11 @@ def compare(
     _show(comparison, form)
     if out is not None:
         click.echo(f"wrote {', '.join(OUTPUTS)} into {out}", err=form is not None)
+    for result in comparison.results.values():
+        name_failures(result.scenario.source, result.summary)
+    if comparison.partial:
+        ctx.exit(INTERRUPTED)
     if not comparison.ok:
-        for result in comparison.results.values():
-            name_failures(result.scenario.source, result.summary)
         ctx.exit(1)
 
 
@@ -154,18 +158,25 @@ def _read_policies(texts: tuple[str, ...]) -> dict[str, tuple[str, Policy]]:
 
 
 def _compare(scenarios: Mapping[str, Scenario], *, by_policy: bool) -> Comparison:
+    """Run all ``scenarios``; Ctrl-C leaves those that were run to their end."""
     from gmemsim.compare import Comparison
-    from gmemsim.run import run
 
     results: dict[str, Result] = {}
+    partial = False
     for name, scenario in scenarios.items():
         try:
-            results[name] = run(scenario)
+            result = simulate(scenario, label=name)
         except SimulationRefused as error:
             raise SimulationRefused(f"{name}: {error}") from None
+        if result.summary.get("partial"):
+            partial = True
+            break
+        results[name] = result
+    if not results:
+        raise KeyboardInterrupt
     titles = [scenario.title for scenario in scenarios.values()]
     title = titles[0] if by_policy else f"{len(titles)} scenarios"
-    return Comparison(title, "policy" if by_policy else "scenario", results)
+    return Comparison(title, "policy" if by_policy else "scenario", results, partial)
 
 
 def _writers(comparison: Comparison) -> dict[str, Writer]:

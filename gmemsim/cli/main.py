@@ -36,14 +36,32 @@ from gmemsim.cli.import_ import import_
 from gmemsim.cli.policies import policies
 from gmemsim.cli.run import run
 from gmemsim.cli.schema import schema
+from gmemsim.cli.simulate import INTERRUPTED
 from gmemsim.cli.xarray import xarray
 from gmemsim.errors import InputError, SimulationRefused
 
-EXPECTATION_FAILED, INPUT_WRONG, REFUSED, BUG, INTERRUPTED, READER_GONE = 1, 2, 3, 70, 130, 141
+INPUT_WRONG, REFUSED, BUG, READER_GONE = 2, 3, 70, 141
+
+SECTIONS = {
+    "See what it costs": ("run", "compare", "sweep", "explain"),
+    "Write scenarios": ("import", "policies", "schema"),
+    "Look inside, and test": ("xarray", "faults", "fuzz"),
+}
+"""What people want, and the commands for it; a command that is in none is listed at the end."""
 
 
 class Commands(Group):
-    """The group of all commands, which ends every one of them with the right code."""
+    """The group of all commands, which lists them by what people want, and ends every one with the right code."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for everything that people want."""
+        left = [name for name in self.list_commands(ctx) if not any(name in names for names in SECTIONS.values())]
+        width = formatter.width - 6 - max(map(len, self.commands))
+        for title, names in (*SECTIONS.items(), ("Other commands", tuple(left))):
+            rows = [(name, self.commands[name].get_short_help_str(width)) for name in names if name in self.commands]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; whatever it raises ends in one of the codes above."""
@@ -99,7 +117,19 @@ def _let_go_of_stdout() -> None:
 def gmemsim() -> None:
     """What does converting guest_memfd memory between shared and private cost the host?
 
-    Start with `gmemsim run FILE`, where FILE is a scenario: see scenarios/ in the source, or `gmemsim schema`.
+    \b
+    Examples:
+      gmemsim run scenarios/rfc-cover.yaml
+      gmemsim compare scenarios/rfc-cover.yaml --policy b-today --policy staged-partial
+      gmemsim explain split 1G 4K
+
+    FILE is a scenario: see scenarios/ in the source, or `gmemsim schema`. `gmemsim COMMAND --help` has more examples.
+
+    \b
+    Shell completion:
+      bash    eval "$(_GMEMSIM_COMPLETE=bash_source gmemsim)"    in ~/.bashrc
+      zsh     eval "$(_GMEMSIM_COMPLETE=zsh_source gmemsim)"     in ~/.zshrc
+      fish    _GMEMSIM_COMPLETE=fish_source gmemsim | source     in ~/.config/fish/config.fish
     """
 
 

@@ -34,3 +34,13 @@ def complete_presets(ctx: click.Context, param: click.Parameter, incomplete: str
     from gmemsim.gmem.presets import PRESETS
 
     return [name for name in PRESETS if name.startswith(incomplete)]
+
+
+class SuggestingChoice(click.Choice[str]):
+    """One of some words; a mistyped one is answered with the word that was probably meant."""
+
+    def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:
+        """As click's, with a suggestion."""
+        close = get_close_matches(str(value), [str(choice) for choice in self.choices], n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        return f"{super().get_invalid_choice_message(value, ctx)}{hint}"

@@ -6,9 +6,11 @@ A run without observers pays nothing; one with several gives :class:`Several`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from gmemsim.run import Observer, Run
-from gmemsim.timeline import Event
+if TYPE_CHECKING:
+    from gmemsim.run import Observer, Run
+    from gmemsim.timeline import Event
 
 
 class Several:

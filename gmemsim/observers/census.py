@@ -11,19 +11,24 @@ skipped, so rows are fewer in runs with large trees.  The exact number of nodes 
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import attrs
 
 from gmemsim.observers.frames import Frames
-from gmemsim.run import Run
-from gmemsim.timeline import Event
 from gmemsim.xarray.node import Node, NodeLike, Uniform
+
+if TYPE_CHECKING:
+    from gmemsim.run import Run
+    from gmemsim.timeline import Event
 
 FRAMES = 512
 """Frames at most: more than a picture has columns."""
 
-VISITS = 50
-"""Nodes and ranges visited for each event of a run, on average: some microseconds."""
+VISITS = 10
+"""Nodes and ranges visited for each event of a run, on average: some ten microseconds."""
+
+NODES = (Node, Uniform)
 
 RISE = 1.1
 """So many times the nodes ever seen are worth a look in the middle of a frame."""
@@ -55,8 +60,9 @@ class Row:
 
 @attrs.frozen
 class Census:
-    """Rows in the order of time; a node has ``slots`` slots."""
+    """Rows in the order of time; a node has ``slots`` slots; ``orders`` are those that leaves may have."""
 
+    page_size: int
     slots: int
     orders: tuple[int, ...]
     rows: tuple[Row, ...]
@@ -106,7 +112,7 @@ class CensusObserver:
         geometry = run.host.geometry
         orders = (0, geometry.pmd_order, geometry.pud_order)
         chunk = next(guest.filemap.tree.chunk for guest, _ in run.guests.values())
-        return Census(chunk.size, orders, (*rows, now))
+        return Census(geometry.page_size, chunk.size, orders, (*rows, now))
 
     def _take(self, run: Run, time_ns: int, event: int) -> Row:
         row = Row(time_ns, event, Counter(), Counter(), Counter(), 0)
@@ -152,4 +158,9 @@ def _visit(node: NodeLike, copies: int, row: Row) -> int:
     row.slots_used[node.shift] += copies * node.count
     if isinstance(node, Uniform):
         return 1 if node.is_leaf else 1 + _visit(node.below, copies * node.chunk.size, row)
-    return 1 + sum(_visit(child, copies, row) for child in node.slots if isinstance(child, Node | Uniform))
+    visits = 1
+    if node.shift:  # below shift 0 there are entries only
+        for child in node.slots:
+            if isinstance(child, NODES):
+                visits += _visit(child, copies, row)
+    return visits

@@ -19,6 +19,7 @@ Memory is bounded by cells x frames bytes and one byte a hugepage, whatever the 
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
@@ -26,8 +27,10 @@ import numpy.typing as npt
 
 from gmemsim.gmem.inode import GuestMemfd
 from gmemsim.observers.frames import Frames
-from gmemsim.run import Run
-from gmemsim.timeline import Event
+
+if TYPE_CHECKING:
+    from gmemsim.run import Run
+    from gmemsim.timeline import Event
 
 NOTHING = 64
 """The "order" of a cell that holds no memory: above every order there is."""
@@ -94,11 +97,11 @@ class LayoutObserver:
 
     def begun(self, run: Run) -> None:
         """Lay the cells out over the guests."""
-        shown = list(run.guests.values())[:MOST_GUESTS]
+        shown = _shown(run)
         self._left_out = len(run.guests) - len(shown)
         self._page_size = run.host.geometry.page_size
         first = 0
-        for guest, _ in shown:
+        for guest in shown:
             cells = _GuestCells(guest, first, max(LEAST_CELLS, self._budget // len(shown)))
             self._guests[guest.name] = cells
             first += cells.number
@@ -152,6 +155,17 @@ class LayoutObserver:
                 before = merged[-1]
                 merged[-1] = (np.minimum(before[0], smallest), left, before[2] | shared, shared_left)
         self._rows = merged
+
+
+def _shown(run: Run) -> list[GuestMemfd]:
+    """The guests to look at, in their order: one of each kind before a second of any."""
+    kinds: Counter[str] = Counter()
+    ranked: list[tuple[int, int, GuestMemfd]] = []
+    for guest, spec in run.guests.values():
+        ranked.append((kinds[spec.name], len(ranked), guest))
+        kinds[spec.name] += 1
+    chosen = sorted(ranked, key=lambda entry: entry[:2])[:MOST_GUESTS]
+    return [guest for _, _, guest in sorted(chosen, key=lambda entry: entry[1])]
 
 
 class _GuestCells:
@@ -229,12 +243,23 @@ class _GuestCells:
             return cells
         start, end = max(start, low), min(end, high)
         before = int(orders[start >> self.order : self._after(end)].max())
-        now = max(order for _, _, order in self.guest.filemap.folios(start, end))
-        block = max(self.order, now, self.guest.page_order if before == NOTHING else before)
+        now = {order for _, _, order in self.guest.filemap.folios(start, end)}
+        block = max(self.order, *now, self.guest.page_order if before == NOTHING else before)
         low, high = start >> block << block, (end - 1 >> block) + 1 << block
         cells = low >> self.order, self._after(high)
+        if block == self.order and high - low == 1 << block:
+            orders[cells[0]] = 0 if 0 in now else self._smallest_within(low, high)
+            return cells
         orders[slice(*cells)] = NOTHING
         for index, number, order in self.guest.filemap.folios(low, high):
             run = slice(max(index, low) >> self.order, self._after(min(index + (number << order), high)))
             np.minimum(orders[run], order, out=orders[run])
         return cells
+
+    def _smallest_within(self, low: int, high: int) -> int:
+        smallest = NOTHING
+        for _, _, order in self.guest.filemap.folios(low, high):
+            if not order:
+                return 0
+            smallest = min(smallest, order)
+        return smallest

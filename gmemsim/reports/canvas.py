@@ -16,9 +16,11 @@ from typing import Any
 import matplotlib.style
 import numpy as np
 import numpy.typing as npt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.transforms import blended_transform_factory
 
 from gmemsim.reports.curves import STEPS, Axis, Floats
 
@@ -102,6 +104,27 @@ def along(axis: Axis, panels: Sequence[Axes]) -> None:
     last.set_xlabel(axis.label)
 
 
+def write_below(fig: Figure, ax: Axes, notes: Sequence[str]) -> None:
+    """Use the last panel for ``notes``, a line each, from the left edge of the page."""
+    ax.set_axis_off()
+    ax.text(
+        0.01,
+        1,
+        "\n".join(notes),
+        transform=blended_transform_factory(fig.transFigure, ax.transAxes),
+        va="top",
+        fontsize=7,
+        linespacing=1.4,
+        parse_math=False,
+        in_layout=False,
+    )
+
+
+def note_height(notes: Sequence[str]) -> float:
+    """Inches that :func:`write_below` needs."""
+    return 0.17 * max(len(notes), 1)
+
+
 def counts_on_log(ax: Axes, highest: int) -> None:
     """A vertical axis for counts from 0 to ``highest``: 0, then decades."""
     ax.set_yscale("symlog", linthresh=1, linscale=0.5)
@@ -113,8 +136,10 @@ def counts_on_log(ax: Axes, highest: int) -> None:
 
 
 def short(name: object, most: int = 16) -> str:
-    """``name`` in at most so many characters."""
-    return text if len(text := str(name)) <= most else f"{text[: most - 1]}…"
+    """``name`` in at most so many characters, its end among them: that is where names of alike guests differ."""
+    text = str(name)
+    end = most // 3
+    return text if len(text) <= most else f"{text[: most - end - 1]}…{text[-end:]}"
 
 
 def unit(highest: int) -> tuple[str, float]:
@@ -123,13 +148,14 @@ def unit(highest: int) -> tuple[str, float]:
     return ("B", "KiB", "MiB", "GiB", "TiB")[power], 1024.0**power
 
 
-def legend(ax: Axes, *, reverse: bool = False) -> None:
+def legend(ax: Axes, handles: Sequence[Artist] | None = None, *, reverse: bool = False) -> None:
     """The legend at the right of ``ax``, where it covers nothing; ``reverse`` for a stack, whose top comes first."""
-    handles, labels = ax.get_legend_handles_labels()
-    order = range(len(handles))[:: -1 if reverse else 1]
+    handles = ax.get_legend_handles_labels()[0] if handles is None else handles
+    labels = [str(handle.get_label()) for handle in handles]
+    step = -1 if reverse else 1
     ax.legend(
-        [handles[i] for i in order],
-        [labels[i] for i in order],
+        handles[::step],
+        labels[::step],
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
         frameon=False,

@@ -64,7 +64,7 @@ def lines(comparison: Comparison) -> Iterator[Line]:
         if row.same and len(comparison.names) > 1:
             continue
         for i, name in enumerate(comparison.names):
-            change = (_delta(row, i), _ratio(row.ratios[i])) if i else ("", "")
+            change = (_delta(row, i), _ratio(row, i)) if i else ("", "")
             yield Line("" if i else _label(row), name, _amount(row, row.values[i]), *change)
 
 
@@ -94,12 +94,13 @@ def _delta(row: Row, i: int) -> str:
     return f"{'−' if delta < 0 else '+'}{_amount(row, abs(delta))}" if delta else "0"
 
 
-def _ratio(ratio: float | None) -> str:
+def _ratio(row: Row, i: int) -> str:
     """Three significant digits; a change too small for them is not shown as none."""
+    ratio, delta = row.ratios[i], row.deltas[i]
     if ratio is None:
         return "–"
-    if ratio != 1 and f"{ratio:.3g}" == "1":
-        return "1.00" if ratio > 1 else "0.999"
+    if delta and f"{ratio:.3g}" == "1":
+        return "1.00" if delta > 0 else "0.999"
     return f"{ratio:.3g}" if ratio < 1000 else number(round(ratio))
 
 

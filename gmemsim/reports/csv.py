@@ -1,21 +1,26 @@
-"""The samples of a run as CSV: a header, then one line a sample.
+"""The samples and the events of a run as CSV: a header, then one line each.
 
-Columns: ``time_ns`` (simulated time, nanoseconds), every account and ``total`` (bytes held from then on, until the next
-line), ``folios.ORDER`` (count).  Events do not fit into columns; :mod:`gmemsim.reports.jsonl` has both.
+:mod:`gmemsim.reports.tables` documents the columns.
 """
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from gmemsim.reports import Reportable
+from gmemsim.reports.tables import Columns, events, samples
+from gmemsim.reports.views import Table, write_table
 
 
 def write(result: Reportable, path: Path) -> None:
     """Write the samples of ``result`` to ``path``."""
-    columns = result.timeline.columns()
-    with path.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+    _write(samples(result), path)
+
+
+def write_events(result: Reportable, path: Path) -> None:
+    """Write the events of ``result`` to ``path``."""
+    _write(events(result), path)
+
+
+def _write(columns: Columns, path: Path) -> None:
+    write_table(Table(tuple(columns), zip(*columns.values(), strict=True)), path)

@@ -18,15 +18,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.transforms import blended_transform_factory
 
 from gmemsim.reports import Reportable, canvas
 from gmemsim.reports.bars import peak_bars
 from gmemsim.reports.canvas import (
     ACCOUNT_COLOURS,
     OKABE_ITO,
-    colours,
-    counts_on_log,
     hold,
     legend,
     say,
@@ -34,6 +31,8 @@ from gmemsim.reports.canvas import (
     unit,
 )
 from gmemsim.reports.curves import BUCKETS, Axis, decimate, prominent, spikes, time_axis
+from gmemsim.reports.orders import folio_panel
+from gmemsim.reports.views import Table, View
 from gmemsim.reports.words import account_label, describe
 from gmemsim.timeline import TOTAL, Column, Event, Timeline
 from gmemsim.units import human_size
@@ -56,17 +55,24 @@ FEW = 40
 
 def write(result: Reportable, path: Path) -> None:
     """Write the figure of ``result`` to ``path``, whose suffix (``.png`` or ``.svg``) names the format."""
-    canvas.save(lambda: _draw(result), path)
+    canvas.save(lambda: draw(View(result)), path)
 
 
 def figure(result: Reportable) -> Figure:
     """The figure of ``result``, for notebooks and further work."""
     with canvas.paper():
-        return _draw(result)
+        return draw(View(result))
 
 
-def _draw(result: Reportable) -> Figure:
-    timeline = result.timeline
+def table(view: View) -> Table:
+    """All samples: ``time_ns``, live bytes of every account and ``total``, ``folios.ORDER``."""
+    columns = view.result.timeline.columns()
+    return Table(tuple(columns), zip(*(values.tolist() for values in columns.values()), strict=True))
+
+
+def draw(view: View) -> Figure:
+    """The figure."""
+    result, timeline = view.result, view.result.timeline
     axis = time_axis(timeline)
     total = timeline.columns()[TOTAL]
     peaks = prominent(axis.samples, total, axis.end)
@@ -74,27 +80,16 @@ def _draw(result: Reportable) -> Figure:
 
     guests = result.summary["guests"] if 1 < len(result.summary["guests"]) <= MOST_GUESTS else []
 
-    heights = [2.6, 0.5, 1.6, *([0.2 + 0.19 * len(guests)] if guests else []), 0.17 * max(len(notes), 1)]
-    fig, (memory, strip, folios, *extra, text) = canvas.sheet(str(result.summary["title"]), heights)
+    heights = [2.6, 0.5, 1.6, *([0.2 + 0.19 * len(guests)] if guests else []), canvas.note_height(notes)]
+    fig, (memory, strip, folios, *extra, text) = canvas.sheet(view.title, heights)
     fig.align_ylabels([memory, folios])
     _memory_panel(memory, axis, timeline, total, peaks)
     _strip_panel(strip, memory, axis, timeline.events)
-    _folio_panel(folios, axis, timeline)
+    folio_panel(folios, axis, timeline)
     for panel in extra:
         peak_bars(panel, {guest["name"]: guest["accounts"] for guest in guests}, "guest")
     canvas.along(axis, [memory, strip, folios])
-    text.set_axis_off()
-    text.text(
-        0.01,
-        1,
-        "\n".join(notes),
-        transform=blended_transform_factory(fig.transFigure, text.transAxes),
-        va="top",
-        fontsize=7,
-        linespacing=1.4,
-        parse_math=False,
-        in_layout=False,
-    )
+    canvas.write_below(fig, text, notes)
     return fig
 
 
@@ -206,28 +201,3 @@ def _strip_row(event: Event) -> int:
     if event.kind != "convert":
         return -1
     return 0 if "shared" in event.detail else 1
-
-
-def _folio_panel(ax: Axes, axis: Axis, timeline: Timeline) -> None:
-    columns = timeline.columns()
-    used = [order for order in timeline.orders if columns[f"folios.{order}"].any()]
-    highest = 1
-    for order, colour in zip(used, colours(len(used)), strict=True):
-        counts = columns[f"folios.{order}"]
-        highest = max(highest, int(counts.max()))
-        kept = decimate(axis.samples, [counts], axis.end)
-        ax.step(
-            to_end(axis.samples[kept], axis.end),
-            hold(counts[kept]),
-            where="post",
-            color=colour,
-            linewidth=1.4,
-            label=order,
-        )
-    counts_on_log(ax, highest)
-    ax.set_ylabel("folios [count, log]")
-    if used:
-        legend(ax, reverse=False)
-    else:
-        ax.set_yticks([0])
-        say(ax, "no folios")

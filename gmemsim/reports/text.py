@@ -49,6 +49,8 @@ def _heading(summary: Mapping[str, Any]) -> Text:
     text = Text(str(summary["title"]), style="bold")
     end = human_duration(summary["end_time_ns"])
     text.append(f"\nsimulated time {end}, seed {summary['seed']}\n", style="not bold")
+    if summary.get("partial"):
+        text.append("PARTIAL: interrupted before its end\n", style="bold red")
     return text
 
 

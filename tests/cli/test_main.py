@@ -10,10 +10,11 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from gmemsim import __version__
-from gmemsim.cli.main import gmemsim
+from gmemsim.cli.main import SECTIONS, gmemsim
 from gmemsim.errors import Fault, InputError, OutOfMemory, SimulationRefused
 
 COMMAND = [sys.executable, "-m", "gmemsim.cli"]
@@ -163,3 +164,36 @@ def test_a_terminal_without_unicode_gets_question_marks(tmp_path: Path) -> None:
         [*COMMAND, "xarray", "replay", str(trace)], capture_output=True, env=environment, check=True
     )
     assert result.stdout.splitlines() == [b"# d?sc ?"]
+
+
+def test_commands_are_listed_by_what_people_want() -> None:
+    shown = CliRunner().invoke(gmemsim, ["--help"]).stdout
+    for title, names in SECTIONS.items():
+        listed = shown.partition(f"{title}:\n")[2].partition("\n\n")[0]
+        assert [line.split()[0] for line in listed.splitlines()] == [name for name in names if name in gmemsim.commands]
+    assert "Other commands" not in shown, "a command belongs to none of SECTIONS in gmemsim.cli.main"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shells_can_complete(shell: str) -> None:
+    environment = {**os.environ, "_GMEMSIM_COMPLETE": f"{shell}_source"}
+    code = "from gmemsim.cli.main import main; main()"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    if "Couldn't detect Bash version" not in shown.stderr:
+        assert "_GMEMSIM_COMPLETE" in shown.stdout
+    assert f"_GMEMSIM_COMPLETE={shell}_source" in CliRunner().invoke(gmemsim, ["--help"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "begun", "wanted"),
+    [
+        ([], "com", {"compare"}),
+        (["run", "x", "--figure"], "o", {"orders", "occupancy"}),
+        (["run", "x", "--format"], "per", {"perfetto"}),
+        (["compare", "x", "--policy"], "staged-", {"staged-reoptimize", "staged-partial"}),
+        (["explain", "split", "--policy"], "no", {"nonuniform", "nonuniform-partial", "no-hvo"}),
+    ],
+)
+def test_what_has_been_typed_is_completed(words: list[str], begun: str, wanted: set[str]) -> None:
+    completion = ShellComplete(gmemsim, {}, "gmemsim", "_GMEMSIM_COMPLETE")
+    assert {item.value for item in completion.get_completions(words, begun)} == wanted

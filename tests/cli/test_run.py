@@ -38,7 +38,7 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Install:
 
     def install(function: Simulate) -> None:
         module = types.ModuleType("gmemsim.run")
-        module.__dict__["run"] = function
+        module.__dict__["run"] = lambda scenario, observer: function(scenario)
         monkeypatch.setitem(sys.modules, "gmemsim.run", module)
 
     install(lambda scenario: fakes.headline())
@@ -157,7 +157,7 @@ def test_a_file_as_output_directory_is_2(scenario: Path, below: str) -> None:
 def test_force_without_out_is_a_usage_error(scenario: Path) -> None:
     result = run(scenario, "--force")
     assert result.exit_code == 2
-    assert "give --out DIR too" in result.stderr
+    assert "give --out PATH too" in result.stderr
 
 
 def test_a_failure_while_writing_leaves_nothing_behind(
@@ -166,7 +166,7 @@ def test_a_failure_while_writing_leaves_nothing_behind(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gmemsim.reports.plot.write", full)
+    monkeypatch.setattr("gmemsim.reports.figures.write", full)
     result = run(scenario, "--out", tmp_path / "out")
     assert (result.exit_code, result.stderr) == (2, "gmemsim: No space left on device\n")
     assert list((tmp_path / "out").iterdir()) == []
@@ -218,3 +218,72 @@ def test_schema_prints_a_json_schema() -> None:
     result = CliRunner().invoke(gmemsim, ["schema"])
     assert result.exit_code == 0
     assert json.loads(result.stdout)["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+def test_figures_and_their_data_are_written_instead_of_the_plot(scenario: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run(scenario, "--out", out, "--figure", "calls", "--figure", "memory", "--figure-data")
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("calls.csv", "calls.png", "calls.svg", "memory.csv", "memory.png", "memory.svg"),
+        *("summary.json", "timeline.jsonl"),
+    ]
+    assert len((out / "memory.csv").read_text().splitlines()) == 1 + len(fakes.headline().timeline)
+
+
+@pytest.mark.parametrize(
+    ("form", "path", "files"),
+    [
+        ("jsonl", "new", ["new/timeline.jsonl"]),
+        ("jsonl", "new/x.jsonl", ["new/x.jsonl"]),
+        ("csv", "new/", ["new/timeline.csv", "new/timeline.events.csv"]),
+        ("csv", "y.csv", ["y.csv", "y.events.csv"]),
+        ("parquet", "new.d/", ["new.d/timeline.events.parquet", "new.d/timeline.parquet"]),
+        ("perfetto", ".", ["timeline.pftrace"]),
+        ("html", "new", ["new/report.html"]),
+    ],
+)
+def test_a_format_goes_to_a_file_or_into_a_directory(
+    scenario: Path, tmp_path: Path, form: str, path: str, files: list[str]
+) -> None:
+    if form in ("parquet", "perfetto"):
+        pytest.importorskip({"parquet": "pyarrow"}.get(form, form))
+    more = ["--figure", "calls"] if form == "html" else []  # others need a real run
+    out = tmp_path if path == "." else f"{tmp_path}/{path}"
+    result = run(scenario, "--format", form, "--out", out, *more)
+    assert result.exit_code == 0, result.output
+    written = [str(found.relative_to(tmp_path)) for found in tmp_path.rglob("*") if found.is_file()]
+    assert sorted(written) == sorted(["one.yaml", *files])
+    names = ", ".join(Path(file).name for file in sorted(files, key=len))
+    assert f"wrote {names} into " in result.stdout
+    assert run(scenario, "--format", form, "--out", out, *more).exit_code == 2
+    assert run(scenario, "--format", form, "--out", out, "--force", *more).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--format", "csv"], "--format says what --out may do: give --out PATH too"),
+        (["--figure", "map"], "--figure says what --out may do"),
+        (["--figure-data"], "--figure-data says what --out may do"),
+        (["--format", "csv", "--figure", "map", "--out", "o"], "--figure does not go with --format csv"),
+        (["--format", "html", "--figure-data", "--out", "o"], "--figure-data does not go with --format html"),
+        (["--format", "htlm", "--out", "o"], "Did you mean 'html'?"),
+        (["--figure", "mapp", "--out", "o"], "Did you mean 'map'?"),
+        (["--jsno"], "--json"),
+    ],
+)
+def test_options_that_make_no_sense_are_usage_errors(scenario: Path, arguments: list[str], complaint: str) -> None:
+    result = run(scenario, *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert complaint in result.stderr
+
+
+def test_a_format_whose_package_is_missing_says_how_to_get_it(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gmemsim.cli.run.find_spec", lambda name: None)
+    result = run(scenario, "--format", "parquet", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "--format parquet needs the package pyarrow: pip install 'gmemsim[parquet]'" in result.stderr
+    assert not (tmp_path / "out").exists()

@@ -47,6 +47,27 @@ def accounts(**used: dict[str, int]) -> dict[str, dict[str, int]]:
     return {**named, "total": total}
 
 
+def guest(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "memory": 2 << 30,
+        "backing": 1 << 30,
+        "mapping": "snp",
+        "policy": {
+            "split": {"ladder": [18, 9, 0]},
+            "when": "conversion",
+            "merge": {"hysteresis": 10},
+            "vmemmap": "whole",
+            "ordering": "restructure-first",
+        },
+        "conversions": {"requested": 5, "succeeded": 2, "failed": {"EAGAIN": 1, "ENOMEM": 2}},
+        "splits": {"1G->2M": 1, "2M->4K": 3},
+        "merges": {},
+        "folios": {},
+        "accounts": accounts(filemap_nodes=row(1, 74, 80)),
+    }
+
+
 def summary(title: str = "One 4K page shared out of a private 1G folio", **changes: Any) -> dict[str, Any]:
     return {
         "schema": 1,
@@ -65,7 +86,8 @@ def summary(title: str = "One 4K page shared out of a private 1G folio", **chang
             stage2_page_tables=row(0, 513, 513, 4096),
         ),
         "modelled_time_ns": {"nodes": 134_000.0, "vmemmap": 2_100_000.0, "total": 2_234_000.0},
-        "guests": [{"name": "vm0"}],
+        "guests": [guest("vm0")],
+        "estimates": {"modelled_time_ns": {"profile": "default", "source": "put together"}},
         "expect": [
             {"metric": "filemap_nodes.peak", "ok": True, "value": 4162, "line": 7},
             {"metric": "filemap_nodes.live", "ok": False, "value": 1, "line": 8},

@@ -102,7 +102,7 @@ def test_csv_has_every_figure_of_the_json_object() -> None:
 @given(st.integers(0, 2**62), st.integers(0, 2**62))
 def test_a_difference_is_never_shown_as_none(a: int, b: int) -> None:
     row = Row("m", "m", "count", (a, b))
-    shown = comparison._ratio(row.ratios[1])
+    shown = comparison._ratio(row, 1)
     assert (shown == "1") == (a == b)
     assert (comparison._delta(row, 1) == "0") == (a == b)
 

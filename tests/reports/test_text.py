@@ -22,17 +22,6 @@ def row(screen: str, name: str) -> list[str]:
     return next(line for line in screen.splitlines() if line.startswith(name)).removeprefix(name).split()
 
 
-def guest(name: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "conversions": {"requested": 5, "succeeded": 2, "failed": {"EAGAIN": 1, "ENOMEM": 2}},
-        "splits": {"1G->2M": 1, "2M->4K": 3},
-        "merges": {},
-        "folios": {},
-        "accounts": fakes.accounts(filemap_nodes=fakes.row(1, 74, 80)),
-    }
-
-
 def test_accounts_show_counts_in_full_and_bytes_in_human_units() -> None:
     screen = shown(fakes.summary())
     assert row(screen, "filemap_nodes") == ["1", "4,162", "4,162", "576", "B", "2.29", "MiB"]
@@ -42,7 +31,7 @@ def test_accounts_show_counts_in_full_and_bytes_in_human_units() -> None:
 def test_estimates_are_marked_and_explained() -> None:
     screen = shown(fakes.summary())
     assert "≈ attributes" in screen
-    assert "modelled time ≈ 2.23 ms: vmemmap 2.1 ms, nodes 134 µs" in screen
+    assert "modelled time ≈ 2.23 ms, cost profile default: vmemmap 2.1 ms, nodes 134 µs" in screen
     assert "≈ marks estimates" in screen
 
 
@@ -84,13 +73,13 @@ def test_expectations_without_their_operator_are_still_listed() -> None:
 
 def test_guests_are_listed_if_there_are_several() -> None:
     assert "guest" not in shown(fakes.summary())
-    screen = shown(fakes.summary(guests=[guest("a"), guest("b")]))
+    screen = shown(fakes.summary(guests=[fakes.guest("a"), fakes.guest("b")]))
     assert row(screen, "a ") == ["2", "3", "4", "0", "576", "B", "41.6", "KiB"]
     assert row(screen, "b ") == ["2", "3", "4", "0", "576", "B", "41.6", "KiB"]
 
 
 def test_very_many_guests_are_cut_with_a_hint() -> None:
-    screen = shown(fakes.summary(guests=[guest(f"vm-{i}") for i in range(text.MOST_GUESTS + 16)]))
+    screen = shown(fakes.summary(guests=[fakes.guest(f"vm-{i}") for i in range(text.MOST_GUESTS + 16)]))
     assert "… and 16 more guests: --json shows all" in screen
     assert "vm-23" in screen
     assert "vm-24" not in screen
@@ -99,7 +88,7 @@ def test_very_many_guests_are_cut_with_a_hint() -> None:
 @pytest.mark.parametrize("colour", [False, True])
 def test_it_fits_80_columns_without_losing_a_digit(colour: bool) -> None:
     big = fakes.row(1 << 30, 1 << 33, 9_999_999_999)
-    names = [guest("a-name-that-is-much-longer-than-names-should-be-" * 2 + str(i)) for i in range(3)]
+    names = [fakes.guest("a-name-that-is-much-longer-than-names-should-be-" * 2 + str(i)) for i in range(3)]
     failing = [
         {
             "metric": "accounts.vmemmap_page_tables.peak_bytes",
@@ -134,3 +123,8 @@ def test_what_went_wrong_without_an_errno_is_shown_and_only_then() -> None:
 def test_the_cost_profile_is_named() -> None:
     estimates = {"modelled_time_ns": {"profile": "roth-snp-2025"}}
     assert "2.23 ms, cost profile roth-snp-2025: vmemmap" in shown(fakes.summary(estimates=estimates))
+
+
+def test_a_partial_run_says_so_above_everything() -> None:
+    assert "PARTIAL: interrupted before its end" in shown(fakes.summary(partial=True)).partition("conversions")[0]
+    assert "PARTIAL" not in shown(fakes.summary())

@@ -1,0 +1,76 @@
+"""Real runs with everything that figures need, small enough to draw many times."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from gmemsim.observers import Several
+from gmemsim.reports.figures import FIGURES, Watch
+from gmemsim.reports.views import View
+from gmemsim.run import Result, run
+from gmemsim.scenario.load import parse_scenario
+
+EVERYTHING = """
+  - fault: {guest: all, offset: 0, size: 64M}
+  - convert: {guest: all, offset: 0, size: 4K, to: shared, at: 1s, id: first}
+  - fault: {guest: all, by: host, offset: 0, size: 4K}
+  - pin: {guest: all, offset: 0, size: 4K}
+  - convert: {guest: all, offset: 0, size: 4K, to: private, at: 2s}
+  - unpin: {guest: all, offset: 0, size: 4K}
+  - convert: {guest: all, offset: 32M, size: 32M, to: shared, at: 3s}
+  - convert: {guest: all, offset: 0, size: 64M, to: private, at: 4s}
+  - wait: {for: 1s}
+"""
+SCENARIOS = {
+    "everything": f"""\
+gmemsim: 1
+title: One of everything, under a title that is longer than a line of a figure so that it has to be wrapped
+host: {{hugetlb: {{1G: 1, 2M: 32}}}}
+guests:
+  - {{name: vm0, memory: 1G, backing: 1G, policy: {{split: nonuniform}}}}
+  - {{name: vm1, memory: 64M, backing: 2M}}
+workload:{EVERYTHING}""",
+    "crowd": f"""\
+gmemsim: 1
+title: "日本語: $5 and $6"
+host: {{hugetlb: {{2M: 1000}}}}
+guests:
+  - {{name: a-guest-whose-name-nobody-wants-to-type, memory: 64M, backing: 2M, count: 9, policy: {{split: staged}}}}
+  - {{name: other, memory: 64M, backing: 4K}}
+workload:{EVERYTHING}""",
+    "no time": """\
+gmemsim: 1
+title: No simulated time passes
+host: {hugetlb: {2M: 8}, rcu_grace: 0}
+guests: [{name: vm0, memory: 16M, backing: 2M, policy: {vmemmap: partial}}]
+workload:
+  - allocate: {guest: vm0, offset: 0, size: 16M}
+  - convert: {guest: vm0, offset: 8K, size: 4K, to: shared}
+  - convert: {guest: vm0, offset: 8M, size: 4M, to: shared}
+  - punch_hole: {guest: vm0, offset: 14M, size: 2M}
+""",
+    "idle": """\
+gmemsim: 1
+title: Nothing happens
+host: {hugetlb: {2M: 8}}
+guests: [{name: vm0, memory: 16M, backing: 2M}]
+workload: []
+""",
+    "busy": """\
+gmemsim: 1
+title: Some thousand calls
+host: {hugetlb: {1G: 2}}
+guests: [{name: vm0, memory: 2G, backing: 1G, policy: {split: staged, vmemmap: partial}}]
+workload:
+  - allocate: {guest: vm0, offset: 0, size: 2G}
+  - scatter: {guest: vm0, at: 1s, count: 1500, duration: 30s, lifetime: 5s}
+""",
+}
+
+
+@cache
+def view(name: str) -> View:
+    """The run of one of :data:`SCENARIOS`, with all that observers can see."""
+    watch = Watch(FIGURES)
+    result: Result = run(parse_scenario(SCENARIOS[name]), observer=Several(watch.observers))
+    return watch.view(result)
