@@ -29,7 +29,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from gmemsim.errors import Invalid, OutOfMemory
-from gmemsim.xarray.marks import with_bits
+from gmemsim.xarray.mark_bits import with_bits
 from gmemsim.xarray.node import (
     MARKS,
     NO_MARKS,

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from gmemsim.errors import OutOfMemory
-from gmemsim.xarray import marks
+from gmemsim.xarray import mark_bits
 from gmemsim.xarray.allocator import CountingAllocator, NodeAllocator
 from gmemsim.xarray.node import (
     FREE_MARK,
@@ -372,16 +372,16 @@ class Tree:
 
     def _store_head(self, first: object, entry: object) -> None:
         if entry is None:
-            marks.init(self, None, 0)
+            mark_bits.init(self, None, 0)
         self.head = entry
         if type(first) is Node:
             self._free_subtree(first)
 
     def _store_slots(self, node: Node, offset: int, sibs: int, entry: object) -> None:
         if sibs:
-            marks.squash(node, offset, sibs)
+            mark_bits.squash(node, offset, sibs)
         if entry is None:
-            marks.init(self, node, offset)
+            mark_bits.init(self, node, offset)
         slots = node.slots
         end = whole = offset + sibs + 1
         # Past the end, siblings of what is replaced are the new entry's (or, erasing, nobody's) from now on.
@@ -470,7 +470,7 @@ class Tree:
         head = self.head
         self.head = None
         self.uniforms.clear()
-        marks.init(self, None, 0)
+        mark_bits.init(self, None, 0)
         if self.zero_busy:
             self.marks &= ~(1 << FREE_MARK)
         if type(head) is Node:

@@ -94,7 +94,6 @@ def test_split_and_merge_1g(benchmark: BenchmarkFixture, show: Show) -> None:
     table.add_row("made one by one", f"{eager * 1e6:,.0f} µs", "1")
     table.add_row("one Uniform", f"{lazy * 1e6:,.1f} µs", f"{eager / lazy:,.0f}")
     show(table)
-    assert not timed or eager > 1000 * lazy
 
 
 def test_the_order_split_makes_no_difference(benchmark: BenchmarkFixture, show: Show) -> None:
