@@ -37,12 +37,12 @@ SPLITS = [
     pytest.param(2 * M, {"split": "uniform"}, id="2M-uniform"),
     pytest.param(2 * M, {"split": "nonuniform"}, id="2M-nonuniform"),
     pytest.param(2 * M, {"split": (9, 6, 0), "vmemmap": "off"}, id="2M-ladder-off"),
-    pytest.param(2 * M, {"when": "fault"}, id="2M-at-fault"),
     pytest.param(2 * M, {"switches": {"memdesc": "folio-descriptors"}}, id="2M-descriptors"),
     pytest.param(G, {"split": "staged", "vmemmap": "partial"}, id="1G-staged-partial"),
     pytest.param(G, {"split": "nonuniform", "vmemmap": "partial"}, id="1G-nonuniform-partial"),
     pytest.param(G, {"split": (18, 12, 6, 0), "vmemmap": "partial"}, id="1G-ladder-partial"),
 ]
+AT_FAULT = pytest.param(2 * M, {"when": "fault"}, id="2M-at-fault")
 
 
 @attrs.frozen
@@ -114,7 +114,7 @@ def pieces(guest: GuestMemfd) -> list[int]:
 
 
 @pytest.mark.parametrize("account", [*ACCOUNTS, "any"])
-@pytest.mark.parametrize(("backing", "policy"), SPLITS)
+@pytest.mark.parametrize(("backing", "policy"), [*SPLITS, AT_FAULT])
 def test_restructure_first_stops_at_a_hugepage(backing: int, policy: Any, account: str) -> None:
     hugepages = 3 if backing == 2 * M else 2
     stops = set()
