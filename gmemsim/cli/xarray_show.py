@@ -1,15 +1,19 @@
-"""``gmemsim xarray show``: draw the tree that a trace has built, at any moment of it."""
+"""``gmemsim xarray show``: draw the tree that a trace or a scenario has built, at any moment of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gmemsim.cli.outputs import check_free, write_all
 from gmemsim.cli.traces import STDIN, Line, Machine, check_readable, read_lines
 from gmemsim.errors import Fault, InputError
+
+if TYPE_CHECKING:
+    from gmemsim.xarray.tree import Tree
 
 FORMATS = (".png", ".svg")
 
@@ -18,19 +22,22 @@ WIDTH = 200
 
 
 @click.command()
-@click.argument("trace")
+@click.argument("file")
 @click.option("--at", type=click.IntRange(min=0), help="Draw the tree after this many operations (default: all).")
+@click.option("--guest", help="Whose filemap to draw, in a scenario (default: the first guest's).")
 @click.option("--figure", type=click.Path(path_type=Path), help="Write a figure to this .png or .svg file, too.")
 @click.option("--force", is_flag=True, help="Overwrite the figure's file.")
-def show(trace: str, at: int | None, figure: Path | None, force: bool) -> None:
-    """Execute the operation trace TRACE ("-" for standard input) and draw the tree it leaves.
+def show(file: str, at: int | None, guest: str | None, figure: Path | None, force: bool) -> None:
+    """Execute the operation trace FILE ("-" for standard input) and draw the tree it leaves.
 
-    Slots that hold the same are folded, and so are nodes that look alike: "64 × node" is one of them, 64 times.
+    If FILE is a scenario (.yaml or .yml), draw the filemap of a guest after so many of its calls. Slots that hold the
+    same are folded, and so are nodes that look alike: "64 × node" is one of them, 64 times.
 
     \b
     Examples:
       gmemsim xarray show tests/golden/d20.txt
       gmemsim xarray show tests/golden/d20.txt --at 9 --figure staged.png
+      gmemsim xarray show scenarios/staged.yaml --guest partial --at 4
       printf '> store_order 0 18 p1\\n> split 0 18 0 =\\n' | gmemsim xarray show -
     """
     from rich.console import Console
@@ -38,19 +45,56 @@ def show(trace: str, at: int | None, figure: Path | None, force: bool) -> None:
     from gmemsim.reports import treeview
     from gmemsim.xarray.show import picture
 
-    check_readable([trace])
     if figure is not None:
         if figure.suffix.lower() not in FORMATS:
             raise click.UsageError(f"--figure is {figure.name!r}, expected a name that ends in .png or .svg")
         check_free(figure.parent, [figure.name], force=force)
-    machine, done = _execute(read_lines(trace), at)
+    is_scenario = Path(file).suffix.lower() in (".yaml", ".yml")
+    if guest is not None and not is_scenario:
+        raise click.UsageError("--guest says which filemap of a scenario to draw, and FILE is a trace")
+    tree, done, what = _of_scenario(file, guest, at) if is_scenario else _of_trace(file, at)
     if at is not None and done < at:
-        raise InputError([Fault(trace, 0, 0, f"found {done} operations, expected at least {at} (--at)")])
-    Console(highlight=False, width=WIDTH).print(treeview.render(picture(machine.tree)))
+        raise InputError([Fault(file, 0, 0, f"found {done} {what}s, expected at least {at} (--at)")])
+    Console(highlight=False, width=WIDTH).print(treeview.render(picture(tree)))
     if figure is not None:
-        name = "standard input" if trace == STDIN else Path(trace).name
-        title = f"{name} after {done} operation{'' if done == 1 else 's'}"
-        write_all(figure.parent, {figure.name: lambda path: treeview.write(machine.tree, title, path)})
+        name = "standard input" if file == STDIN else Path(file).name
+        title = f"{name} after {done} {what}{'' if done == 1 else 's'}"
+        write_all(figure.parent, {figure.name: lambda path: treeview.write(tree, title, path)})
+
+
+def _of_trace(file: str, most: int | None) -> tuple[Tree, int, str]:
+    """The tree after the first ``most`` operations of a trace, how many those were, and what they are called."""
+    check_readable([file])
+    machine, done = _execute(read_lines(file), most)
+    return machine.tree, done, "operation"
+
+
+def _of_scenario(file: str, guest: str | None, most: int | None) -> tuple[Tree, int, str]:
+    """A guest's filemap after the first ``most`` calls of a scenario, how many those were, and what they are called."""
+    from gmemsim.run import Run, StopRun
+    from gmemsim.scenario.load import load_scenario
+    from gmemsim.timeline import Event
+
+    class Counter:
+        done = 0
+
+        def begun(self, run: Run) -> None:
+            pass
+
+        def stepped(self, run: Run, event: Event) -> None:
+            self.done += 1
+            if self.done == most:
+                raise StopRun
+
+    scenario = load_scenario(file)
+    names = scenario.guest_names
+    if guest is not None and guest not in names:
+        raise click.UsageError(f"there is no guest {guest!r}, expected one of {', '.join(names[:20])}")
+    counter = Counter()
+    run = Run(scenario, observer=counter)
+    if most != 0:
+        run.result()
+    return run.guests[guest or names[0]][0].filemap.tree, counter.done, "call"
 
 
 def _execute(lines: Iterable[Line], most: int | None) -> tuple[Machine, int]:

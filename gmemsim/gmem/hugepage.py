@@ -38,6 +38,9 @@ class Hugepage:
     def _found_unoptimised(self) -> bool:
         return self.restored > 0
 
+    def __str__(self) -> str:
+        return f"hugepage@{self.first}"
+
     @property
     def end(self) -> int:
         """The index after the last page."""

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from gmemsim.cli.main import gmemsim
 
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
 TRACE = "> new\n< ok\n> store_order 0 18 p1\n< ok\n> split 0 18 9 =\n> store 5000 v3\n"
 
 
@@ -71,3 +72,28 @@ def test_a_wrong_line_is_named(trace: Path) -> None:
 
 def test_a_missing_file(tmp_path: Path) -> None:
     assert show(tmp_path / "none.txt").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("at", "nodes"), [("0", "empty"), ("2", "1 node"), ("3", "1 node"), ("4", "74 nodes"), (None, "1 node")]
+)
+def test_a_guests_filemap_at_any_moment_of_a_scenario(at: str | None, nodes: str) -> None:
+    arguments = ["xarray", "show", str(SCENARIOS / "staged.yaml"), "--guest", "partial"]
+    result = CliRunner().invoke(gmemsim, [*arguments, *(["--at", at] if at is not None else [])])
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith(f"XArray: {nodes}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([str(SCENARIOS / "staged.yaml"), "--guest", "nobody"], "there is no guest 'nobody'"),
+        ([str(SCENARIOS / "staged.yaml"), "--at", "99"], "expected at least 99"),
+        (["tests/golden/d01.txt", "--guest", "vm0"], "FILE is a trace"),
+        (["nowhere.yaml"], "no such file"),
+    ],
+)
+def test_a_moment_that_is_not_there(arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(gmemsim, ["xarray", "show", *arguments])
+    assert result.exit_code == 2
+    assert message in result.output
