@@ -9,6 +9,9 @@ OUT      ?= out
 OPS      ?= 1000000
 WORKERS  ?= auto
 
+# A notebook whose cell takes a minute has lost its reader long before.
+NBMAKE = --nbmake --nbmake-timeout=60
+
 PY  = $(VENV)/bin/python
 PIP = $(PY) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
@@ -26,9 +29,9 @@ run: $(VENV)/.installed ## simulate SCENARIO (default: the question that started
 	@echo "summary:   $(OUT)/summary.json"
 	@echo "timeline:  $(OUT)/timeline.jsonl"
 
-test: lint types imports ## lint, types, import rules and all tests
+test: lint types imports ## lint, types, import rules, all tests and notebooks
 	@echo "== test: pytest"
-	@$(PY) -m pytest -n $(WORKERS)
+	@$(PY) -m pytest -n $(WORKERS) $(NBMAKE) tests notebooks
 
 lint: $(VENV)/.installed-dev ## check the style of the code
 	@echo "== lint: ruff"
@@ -54,7 +57,7 @@ oracle: $(VENV)/.installed-dev ## compare OPS random tree operations with the ke
 
 notebooks: $(VENV)/.installed-dev ## execute the notebooks
 	@echo "== notebooks: nbmake"
-	@$(PY) -m pytest --nbmake notebooks
+	@$(PY) -m pytest -n $(WORKERS) $(NBMAKE) notebooks
 
 clean: ## remove the environment, outputs and caches
 	@echo "== clean: removing $(VENV), $(OUT) and caches"

@@ -7,14 +7,20 @@ import click
 
 @click.command()
 def policies() -> None:
-    """List the named policies.
+    """List the named policies, and what a policy of your own may say.
 
     \b
-    Example:
+    Examples:
       gmemsim policies
+      gmemsim policies | grep staged
     """
+    from gmemsim.compare import CHOICES
     from gmemsim.gmem.presets import PRESETS
 
     width = max(map(len, PRESETS))
     for name, preset in PRESETS.items():
         click.echo(f"{name:{width}}  {preset.description}")
+    click.echo("\nOr NAME=key:value,key:value…, such as mine=split:staged,vmemmap:partial, with")
+    for key, values in CHOICES.items():
+        click.echo(f"{key:{width}}  {', '.join(values)}")
+    click.echo("Any ladder of orders may stand for 18-12-6-0, and any number for 10.")

@@ -134,7 +134,7 @@ def markdown(comparison: Comparison) -> str:
     before, *after = [textwrap.fill(paragraph, COLUMNS) for paragraph in paragraphs]
     title = textwrap.fill(comparison.title, COLUMNS)
     partial = ["PARTIAL: interrupted.", ""] if comparison.partial else []
-    return "\n".join([title, "", *partial, before, "", *table, "", *after]) + "\n"
+    return "\n".join([title, "", *partial, before, "", *table, "", "\n\n".join(after)]) + "\n"
 
 
 def _markdown_cells(line: Line) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ def draw(view: View) -> Figure:
     fig, (*panels, below) = canvas.sheet(view.title, [*heights, canvas.note_height(notes)])
     for ax, region in zip(panels, layout.regions, strict=True):
         here = slice(region.first, region.first + region.cells)
-        _panel(ax, region, axis, smallest[:, here], shared[:, here], orders, colours, scale)
+        _panel(ax, region, axis, smallest[:, here], shared[:, here], orders, colours, scale, 5 if number <= 2 else 2)
         ax.set_ylabel(canvas.short(region.guest, 12), fontsize=7, rotation=0, ha="right", va="center", parse_math=False)
     fig.align_ylabels(panels)
     fig.supylabel(f"offset in the guest [{unit}]", fontsize=8)
@@ -130,6 +130,7 @@ def _panel(
     orders: list[int],
     colours: list[tuple[float, float, float, float]],
     scale: float,
+    ticks: int,
 ) -> None:
     top = region.cells * region.cell_bytes / scale
     if orders:
@@ -141,7 +142,7 @@ def _panel(
         ax.imshow(shown, palette, norm, aspect="auto", interpolation="nearest", origin="lower", extent=extent)
     ax.add_collection(_shared_lines(region, axis, shared, scale))
     ax.set_ylim(0, region.size / scale)
-    ax.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 4, 5, 8, 10]))
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=ticks, steps=[1, 2, 5, 10]))
     if not orders:
         canvas.say(ax, "no memory")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,10 @@ from click.testing import CliRunner
 
 from gmemsim import __version__
 from gmemsim.cli.main import SECTIONS, gmemsim
+from gmemsim.compare import read_policy
 from gmemsim.errors import Fault, InputError, OutOfMemory, SimulationRefused
+from gmemsim.gmem.policy import Policy
+from gmemsim.gmem.presets import PRESETS
 
 COMMAND = [sys.executable, "-m", "gmemsim.cli"]
 
@@ -164,6 +168,17 @@ def test_a_terminal_without_unicode_gets_question_marks(tmp_path: Path) -> None:
         [*COMMAND, "xarray", "replay", str(trace)], capture_output=True, env=environment, check=True
     )
     assert result.stdout.splitlines() == [b"# d?sc ?"]
+
+
+def test_policies_lists_names_and_how_to_write_others() -> None:
+    shown = CliRunner().invoke(gmemsim, ["policies"]).stdout
+    assert {line.split()[0] for line in shown.partition("\n\n")[0].splitlines()} == set(PRESETS)
+    (example,) = re.findall(r"mine=\S+(?=,)", shown)
+    assert read_policy(example) == ("mine", Policy(split="staged", vmemmap="partial"))
+    for key in ("split", "when", "merge", "vmemmap", "ordering"):
+        (listed,) = re.findall(rf"^{key} +(.*)$", shown, re.MULTILINE)
+        for value in listed.split(", "):
+            assert read_policy(f"x={key}:{value}")[0] == "x"
 
 
 def test_commands_are_listed_by_what_people_want() -> None:
