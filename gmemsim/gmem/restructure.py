@@ -247,7 +247,7 @@ def _merge_block(inode: InodeState, hugepage: Hugepage, index: int, order: int, 
         inode.filemap.merge(index, order, hugepage, work)
     _count_merges(inode, inside, order)
     work.folios_merged += inside.total()
-    folios = hugepage.folios - inside
+    folios = hugepage.folios - inside if order < hugepage.order else Counter[int]()
     folios[order] += 1
     freed = inside.total() - 1
     if inode.host.folio_descriptors:
@@ -269,6 +269,9 @@ def _folios_inside(inode: InodeState, hugepage: Hugepage, index: int, order: int
 
 def _count_merges(inode: InodeState, inside: Counter[int], order: int) -> None:
     """Count the merges level by level that make one folio of ``order`` of the folios ``inside``."""
+    if order == inode.rungs[-2]:  # of base pages, in one level
+        inode.stats.merges[0, order] += 1
+        return
     rungs = [rung for rung in reversed(inode.rungs) if rung <= order]
     for below, above in pairwise(rungs):
         there = sum(number << folio - above for folio, number in inside.items() if folio >= above)

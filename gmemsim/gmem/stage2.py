@@ -105,6 +105,8 @@ class Stage2:
 
         Raises ``OutOfMemory`` if a table page cannot be had; leaves split before it stay split.
         """
+        if not any(self._leaves.values()):
+            return
         for edge in (start, end):
             for order, regions in self._tables.items():
                 if edge & (1 << order) - 1 and edge in self._leaves[order]:
@@ -141,6 +143,8 @@ class Stage2:
 
         A leaf that crosses a bound goes as a whole; :meth:`split_leaves` keeps what is outside.
         """
+        if not any(self._leaves.values()):
+            return 0
         zapped = 0
         start, end = self._whole_leaves(start, end)
         for leaves in self._leaves.values():
