@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmemsim import compare
-from gmemsim.gmem.policy import Hysteresis, MergeName, Ordering, Policy, SplitName, VmemmapRegime, When
+from gmemsim.gmem.policy import Hysteresis, MergeName, Ordering, Policy, SplitName, VmemmapRegime
 from gmemsim.gmem.presets import PRESETS
 from gmemsim.host.costs import PROFILES
 from gmemsim.pricing import PHASE_NAMES, call_times, phase_times
@@ -34,13 +34,14 @@ expect:
   - {metric: filemap_nodes.peak, eq: 4163}
 """)
 
+KEYS = {
+    "split": st.sampled_from([*get_args(SplitName), (18, 12, 6, 0), (18, 0)]),
+    "merge": st.sampled_from(get_args(MergeName)) | st.builds(Hysteresis, st.integers(1, 10**6)),
+    "vmemmap": st.sampled_from(get_args(VmemmapRegime)),
+}
+ORDERINGS = [("conversion", ordering) for ordering in get_args(Ordering)] + [("fault", "restructure-first")]
 POLICIES = st.builds(
-    Policy,
-    split=st.sampled_from([*get_args(SplitName), (18, 12, 6, 0), (18, 0)]),
-    when=st.sampled_from(get_args(When)),
-    merge=st.sampled_from(get_args(MergeName)) | st.builds(Hysteresis, st.integers(1, 10**6)),
-    vmemmap=st.sampled_from(get_args(VmemmapRegime)),
-    ordering=st.sampled_from(get_args(Ordering)),
+    lambda order, **keys: Policy(when=order[0], ordering=order[1], **keys), st.sampled_from(ORDERINGS), **KEYS
 )
 
 
@@ -77,6 +78,7 @@ def test_a_preset_goes_by_its_name_or_another(name: str) -> None:
         ("x=merge:hysteresis-0", ">= 1"),
         ("x=split:hysteresis-1", "found 'hysteresis-1', expected split"),
         ("x=when:٣", "expected when"),
+        ("x=when:fault,ordering:reserve-first", "reserve-first cannot keep its promise"),
         ("a b=staged", "found the name 'a b'"),
         ("=staged", "found the name ''"),
     ],

@@ -14,7 +14,7 @@ import pytest
 from matplotlib.image import imread
 
 from gmemsim import __version__
-from gmemsim.compare import with_policy
+from gmemsim.compare import CHOICES, with_policy
 from gmemsim.gmem.presets import PRESETS
 from gmemsim.observers import Several
 from gmemsim.reports import html
@@ -94,6 +94,13 @@ def test_every_value_of_every_policy_is_explained(name: str) -> None:
     scenario = with_policy(parse_scenario(text), PRESETS[name].policy)
     explained = "".join(html._policies(run(scenario).summary["guests"]))
     assert explained.count("<tr>") == 5
+
+
+def test_there_are_words_for_all_that_a_policy_may_say() -> None:
+    assert set(html.POLICY_WORDS) == set(CHOICES)
+    for key, values in CHOICES.items():
+        names = {"18-12-6-0": "ladder", "hysteresis-10": "hysteresis"}
+        assert set(html.POLICY_WORDS[key]) == {names.get(value, value) for value in values}
 
 
 def test_a_long_scenario_is_cut_and_says_so() -> None:
