@@ -9,7 +9,7 @@ numbers, so that nothing disappears silently.  The last line may be cut off.
 
 ``qemu``
     ``kvm_convert_memory start 0x4000000 size 0x1000 shared_to_private`` (or ``private_to_shared``), with or without
-    ``PID@SECONDS.MICROS:`` right before it; older builds print ``Unkonwn`` (sic) for the event's name.
+    ``PID@SECONDS.MICROS:`` and other text before it; older builds print ``Unkonwn`` (sic) for the event's name.
 
 ``bpftrace``
     What this prints on a host, for every process that sets KVM's memory attributes (KVM_SET_MEMORY_ATTRIBUTES is
@@ -61,7 +61,9 @@ SHOWN_LINES: Final = 5
 PRIVATE_BIT: Final = 1 << 3
 """KVM_MEMORY_ATTRIBUTE_PRIVATE (include/uapi/linux/kvm.h)."""
 
-_STAMP = rb"(?:(?P<pid>\d{1,10})@(?P<s>\d{1,12})\.(?P<us>\d{6}):)?"
+_STAMP = rb"(?:(?P<pid>\d{1,10})@(?P<s>\d{1,12})\.(?P<fraction>\d{1,9}):[^@]{0,4096}?)?"
+"""The backend's stamp; a warning's own text may stand between it and the event."""
+
 _RANGE = rb" start 0x(?P<start>[0-9a-fA-F]{1,16}) size 0x(?P<size>[0-9a-fA-F]{1,16}) "
 _QEMU_NAMES = rb"(?:kvm_convert_memory|Unkonwn)"
 
@@ -276,7 +278,7 @@ class _Clock:
             tally.spaced += 1
             step = self._log.spacing if self._begun else 0
         else:
-            stamp = (int(match["s"]) * 1_000_000 + int(match["us"])) * 1000
+            stamp = int(match["s"]) * 1_000_000_000 + int(match["fraction"].ljust(9, b"0"))
             step = self._step(stamp, match, line)
             self._stamp = stamp if self._stamp is None else max(stamp, self._stamp)
             tally.stamped += 1

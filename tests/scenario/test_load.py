@@ -331,7 +331,11 @@ def test_a_wrong_policy(policy: str, fault: str) -> None:
         ("{name: x, memory: 12K, backing: 6K}", "found 6K, expected a multiple of the page size 4K"),
         ("{name: x, memory: 12K, backing: 12K}", "found 12K, expected a power of two of pages from 4K to 1G"),
         ("{name: x, memory: 2G, backing: 2G}", "found 2G, expected a power of two of pages from 4K to 1G"),
-        ("x", "found 'x', expected a guest with name, memory, backing, count, mapping, policy, conversion, initially_shared"),
+        (
+            "x",
+            "found 'x', expected a guest with name, memory, backing, count, mapping, policy, conversion,"
+            " initially_shared",
+        ),
     ],
 )
 def test_a_wrong_guest(text: str, fault: str) -> None:

@@ -79,6 +79,13 @@ def test_directions_and_slots(write: Write) -> None:
     assert [(c.offset, c.size, c.to) for c in found] == [(2 * G - 2 * M, 2 * M, "shared"), (2 * G, 12 * K, "private")]
 
 
+def test_a_stamp_counts_with_other_text_behind_it_and_with_fewer_digits(write: Write) -> None:
+    text = f"1@100.500000:warning: odd {EVENT}\n1@102.5:{EVENT}\n1@103.25:and mail@example {EVENT}\n"
+    found, tally = read(write(text))
+    assert [c.time for c in found] == [0, 2_000_000_000, 2_001_000_000]
+    assert (tally.stamped, tally.spaced) == (2, 1)
+
+
 def test_times_are_counted_from_the_first_event(write: Write) -> None:
     text = f"1@99.000000:other\n1@100.500000:{EVENT}\n2@100.500000:{EVENT}\n1@102.000001:{EVENT}\n"
     found, tally = read(write(text))
