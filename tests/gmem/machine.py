@@ -275,8 +275,8 @@ class Guests(RuleBasedStateMachine):
         settle(self.host)
         self.laws()
         for size in self.host.pool.sizes():
-            left = self.host.pool.total(size) - self.host.pool.lost(size)
-            assert self.host.pool.available(size) == left, "a hugepage is missing"
+            good = self.host.pool.total(size) - self.host.pool.lost(size)
+            assert self.host.pool.available(size) == good, "a hugepage is missing"
         left = {account: tally.live for account, tally in self.host.ledger.tallies.items() if tally.live}
         left.pop("vmemmap_page_tables", None)  # never given back
         unoptimised = sum(self.host.unoptimised.values())
