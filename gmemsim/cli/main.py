@@ -37,6 +37,7 @@ from gmemsim.cli.policies import policies
 from gmemsim.cli.run import run
 from gmemsim.cli.schema import schema
 from gmemsim.cli.simulate import INTERRUPTED
+from gmemsim.cli.sweep import sweep
 from gmemsim.cli.xarray import xarray
 from gmemsim.errors import InputError, SimulationRefused
 
@@ -133,7 +134,7 @@ def gmemsim() -> None:
     """
 
 
-for command in (run, compare, explain, import_, policies, schema, xarray):
+for command in (run, compare, sweep, explain, import_, policies, schema, xarray):
     gmemsim.add_command(command)
 
 

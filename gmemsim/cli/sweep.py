@@ -1,0 +1,185 @@
+"""``gmemsim sweep``: one scenario with some of its keys taking many values."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from gmemsim.cli.outputs import Writer, check_free, write_all, write_text
+from gmemsim.cli.progress import Interruption
+from gmemsim.cli.simulate import INTERRUPTED
+from gmemsim.errors import Fault, InputError
+
+if TYPE_CHECKING:
+    from gmemsim.sweep import Point, Row, Sweep
+
+TABLES = ("sweep.json", "sweep.csv")
+HEATMAPS = ("heatmap.png", "heatmap.svg")
+
+T = TypeVar("T")
+
+
+@click.command()
+@click.argument("file")
+@click.option(
+    "--vary",
+    "varied",
+    metavar="KEY=VALUE,…",
+    multiple=True,
+    required=True,
+    help="Give this key of FILE these values, such as host.kernel_memory=64M,unlimited or seed=0..9,"
+    " guests.*.memory=1G,2G, policy=b-today,staged, policy=staged;x=split:18-9-0,vmemmap:partial."
+    " Repeat it for all combinations.",
+)
+@click.option(
+    "--metric",
+    "metrics",
+    metavar="METRIC",
+    multiple=True,
+    default=("total.peak_bytes",),
+    show_default=True,
+    help="Tell this metric, a path into the summary as in `expect`; repeat it.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that share the work."
+)
+@click.option("--json", "form", flag_value="json", help="Print one JSON object.")
+@click.option("--csv", "form", flag_value="csv", help="Print CSV, one variant a line.")
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help=f"Write {', '.join(TABLES)} into DIR, and with one or two keys {' and '.join(HEATMAPS)}.",
+)
+@click.option("--force", is_flag=True, help="Overwrite files that are already in DIR.")
+@click.pass_context
+def sweep(
+    ctx: click.Context,
+    file: str,
+    varied: tuple[str, ...],
+    metrics: tuple[str, ...],
+    jobs: int,
+    form: str | None,
+    out: Path | None,
+    force: bool,
+) -> None:
+    """Run FILE with all combinations of some values, and put metrics into one table.
+
+    What the scenario expects is not tested. A variant that cannot be simulated is told as refused. All variants are
+    checked before the first is run. After Ctrl-C there is what has been run, marked as partial; the exit code is 130.
+
+    \b
+    Examples:
+      gmemsim sweep scenarios/rfc-cover.yaml --vary policy=b-today,staged,staged-partial
+      gmemsim sweep scenarios/staged.yaml --vary policy=b-today,staged --vary seed=0..3
+      gmemsim sweep scenarios/staged.yaml --vary seed=0..99 --metric vmemmap.peak --jobs 2 --out out
+    """
+    if force and out is None:
+        raise click.UsageError("--force says what --out may do: give --out DIR too", ctx)
+    names = TABLES if len(varied) > 2 else TABLES + HEATMAPS
+    if out is not None:
+        check_free(out, names, force=force)
+    result = _sweep(file, varied, metrics, jobs)
+    if out is not None:
+        write_all(out, {name: writer for name, writer in _writers(result).items() if name in names})
+    _show(result, form)
+    if out is not None:
+        click.echo(f"wrote {', '.join(names)} into {out}", err=form is not None)
+    if result.partial:
+        ctx.exit(INTERRUPTED)
+
+
+def _sweep(file: str, varied: tuple[str, ...], metrics: tuple[str, ...], jobs: int) -> Sweep:
+    from gmemsim.scenario.load import load_scenario
+    from gmemsim.sweep import Sweep, check_metric, points, read_variation
+
+    faults: list[Fault] = []
+    variations = [*_read("--vary", varied, read_variation, faults)]
+    metrics = tuple(_read("--metric", metrics, check_metric, faults))
+    keys = [variation.key for variation in variations]
+    for key in {key for key in keys if keys.count(key) > 1}:
+        faults.append(Fault(f"--vary {key}", 0, 0, "found this key twice, expected it once"))
+    if faults:
+        raise InputError(faults)
+    title = load_scenario(file).title
+    variants = points(Path(file).read_text(encoding="utf-8"), file, variations)
+    interruption = Interruption()
+    with interruption.awaited(), _executor(jobs) as executor:
+        rows = tuple(_run(variants, file, metrics, executor, interruption))
+    if interruption.pressed and not rows:
+        raise KeyboardInterrupt
+    return Sweep(title, tuple(variations), metrics, rows, partial=len(rows) < len(variants))
+
+
+def _read(option: str, texts: tuple[str, ...], read: Callable[[str], T], faults: list[Fault]) -> Iterator[T]:
+    """Read every text; what is wrong goes to ``faults``."""
+    for text in texts:
+        try:
+            yield read(text)
+        except ValueError as error:
+            faults.append(Fault(f"{option} {text}", 0, 0, str(error)))
+
+
+@contextmanager
+def _executor(jobs: int) -> Iterator[Executor | None]:
+    """As many processes as wanted; Ctrl-C is for this one to handle."""
+    if jobs == 1:
+        yield None
+        return
+    with ProcessPoolExecutor(jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as executor:
+        yield executor
+
+
+def _run(
+    variants: list[Point], file: str, metrics: tuple[str, ...], executor: Executor | None, interruption: Interruption
+) -> Iterator[Row]:
+    """The rows, with a bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from gmemsim.sweep import sweep as sweep_all
+
+    console = Console(stderr=True)
+    bar = Progress(console=console, transient=True) if console.is_terminal else None
+    with bar or nullcontext():
+        task = None if bar is None else bar.add_task("variants", total=len(variants))
+        for row in sweep_all(variants, file, metrics, executor, lambda: interruption.pressed):
+            yield row
+            if bar is not None and task is not None:
+                bar.advance(task)
+
+
+def _writers(result: Sweep) -> dict[str, Writer]:
+    from gmemsim.reports import sweep as report
+
+    writers: dict[str, Writer] = {name: lambda path: report.write(result, path) for name in HEATMAPS}
+    return writers | {
+        "sweep.json": write_text(_as_text(result, "json")),
+        "sweep.csv": write_text(report.as_csv(result)),
+    }
+
+
+def _as_text(result: Sweep, form: str) -> str:
+    from gmemsim.reports import sweep as report
+
+    if form == "csv":
+        return report.as_csv(result)
+    return json.dumps(report.as_json(result), indent=2, allow_nan=False) + "\n"
+
+
+def _show(result: Sweep, form: str | None) -> None:
+    if form is not None:
+        click.echo(_as_text(result, form), nl=False)
+        return
+    from rich.console import Console
+
+    from gmemsim.reports.sweep import render
+
+    Console(highlight=False).print(render(result))

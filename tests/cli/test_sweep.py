@@ -1,0 +1,107 @@
+"""The command ``sweep`` as a user runs it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gmemsim import sweep as sweeping
+from gmemsim.cli.main import gmemsim
+
+SCENARIO = """\
+gmemsim: 1
+title: One page out
+host: {hugetlb: {1G: 1}}
+guests: [{name: vm0, memory: 1G, backing: 1G}]
+workload:
+  - allocate: {guest: vm0, offset: 0, size: 1G}
+  - convert: {guest: vm0, offset: 0, size: 4K, to: shared}
+expect:
+  - {metric: filemap_nodes.peak, eq: 7}
+"""
+TWO = ("--vary", "policy=b-today,staged", "--vary", "host.memdesc=struct-page,folio-descriptors")
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "one.yaml"
+    path.write_text(SCENARIO)
+    return path
+
+
+def sweep(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(gmemsim, ["sweep", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_csv_has_a_line_for_every_variant(scenario: Path, jobs: str) -> None:
+    metrics = ("--metric", "filemap_nodes.peak", "--metric", "memdesc.peak")
+    result = sweep(scenario, *TWO, *metrics, "--csv", "--jobs", jobs)
+    assert (result.exit_code, result.stderr) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert [(row["policy"], row["filemap_nodes.peak"], row["memdesc.peak"]) for row in rows] == [
+        *(("b-today", "4162", "0"), ("b-today", "4162", "262144")),
+        *(("staged", "74", "0"), ("staged", "74", "1023")),
+    ]
+
+
+def test_out_has_tables_and_a_heatmap_of_two_keys_at_most(scenario: Path, tmp_path: Path) -> None:
+    result = sweep(scenario, *TWO, "--json", "--out", tmp_path / "two")
+    assert result.exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == [
+        *("heatmap.png", "heatmap.svg", "sweep.csv", "sweep.json"),
+    ]
+    assert json.loads((tmp_path / "two" / "sweep.json").read_text()) == json.loads(result.stdout)
+    assert sweep(scenario, *TWO, "--out", tmp_path / "two").exit_code == 2
+    assert sweep(scenario, *TWO, "--out", tmp_path / "two", "--force").exit_code == 0
+    assert sweep(scenario, *TWO, "--vary", "seed=1,2", "--out", tmp_path / "three").exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "three").iterdir()) == ["sweep.csv", "sweep.json"]
+
+
+def test_all_that_is_wrong_is_said_at_once_and_nothing_is_written(scenario: Path, tmp_path: Path) -> None:
+    wrong = ("--vary", "seed", "--vary", "seed=1,,2", "--metric", "vmemap.peak", "--out", tmp_path / "out")
+    result = sweep(scenario, *wrong)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 3)
+    assert "did you mean 'vmemmap'" in result.stderr
+    result = sweep(scenario, "--vary", "seed=1", "--vary", "seed=2")
+    assert (result.exit_code, result.stderr) == (2, "--vary seed: found this key twice, expected it once\n")
+    result = sweep(scenario, "--vary", "host.memdsc=a,b", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "did you mean 'memdesc'?" in result.stderr
+    assert sweep(scenario).exit_code == 2
+    assert sweep(scenario, *TWO, "--force").exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_refused_variant_is_told_and_is_no_failure(scenario: Path) -> None:
+    result = sweep(scenario, "--vary", "host.hugetlb.1G=0,1")
+    assert result.exit_code == 0
+    assert "refused, 1 ×: guest vm0 cannot be created" in result.stdout
+
+
+def test_ctrl_c_keeps_the_variants_that_are_done(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = sweeping.sweep
+
+    def pressed(
+        variants: list[sweeping.Point], source: str, metrics: tuple[str, ...], executor: None, stop: Callable[[], bool]
+    ) -> Iterator[sweeping.Row]:
+        for row in real(variants, source, metrics, executor, stop):
+            yield row
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("gmemsim.sweep.sweep", pressed)
+    result = sweep(scenario, *TWO, "--json", "--out", tmp_path / "out")
+    assert result.exit_code == 130
+    told = json.loads(result.stdout)
+    assert (told["partial"], len(told["rows"])) == (True, 1)
+    assert json.loads((tmp_path / "out" / "sweep.json").read_text()) == told
