@@ -140,6 +140,11 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> Non
     assert process.returncode == 141
 
 
+def notice_ctrl_c() -> None:
+    """Undo that a shell lets its background jobs ignore SIGINT: the test may run in one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_the_command_with_one_line() -> None:
     with subprocess.Popen(
         [*COMMAND, "xarray", "replay", "-"],
@@ -147,6 +152,7 @@ def test_ctrl_c_ends_the_command_with_one_line() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=notice_ctrl_c,
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
