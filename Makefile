@@ -7,6 +7,7 @@ VENV     ?= .venv
 SCENARIO ?= scenarios/is-it-necessary.yaml
 OUT      ?= out
 OPS      ?= 1000000
+SEED     ?=
 WORKERS  ?= auto
 
 # A notebook whose cell takes a minute has lost its reader long before.
@@ -53,7 +54,7 @@ oracle: $(VENV)/.installed-dev ## compare OPS random tree operations with the ke
 	@echo "== oracle: building the kernel's xarray"
 	@tests/oracle/build.sh
 	@echo "== oracle: comparing $(OPS) operations"
-	@$(PY) -m tests.oracle.compare --ops $(OPS)
+	@$(PY) -m tests.oracle.compare --ops $(OPS) $(if $(SEED),--seed $(SEED))
 
 notebooks: $(VENV)/.installed-dev ## execute the notebooks
 	@echo "== notebooks: nbmake"

@@ -68,6 +68,8 @@ def _facts(summary: Mapping[str, Any]) -> Table:
     table.add_row("conversions", outcome)
     for name in ("splits", "merges", "folios"):
         table.add_row(name, Text(_listing(summary[name]) or "none"))
+    for log in summary.get("replays", ()):
+        table.add_row("log", Text(f"{log['guest']}: {'; '.join(log['remarks'])}"))
     bad = {name.replace("_", " "): n for name, n in summary.get("outcomes", {}).items()}
     if any(bad.values()):
         table.add_row("gone wrong", Text(_listing(bad), style="red"))
