@@ -55,9 +55,13 @@ class Interruption:
 
     @contextmanager
     def awaited(self) -> Iterator[None]:
-        """Within this, Ctrl-C is noted; pressed again it raises ``KeyboardInterrupt`` as it always does."""
-        if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread may change what signals do
+        """Within this, Ctrl-C is noted; pressed again it raises ``KeyboardInterrupt`` as it always does.
+
+        A shell lets its background jobs ignore Ctrl-C, and so they shall.
+        """
+        main = threading.current_thread() is threading.main_thread()  # only this may change what signals do
+        if not main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            yield
             return
         before = signal.signal(signal.SIGINT, self._press)
         try:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,21 +45,42 @@ def scenario(tmp_path: Path) -> Path:
     return path
 
 
-def interrupted_when(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """Press Ctrl-C once the run goes on: its Python has started and imported everything by then."""
-    time.sleep(seconds)
-    process.send_signal(signal.SIGINT)
+@pytest.fixture(autouse=True)
+def ctrl_c_is_noticed() -> Iterator[None]:
+    """Undo that a shell lets its background jobs ignore SIGINT: the tests may run in one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def interrupted(*arguments: str) -> tuple[int, bytes, str]:
+    """Run gmemsim with standard error on a terminal, press Ctrl-C when the bar is there: code, output, terminal."""
+    leader, follower = pty.openpty()
+    with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=follower) as process:
+        os.close(follower)
+        seen, pressed = b"", False
+        end = time.monotonic() + 100
+        while time.monotonic() < end:
+            if not select.select([leader], [], [], 1)[0]:
+                continue
+            try:
+                seen += os.read(leader, 65536)
+            except OSError:  # nobody has the other side open any more
+                break
+            if b" calls, " in seen and not pressed:
+                process.send_signal(signal.SIGINT)
+                pressed = True
+        stdout = process.stdout.read() if process.stdout else b""
+    os.close(leader)
+    return process.returncode, stdout, seen.decode()
 
 
 @pytest.mark.parametrize("form", [[], ["--format", "csv"]])
 def test_ctrl_c_ends_a_run_with_what_it_has_done(scenario: Path, tmp_path: Path, form: list[str]) -> None:
     out = tmp_path / "out"
-    command = [*COMMAND, "run", str(scenario), "--json", "--out", str(out), *form]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        interrupted_when(process, 4)
-        stdout, stderr = process.communicate(timeout=100)
-    assert process.returncode == 130, stderr
-    summary = json.loads(stdout)
+    code, stdout, terminal = interrupted("run", str(scenario), "--json", "--out", str(out), *form)
+    assert code == 130, terminal
+    summary = json.loads(stdout)  # the bar has left standard output alone
     assert summary["partial"] is True
     assert summary["conversions"]["requested"] > 0
     assert summary["expect"] == []
@@ -67,11 +89,11 @@ def test_ctrl_c_ends_a_run_with_what_it_has_done(scenario: Path, tmp_path: Path,
     else:
         assert json.loads((out / "summary.json").read_text()) == summary
         assert (out / "plot.png").read_bytes().startswith(b"\x89PNG")
-    lines = stderr.decode().splitlines()
-    assert lines[0].startswith("gmemsim: interrupted after ")
-    assert lines[0].endswith(" calls: what follows is partial")
-    assert lines[1].startswith("wrote ")
-    assert len(lines) == 2
+    assert "simulating" in terminal
+    said, wrote = terminal.rstrip().splitlines()[-2:]
+    assert "gmemsim: interrupted after " in said
+    assert said.endswith(" calls: what follows is partial")
+    assert wrote.startswith("wrote ")
 
 
 def press_after(calls: int, times: int = 1) -> type[progress.Interruption]:
@@ -127,6 +149,12 @@ def test_what_ctrl_c_did_before_is_put_back() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_a_background_job_goes_on_ignoring_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with progress.Interruption().awaited():
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
 def test_a_terminal_sees_rate_time_and_total(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "PATIENCE", 0.0)
     monkeypatch.setattr(progress, "INTERVAL", 0.0)
@@ -149,21 +177,12 @@ def test_a_short_run_shows_no_bar() -> None:
     assert out.getvalue() == ""
 
 
-def test_the_bar_is_for_terminals_only_and_leaves_standard_output_alone(scenario: Path) -> None:
-    leader, follower = pty.openpty()
-    command = [*COMMAND, "run", str(scenario), "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=follower) as process:
-        os.close(follower)
-        seen = b""
-        end = time.monotonic() + 60
-        while b"calls" not in seen and time.monotonic() < end:
-            if select.select([leader], [], [], 1)[0]:
-                seen += os.read(leader, 65536)
-        process.send_signal(signal.SIGINT)
-        stdout = process.stdout.read() if process.stdout else b""
-    os.close(leader)
-    assert b"simulating" in seen
-    assert json.loads(stdout)["partial"] is True
+def test_there_is_no_bar_where_there_is_no_terminal(scenario: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    scenario.write_text(LONG.replace("1000000", "20"))
+    result = CliRunner().invoke(gmemsim, ["run", str(scenario)])
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "calls, " not in result.stdout
 
 
 def test_the_end_of_a_workload_is_known_before() -> None:

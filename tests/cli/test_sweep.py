@@ -90,6 +90,7 @@ def test_a_refused_variant_is_told_and_is_no_failure(scenario: Path) -> None:
 def test_ctrl_c_keeps_the_variants_that_are_done(
     scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job would ignore it
     real = sweeping.sweep
 
     def pressed(
@@ -101,6 +102,7 @@ def test_ctrl_c_keeps_the_variants_that_are_done(
 
     monkeypatch.setattr("gmemsim.sweep.sweep", pressed)
     result = sweep(scenario, *TWO, "--json", "--out", tmp_path / "out")
+    signal.signal(signal.SIGINT, before)
     assert result.exit_code == 130
     told = json.loads(result.stdout)
     assert (told["partial"], len(told["rows"])) == (True, 1)
