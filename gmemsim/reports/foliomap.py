@@ -40,6 +40,12 @@ HEIGHT, LEAST_HEIGHT = 3.4, 0.62
 SHARED = "#D55E00"
 """The line that says shared: visible on the dark and on the light end of the gradient."""
 
+LARGEST = 18
+"""The order at the light end of the gradient: 1G in base pages of 4K, the largest folio of the kernels there are."""
+
+PALEST = 0.95
+"""How far the gradient goes: its end is too close to white paper."""
+
 HATCHED = 0.9
 """Points that the lines of neighbouring cells are wide at most, so that the colours between them are seen."""
 
@@ -49,8 +55,7 @@ def draw(view: View) -> Figure:
     layout, axis = _layout(view), time_axis(view.result.timeline)
     smallest, shared = _columns(layout, axis)
     orders = [order for order in np.unique(smallest).tolist() if order != NOTHING]
-    tint = matplotlib.colormaps["viridis"]
-    colours = [tint((rank + 0.5) / len(orders)) for rank in range(len(orders))]
+    colours = [colour_of(order) for order in orders]
     notes = _notes(layout)
     number = len(layout.regions)
     unit, scale = canvas.unit(max(region.size for region in layout.regions))
@@ -71,6 +76,11 @@ def draw(view: View) -> Figure:
     fig.legend(handles=handles, loc="outside right center", frameon=False, handlelength=1.6)
     canvas.write_below(fig, below, notes)
     return fig
+
+
+def colour_of(order: int) -> tuple[float, float, float, float]:
+    """The colour of folios of ``order``: the same in every map."""
+    return matplotlib.colormaps["viridis"](PALEST * min(order, LARGEST) / LARGEST)
 
 
 def table(view: View) -> Table:

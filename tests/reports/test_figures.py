@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 
 from gmemsim.cli.run import FIGURES as COMMAND_LINE
@@ -85,6 +86,22 @@ def test_the_map_names_sizes_and_says_what_is_shared() -> None:
     words = set(texts("map", "everything"))
     assert {"1G", "4K", "shared", "no memory", "vm0", "vm1", "offset in the guest [GiB]", "simulated time [s]"} <= words
     assert "Colour: the smallest folio within 1M to 16M of memory; line: some of it is shared." in words
+
+
+def test_a_size_has_the_same_colour_in_every_map_and_larger_is_lighter() -> None:
+    def light(order: int) -> float:
+        red, green, blue, _ = foliomap.colour_of(order)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue  # luminance, ITU-R BT.709
+
+    shades = [light(order) for order in range(foliomap.LARGEST + 1)]
+    assert shades == sorted(shades)
+    assert len({foliomap.colour_of(order) for order in range(foliomap.LARGEST + 1)}) == foliomap.LARGEST + 1
+    for scenario in ("everything", "no time"):
+        legend = figures.figure("map", views.view(scenario)).legends[0]
+        patches = {text.get_text(): handle for text, handle in zip(legend.texts, legend.legend_handles, strict=True)}
+        small = patches["4K"]
+        assert isinstance(small, Patch)
+        assert small.get_facecolor() == foliomap.colour_of(0)
 
 
 @pytest.mark.filterwarnings("ignore:Glyph:UserWarning")
