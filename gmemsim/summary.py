@@ -20,6 +20,7 @@ from gmemsim.host.costs import CostProfile, Work
 from gmemsim.host.host import Host
 from gmemsim.host.ledger import ACCOUNTS, Tally, Total
 from gmemsim.host.slab import PAGE_ACCOUNTS, slab_of
+from gmemsim.scenario.metric import OUTCOMES
 from gmemsim.scenario.schema import Expectation, GuestSpec
 
 SCHEMA = 1
@@ -155,10 +156,6 @@ def summarise(
         "estimates": _estimates(inodes, profile),
         "slabs_at_least_bytes": _slabs(host),
     }
-
-
-OUTCOMES = ("optimise_failures", "rollback_failures", "inconsistent_pages")
-"""What can go wrong without an errno: counted per guest and in all."""
 
 
 def metric_value(summary: Mapping[str, Any], metric: str) -> int | float:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from gmemsim.gmem.ranges import RangeSet
+from gmemsim.gmem.ranges import RangeSet, gaps
 from gmemsim.host.ledger import Holder
 
 NODES_PER_SLOT = 0.0921
@@ -105,11 +105,8 @@ class Attributes:
 
     def differing(self, start: int, end: int, *, shared: bool) -> list[tuple[int, int]]:
         """The ranges within the bounds that are not yet as wanted."""
-        ranges = list(self._shared.ranges(start, end))
-        if not shared:
-            return ranges
-        edges = [start, *(edge for bounds in ranges for edge in bounds), end]
-        return [(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
+        ranges = self._shared.ranges(start, end)
+        return list(gaps(ranges, start, end) if shared else ranges)
 
     def preallocate(self) -> int:
         """Take the nodes for one store and return their number; raises ``OutOfMemory`` with nothing held."""
@@ -129,7 +126,7 @@ class Attributes:
         self.ranges = self._shared.flips_within(self.pages) + 1
         target = 0 if self.pages == 1 else node_estimate(self.ranges)
         self._preallocated -= preallocated  # what is left belongs to other stores
-        surplus = self._nodes.live - self._nodes.deferred - self._preallocated - target
+        surplus = self._nodes.held - self._preallocated - target
         if surplus > 0:
             at_once = min(surplus, preallocated)
             self._nodes.free(at_once)
@@ -137,14 +134,14 @@ class Attributes:
 
     def release(self) -> None:
         """Give back all nodes (the inode is gone)."""
-        self._nodes.free(self._nodes.live - self._nodes.deferred)
+        self._nodes.free(self._nodes.held)
 
     def check(self) -> None:
         """``AssertionError`` unless the ranges are well formed and the nodes are the estimate for them."""
         self._shared.check()
         outside = [(a, b) for a, b in self._shared.ranges(-1, self.pages + 1) if a < 0 or b > self.pages]
         assert not outside, f"attributes of pages that the file of {self.pages} does not have: {outside}"
-        live = self._nodes.live - self._nodes.deferred
+        live = self._nodes.held
         expected = 0 if self.pages == 1 else node_estimate(self.ranges)
         assert not self._preallocated, f"{self._preallocated} preallocated nodes were not given back"
         assert live == expected, f"{live} attribute nodes held, {expected} estimated for {self.ranges} ranges"

@@ -41,7 +41,7 @@ def _check_ledger(guest: InodeState) -> None:
     if guest.host.folio_descriptors:
         memdesc = guest.folios.total()
     for holder, expected in ((guest.metadata, metadata), (guest.memdesc, memdesc)):
-        held = holder.live - holder.deferred
+        held = holder.held
         assert held == expected, f"{guest.name}: {held} objects of {holder.account}, expected {expected}"
     taken = len(guest.subpool.outstanding) if guest.subpool is not None else 0
     assert taken == len(guest.hugepages), f"{guest.name}: {taken} hugepages taken, {len(guest.hugepages)} in the file"

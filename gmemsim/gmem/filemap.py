@@ -17,7 +17,7 @@ from gmemsim.errors import OutOfMemory
 from gmemsim.host.costs import Work
 from gmemsim.host.ledger import Holder
 from gmemsim.xarray import Prealloc, Profile, XArray
-from gmemsim.xarray.split import accepts, nodes_needed
+from gmemsim.xarray.split import check_depth, nodes_needed
 
 
 class Filemap:
@@ -57,10 +57,7 @@ class Filemap:
 
     def check_depth(self, order: int, new_order: int) -> None:
         """Raise ``OutOfMemory`` if the modelled kernel's ``xas_split_alloc`` refuses this split."""
-        if not accepts(self.tree.chunk, order, new_order, self.tree.profile):
-            raise OutOfMemory(
-                f"xas_split_alloc of {self.tree.profile} refuses order {order} to {new_order}: too many levels"
-            )
+        check_depth(self.tree.chunk, order, new_order, self.tree.profile)
 
     def nodes_for(self, order: int, new_order: int) -> int:
         """Nodes that splitting a folio of ``order`` to ``new_order`` takes."""
@@ -113,16 +110,15 @@ class Filemap:
 
         Such a node is a root one level too high: a lone entry as large as a root's range needs a slot in the next.
         """
-        if index:
-            return min((index & -index).bit_length() - 1, (end - index).bit_length() - 1)
-        order = end.bit_length() - 1
-        return order - 1 if order and order % self.tree.chunk.shift == 0 else order
+        order = _aligned_order(index, end)
+        fills_root = not index and order and order % self.tree.chunk.shift == 0
+        return order - 1 if fills_root else order
 
     def remove_pages(self, start: int, end: int) -> None:
         """Remove every folio of order 0 in the range."""
         index = start
         while index < end:
-            order = min((index & -index).bit_length() - 1 if index else 63, (end - index).bit_length() - 1)
+            order = _aligned_order(index, end)
             self.tree.store_order(index, order, None)
             index += 1 << order
 
@@ -134,5 +130,11 @@ class Filemap:
     def check(self) -> None:
         """``AssertionError`` unless the tree is sound and the ledger holds exactly its nodes."""
         self.tree.check()
-        live = self._holder.live - self._holder.deferred
+        live = self._holder.held
         assert live == self.tree.nodes, f"{live} filemap nodes in the ledger, {self.tree.nodes} in the tree"
+
+
+def _aligned_order(index: int, end: int) -> int:
+    """Order of the largest naturally aligned block that starts at ``index`` and ends by ``end``."""
+    length = (end - index).bit_length() - 1
+    return min((index & -index).bit_length() - 1, length) if index else length

@@ -6,8 +6,6 @@ from collections import Counter
 
 import attrs
 
-from gmemsim.host.ledger import Holder
-
 
 @attrs.define(eq=False)
 class Hugepage:
@@ -20,8 +18,6 @@ class Hugepage:
     first: int
     order: int
     pool_index: int
-    vmemmap: Holder
-    """Who holds the restored vmemmap pages."""
     restored: int = 0
     """vmemmap pages present beyond what HVO keeps.  Not 0 for a whole hugepage that could not be optimised again."""
     folios: Counter[int] = attrs.field(init=False)

@@ -18,6 +18,7 @@ from gmemsim.errors import BadAddress, BadFileDescriptor, Invalid, NotSupported
 from gmemsim.gmem import conversion, population, restructure
 from gmemsim.gmem.check import check
 from gmemsim.gmem.hugepage import Hugepage
+from gmemsim.gmem.ranges import gaps
 from gmemsim.gmem.state import InodeState
 from gmemsim.host.costs import Work
 
@@ -188,8 +189,7 @@ class GuestMemfd(InodeState):
         if pages == "first":
             end = start + 1
         gone = list(self.orphaned.pinned(start, end))
-        edges = [start, *(edge for low, high, _ in gone for edge in (low, high)), end]
-        there = [(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
+        there = list(gaps(((low, high) for low, high, _ in gone), start, end))
         if any(not self.pins.lowest(low, high) for low, high in there):
             raise Invalid("a page of the range is not pinned", error_offset=offset)
         for low, high, _ in gone:

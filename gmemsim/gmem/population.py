@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from gmemsim.errors import KernelError, OutOfMemory
 from gmemsim.gmem import restructure
 from gmemsim.gmem.hugepage import Hugepage
+from gmemsim.gmem.ranges import gaps
 from gmemsim.gmem.state import InodeState
 from gmemsim.host.costs import Work
 from gmemsim.host.ledger import Holder
@@ -46,7 +47,7 @@ def _allocate_hugepage(inode: InodeState, first: int, work: Work) -> None:
         undo.callback(inode.subpool.give_back, pool_index)
         restored = inode.host.unoptimised.pop((inode.page_order, pool_index), 0)
         inode.host.vmemmap_of_pool.hand_over(restored, inode.vmemmap)
-        hugepage = Hugepage(first, inode.page_order, pool_index, inode.vmemmap, restored)
+        hugepage = Hugepage(first, inode.page_order, pool_index, restored)
         undo.callback(_leave_unoptimised, inode, hugepage)
         for holder, objects in _per_hugepage(inode):
             holder.alloc(objects)
@@ -87,7 +88,7 @@ def retire(inode: InodeState, hugepage: Hugepage) -> None:
         _leave_unoptimised(inode, hugepage)
         inode.subpool.give_back(hugepage.pool_index)
     else:
-        hugepage.vmemmap.free(hugepage.restored)
+        inode.vmemmap.free(hugepage.restored)
         inode.subpool.discard(hugepage.pool_index)
     del inode.hugepages[hugepage.first]
     for ranges in (inode.poisoned, inode.inconsistent):
@@ -102,11 +103,8 @@ def _leave_unoptimised(inode: InodeState, hugepage: Hugepage) -> None:
 
 
 def _populate_small(inode: InodeState, start: int, end: int, work: Work) -> None:
-    present = list(inode.small.ranges(start, end))
-    edges = [start, *(edge for bounds in present for edge in bounds), end]
-    for low, high in zip(edges[::2], edges[1::2], strict=True):
-        if low < high:
-            _add_small(inode, low, high, work)
+    for low, high in list(gaps(inode.small.ranges(start, end), start, end)):
+        _add_small(inode, low, high, work)
 
 
 def _add_small(inode: InodeState, low: int, high: int, work: Work) -> None:

@@ -8,10 +8,20 @@ All bounds are half-open: ``start <= page < end``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from sortedcontainers import SortedDict, SortedList
+
+
+def gaps(ranges: Iterable[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
+    """What ``ranges``, which lie in order within the bounds, leave out of them."""
+    for low, high in ranges:
+        if start < low:
+            yield start, low
+        start = high
+    if start < end:
+        yield start, end
 
 
 class RangeSet:

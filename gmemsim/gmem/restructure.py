@@ -124,7 +124,7 @@ class Split:
         if inode.policy.vmemmap == "reoptimize" and not hugepage.restored and needed:
             restore = inode.host.vmemmap.restored(hugepage.order)  # everything first, then optimise the pieces
         if restore:
-            hugepage.vmemmap.alloc(restore)
+            inode.vmemmap.alloc(restore)
             work.restores += 1
             work.vmemmap_pages_restored += restore
             work.pages_copied += restore
@@ -154,7 +154,7 @@ class Split:
         """Give back all that was taken and not used."""
         if self._nodes is not None:
             self._nodes.close()
-        self.hugepage.vmemmap.free(self._vmemmap)
+        self.inode.vmemmap.free(self._vmemmap)
         self.inode.memdesc.free(self._descriptors)
         self.inode.metadata.free(self._metadata)
         self._vmemmap = self._descriptors = self._metadata = 0
@@ -287,15 +287,15 @@ def optimise(inode: InodeState, hugepage: Hugepage, work: Work) -> None:
         return
     if inode.host.kernel.shared_tail_pages:
         try:
-            hugepage.vmemmap.alloc(1)  # a folio's new head page, one folio at a time; the old one goes with the others
+            inode.vmemmap.alloc(1)  # a folio's new head page, one folio at a time; the old one goes with the others
         except OutOfMemory:
             inode.stats.optimise_failures += 1
             hugepage.optimise_failed = True
             return
-        hugepage.vmemmap.free(1)
+        inode.vmemmap.free(1)
     hugepage.optimise_failed = False
     hugepage.restored -= surplus
-    hugepage.vmemmap.free(surplus)
+    inode.vmemmap.free(surplus)
     work.vmemmap_pages_freed += surplus
     work.optimises += 1
     inode.host.count_flush(work)

@@ -189,7 +189,7 @@ class Stage2:
     def check(self, pages: int) -> None:
         """``AssertionError`` unless the ledger holds the tables and every leaf has those above it."""
         held = sum(map(len, self._tables.values())) + self._reserved
-        live = self._holder.live - self._holder.deferred
+        live = self._holder.held
         assert live == held, f"{live} stage-2 tables in the ledger, {held} known"
         mapped = 0
         for order, leaves in self._leaves.items():

@@ -61,23 +61,29 @@ _UNLIMITED = sys.maxsize
 
 
 @attrs.define(eq=False)
-class Tally:
-    """Objects of one size: live now, at the highest, taken and given back since the start."""
+class _Counts:
+    """Objects live now, at the highest, taken and given back since the start."""
 
-    object_bytes: int
     live: int = attrs.field(default=0, init=False)
     freed: int = attrs.field(default=0, init=False)
     _noted_peak: int = attrs.field(default=0, init=False)
 
     @property
     def peak(self) -> int:
-        """The highest ``live`` has been, within operations too."""
+        """The most objects that have been live at once, within operations too."""
         return max(self._noted_peak, self.live)
 
     @property
     def allocated(self) -> int:
         """Objects taken since the start."""
         return self.live + self.freed
+
+
+@attrs.define(eq=False)
+class Tally(_Counts):
+    """Objects of one size."""
+
+    object_bytes: int
 
     @property
     def live_bytes(self) -> int:
@@ -91,24 +97,11 @@ class Tally:
 
 
 @attrs.define(eq=False)
-class Total:
+class Total(_Counts):
     """The sum of tallies of different object sizes; its peaks are peaks of the sum, not sums of peaks."""
 
-    live: int = attrs.field(default=0, init=False)
-    freed: int = attrs.field(default=0, init=False)
     live_bytes: int = attrs.field(default=0, init=False)
-    _noted_peak: int = attrs.field(default=0, init=False)
     _noted_peak_bytes: int = attrs.field(default=0, init=False)
-
-    @property
-    def peak(self) -> int:
-        """The most objects, of whatever account, that have been live at once."""
-        return max(self._noted_peak, self.live)
-
-    @property
-    def allocated(self) -> int:
-        """Objects taken since the start."""
-        return self.live + self.freed
 
     @property
     def peak_bytes(self) -> int:
@@ -166,6 +159,11 @@ class Holder(Tally):
         of_all.live_bytes += size
         ledger._row[self._index] += size
 
+    @property
+    def held(self) -> int:
+        """Objects that are live and have not been freed."""
+        return self.live - self.deferred
+
     def retry(self) -> bool:
         """Whether an object that :meth:`alloc` could not have can be had by waiting: no.
 
@@ -180,7 +178,7 @@ class Holder(Tally):
 
         ``AssertionError`` if fewer than ``n`` are live and not already freed: that is a bug in the caller.
         """
-        if not 0 <= n <= self.live - self.deferred:
+        if not 0 <= n <= self.live - self.deferred:  # written out: held costs a call
             raise AssertionError(
                 f"{self.account} of {self.guest}: freeing {n} objects,"
                 f" but {self.live} are live and {self.deferred} of them already freed"

@@ -31,5 +31,5 @@ class Registry:
     def check(self) -> None:
         """``AssertionError`` unless the tree is sound and the ledger holds exactly its nodes."""
         self._tree.check()
-        live = self._holder.live - self._holder.deferred
+        live = self._holder.held
         assert live == self._tree.nodes, f"{live} registry nodes in the ledger, {self._tree.nodes} in the tree"

@@ -188,21 +188,24 @@ class FaultIn(RangeStep):
 
 
 @attrs.frozen(kw_only=True)
-class Pin(RangeStep):
-    """Long-term references to ``each`` page of the range, or to its ``first``."""
-
-    key: ClassVar[str] = "pin"
+class ReferenceStep(RangeStep):
+    """A step for references to ``each`` page of the range, or to its ``first``."""
 
     pages: Annotated[Literal["each", "first"], Choice("which pages", ("each", "first"))] = "each"
 
 
 @attrs.frozen(kw_only=True)
-class Unpin(RangeStep):
+class Pin(ReferenceStep):
+    """Long-term references to ``each`` page of the range, or to its ``first``."""
+
+    key: ClassVar[str] = "pin"
+
+
+@attrs.frozen(kw_only=True)
+class Unpin(ReferenceStep):
     """Drop the references that ``pin`` took of ``each`` page of the range, or of its ``first``."""
 
     key: ClassVar[str] = "unpin"
-
-    pages: Annotated[Literal["each", "first"], Choice("which pages", ("each", "first"))] = "each"
 
 
 @attrs.frozen(kw_only=True)

@@ -70,6 +70,17 @@ def accepts(chunk: Chunk, order: int, new_order: int, profile: Profile) -> bool:
     return profile == "rfc" or chunk.level(new_order) + 2 * chunk.shift > order
 
 
+def check_depth(chunk: Chunk, order: int, new_order: int, profile: Profile) -> None:
+    """Raise ``OutOfMemory``, the only errno it has for this, where :func:`accepts` says no."""
+    if not accepts(chunk, order, new_order, profile):
+        raise OutOfMemory(f"xas_split_alloc of {profile} refuses order {order} to {new_order}: too many levels")
+
+
+def _check_orders(order: int, new_order: int) -> None:
+    if not 0 <= new_order < order:
+        raise Invalid(f"cannot split order {order} into order {new_order}")
+
+
 def try_accepts(chunk: Chunk, order: int, new_order: int) -> bool:
     """Whether ``xas_try_split`` takes this split: within a level, or a full slot to the next lower order."""
     return chunk.level(new_order) == chunk.level(order) or (order % chunk.shift == 0 and new_order == order - 1)
@@ -116,11 +127,9 @@ def split_alloc(tree: Tree, order: int, new_order: int, profile: Profile) -> Pre
     Raises ``Invalid`` unless ``0 <= new_order < order``, ``OutOfMemory`` where the profile's kernel refuses the depth
     (it has no other errno for it) or where a node cannot be had; nothing is held then.
     """
-    if not 0 <= new_order < order:
-        raise Invalid(f"cannot split order {order} into order {new_order}")
+    _check_orders(order, new_order)
     chunk = tree.chunk
-    if profile != "rfc" and not accepts(chunk, order, new_order, profile):
-        raise OutOfMemory(f"xas_split_alloc of {profile} refuses order {order} to {new_order}: too many levels")
+    check_depth(chunk, order, new_order, profile)
     return Prealloc(tree, nodes_needed(chunk, order, new_order))
 
 
@@ -130,8 +139,7 @@ def split(tree: Tree, index: int, order: int, new_order: int, entry: object, pre
     ``index`` may be any index of the entry.  ``entry`` is stored in all of them; :data:`KEEP` keeps the old one.
     Raises ``Invalid``, with the tree untouched, if there is no entry of that order or too few nodes are preallocated.
     """
-    if not 0 <= new_order < order:
-        raise Invalid(f"cannot split order {order} into order {new_order}")
+    _check_orders(order, new_order)
     chunk = tree.chunk
     node, slot, old = _entry_of_order(tree, index, order)
     new = old if entry is KEEP else entry
@@ -150,8 +158,7 @@ def try_split(tree: Tree, index: int, order: int, new_order: int, entry: object)
 
     Raises ``Invalid`` for a split that would need more, ``OutOfMemory`` if the node cannot be had.
     """
-    if not 0 <= new_order < order:
-        raise Invalid(f"cannot split order {order} into order {new_order}")
+    _check_orders(order, new_order)
     chunk = tree.chunk
     if not try_accepts(chunk, order, new_order):
         raise Invalid(f"xas_try_split refuses order {order} to {new_order}: it would need more than one node")

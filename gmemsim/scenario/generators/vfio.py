@@ -19,7 +19,7 @@ from typing import Annotated, ClassVar
 
 import attrs
 
-from gmemsim.gmem.ranges import RangeSet
+from gmemsim.gmem.ranges import RangeSet, gaps
 from gmemsim.scenario.kinds import Flag, Size
 from gmemsim.scenario.schema import Convert, Pin, RangeStep, Scenario, Step, Unpin, Unshare
 from gmemsim.scenario.workload import Composite
@@ -47,8 +47,7 @@ class Vfio(Composite):
 
     def _pins(self, step: Convert, pinned: RangeSet, page: int) -> Iterator[Step]:
         first, last = step.offset // page, (step.offset + step.size) // page
-        edges = [first, *(edge for bounds in pinned.ranges(first, last) for edge in bounds), last]
-        for low, high in zip(edges[::2], edges[1::2], strict=True):
+        for low, high in list(gaps(pinned.ranges(first, last), first, last)):
             for offset, size in self._units(low * page, high * page, page):
                 yield Pin(guest=step.guest, at=step.at, offset=offset, size=size, where=self.where)
         pinned.add(first, last)
