@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Everything a developer does here, from a machine that has only Python >= 3.11 (with pip and venv) and make.
 # The environment is made when it is first needed and again when its requirements change.
 # Change a setting like this: make run SCENARIO=scenarios/staged.yaml OUT=/tmp/out
@@ -25,7 +26,7 @@ help: ## show this list
 
 run: $(VENV)/.installed ## simulate SCENARIO (default: the question that started it all) into OUT
 	@echo "== run: simulating $(SCENARIO)"
-	@$(PY) -m gmemsim.cli run $(SCENARIO) --out $(OUT) --force
+	@$(PY) -m gmemsim run $(SCENARIO) --out $(OUT) --force
 	@echo "plot:      $(OUT)/plot.png, $(OUT)/plot.svg"
 	@echo "summary:   $(OUT)/summary.json"
 	@echo "timeline:  $(OUT)/timeline.jsonl"

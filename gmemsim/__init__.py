@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """gmemsim: what converting guest_memfd memory between shared and private costs the host.
 
 The names below are what scripts and notebooks need::
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from gmemsim.gmem.inode import GuestMemfd
     from gmemsim.gmem.policy import Policy
     from gmemsim.host.host import Host
-    from gmemsim.run import run
-    from gmemsim.scenario.load import load_scenario
+    from gmemsim.scenario.format.load import load_scenario
+    from gmemsim.sim.run import run
     from gmemsim.xarray import XArray
 
 __version__ = "0.1.0"
@@ -32,14 +33,13 @@ _HOMES = {
     "Host": "gmemsim.host.host",
     "Policy": "gmemsim.gmem.policy",
     "XArray": "gmemsim.xarray",
-    "load_scenario": "gmemsim.scenario.load",
+    "load_scenario": "gmemsim.scenario.format.load",
+    "run": "gmemsim.sim.run",
 }
-"""Where each name comes from; ``run`` is the module ``gmemsim.run``, which can be called."""
+"""Where each name comes from."""
 
 
 def __getattr__(name: str) -> Any:
-    if name == "run":
-        return import_module("gmemsim.run")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

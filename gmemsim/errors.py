@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Every exception the package raises on purpose, and nothing else.
 
 Theory of operation

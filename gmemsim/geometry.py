@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Page sizes and orders of the modelled machine.
 
 An *order* is the base-2 logarithm of a number of base pages: with 4 KiB pages order 9 is 2 MiB and order 18 is

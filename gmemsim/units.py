@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sizes and times as people write them: ``"1G"``, ``"10ms"``.
 
 Sizes are binary (``K`` = 1024 bytes, as the kernel's ``memparse`` reads them) and are handled as an int of bytes;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The console blocks of README.md, as commands that run: `python -m tests.readme` writes what they print into it.
 
 A block is fenced as ``console``; its first line is ``$ gmemsim …``, the rest is the command's output, 80 columns wide.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Comparisons: policies from text, and rows whose figures are those of the runs."""
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmemsim import compare
 from gmemsim.gmem.policy import Hysteresis, MergeName, Ordering, Policy, SplitName, VmemmapRegime
 from gmemsim.gmem.presets import PRESETS
 from gmemsim.host.costs import PROFILES
-from gmemsim.pricing import PHASE_NAMES, call_times, phase_times
-from gmemsim.run import Result, run
-from gmemsim.scenario.load import parse_scenario
-from gmemsim.summary import metric_value
+from gmemsim.results.pricing import PHASE_NAMES, call_times, phase_times
+from gmemsim.results.summary import metric_value
+from gmemsim.scenario.format.load import parse_scenario
+from gmemsim.sim.run import Result, run
+from gmemsim.studies import compare
 
 SCENARIO = parse_scenario("""\
 gmemsim: 1

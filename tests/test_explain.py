@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """`gmemsim explain` agrees with a run, and with the figures of the thread."""
 
 from __future__ import annotations
@@ -7,12 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from gmemsim.cli.main import gmemsim
-from gmemsim.explain import explain_split, share_one_page
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.presets import PRESETS
 from gmemsim.host.host import KernelSwitches
-from gmemsim.run import run
-from gmemsim.scenario.schema import Allocate, Convert, FaultIn, GuestSpec, HostSpec, Scenario
+from gmemsim.scenario.model import Allocate, Convert, FaultIn, GuestSpec, HostSpec, Scenario
+from gmemsim.sim.run import run
+from gmemsim.studies.explain import explain_split, share_one_page
 
 SIZES = {"1G": 18, "2M": 9}
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Notebooks are kept clean; that they run is tested by nbmake (``make test``, ``make notebooks``)."""
 
 from __future__ import annotations

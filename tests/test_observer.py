@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What an observer sees of a run, and how it ends one early."""
 
 from __future__ import annotations
@@ -5,9 +6,9 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from gmemsim.run import Run, StopRun, run
-from gmemsim.scenario.load import parse_scenario
-from gmemsim.timeline import Event
+from gmemsim.results.timeline import Event
+from gmemsim.scenario.format.load import parse_scenario
+from gmemsim.sim.run import Run, StopRun, run
 
 SCENARIO = parse_scenario("""\
 gmemsim: 1

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Observers of runs: frames are bounded and in order, layouts and censuses are what a slow look finds."""
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmemsim.gmem.presets import PRESETS
-from gmemsim.observers import Several
-from gmemsim.observers.census import RISE, CensusObserver
-from gmemsim.observers.frames import Frames
-from gmemsim.observers.layout import MOST_GUESTS, NOTHING, LayoutObserver
-from gmemsim.run import Run, run
-from gmemsim.scenario import schema
-from gmemsim.scenario.schema import GuestSpec, HostSpec, Scenario
-from gmemsim.timeline import Event
+from gmemsim.results.timeline import Event
+from gmemsim.scenario import model as schema
+from gmemsim.scenario.model import GuestSpec, HostSpec, Scenario
+from gmemsim.sim.census import RISE, CensusObserver
+from gmemsim.sim.frames import Frames
+from gmemsim.sim.layout import MOST_GUESTS, NOTHING, LayoutObserver
+from gmemsim.sim.observers import Several
+from gmemsim.sim.run import Run, run
 from gmemsim.xarray.census import nodes_by_shift
 
 M, G = 1 << 20, 1 << 30

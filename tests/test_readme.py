@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The README says what the commands print, and its example is a scenario that holds."""
 
 from __future__ import annotations
@@ -6,8 +7,8 @@ import re
 
 import pytest
 
-from gmemsim.run import run
-from gmemsim.scenario.load import parse_scenario
+from gmemsim.scenario.format.load import parse_scenario
+from gmemsim.sim.run import run
 from tests.readme import README, ROOT, blocks, output_of
 
 TEXT = README.read_text(encoding="utf-8")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Runs: the scenarios that come with gmemsim, the summary's keys, expectations, time, faults, determinism."""
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import pytest
 
 from gmemsim.errors import SimulationRefused
 from gmemsim.host.ledger import ACCOUNTS
-from gmemsim.run import Result, Run, run
-from gmemsim.scenario.load import load_scenario, parse_scenario
-from gmemsim.scenario.schema import GuestSpec, HostSpec, Pin, Scenario, Unpin
-from gmemsim.timeline import Event
+from gmemsim.results.timeline import Event
+from gmemsim.scenario.format.load import load_scenario, parse_scenario
+from gmemsim.scenario.model import GuestSpec, HostSpec, Pin, Scenario, Unpin
+from gmemsim.sim.run import Result, Run, run
 
 SCENARIOS = sorted((Path(__file__).parents[1] / "scenarios").glob("*.yaml"))
 
@@ -37,7 +38,7 @@ DESIGNED = {
 """The keys of DESIGN.md."""
 
 DOCUMENTED = {"calls", "outcomes", "estimates", "slabs_at_least_bytes"}
-"""What ``gmemsim.summary`` documents beside them, in every run."""
+"""What ``gmemsim.results.summary`` documents beside them, in every run."""
 
 ROW = {"live", "peak", "allocated", "freed", "live_bytes", "peak_bytes"}
 

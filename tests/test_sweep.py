@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sweeps: variants are what a file with that value would be, and rows what running it gives."""
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from hypothesis import strategies as st
 from gmemsim.errors import InputError
 from gmemsim.gmem.policy import Hysteresis
 from gmemsim.gmem.presets import PRESETS
-from gmemsim.run import run
-from gmemsim.scenario.load import parse_scenario
-from gmemsim.scenario.schema import Scenario
-from gmemsim.sweep import MOST_VARIANTS, Variation, check_metric, points, read_variation, sweep
+from gmemsim.scenario.format.load import parse_scenario
+from gmemsim.scenario.model import Scenario
+from gmemsim.sim.run import run
+from gmemsim.studies.sweep import MOST_VARIANTS, Variation, check_metric, points, read_variation, sweep
 
 TEXT = """\
 gmemsim: 1

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import time
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmemsim.timeline import TOTAL, Event, Peak, Timeline
+from gmemsim.results.timeline import TOTAL, Event, Peak, Timeline
 
 
 def convert(time_ns: int, step: int) -> Event:

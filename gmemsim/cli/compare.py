@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``gmemsim compare``: one workload under several policies, or several scenarios, beside each other."""
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from gmemsim.cli.verdicts import name_failures
 from gmemsim.errors import Fault, InputError, SimulationRefused
 
 if TYPE_CHECKING:
-    from gmemsim.compare import Comparison
     from gmemsim.gmem.policy import Policy
-    from gmemsim.run import Result
-    from gmemsim.scenario.schema import Scenario
+    from gmemsim.scenario.model import Scenario
+    from gmemsim.sim.run import Result
+    from gmemsim.studies.compare import Comparison
 
 OUTPUTS = ("compare.json", "compare.csv", "compare.md", "compare.png", "compare.svg")
 """What ``--out`` writes."""
@@ -98,7 +99,7 @@ def compare(
 
 def _scenarios(files: tuple[str, ...]) -> dict[str, Scenario]:
     """The scenarios by the stems of their files, or by the files where stems are not unique; all faults at once."""
-    from gmemsim.scenario.load import load_scenario
+    from gmemsim.scenario.format.load import load_scenario
 
     stems = Counter(PurePath(file).stem for file in files)
     found: dict[str, Scenario] = {}
@@ -118,8 +119,8 @@ def _scenarios(files: tuple[str, ...]) -> dict[str, Scenario]:
 
 def _policies_of(file: str, texts: tuple[str, ...]) -> dict[str, Scenario]:
     """The scenario in ``file`` under every policy in ``texts``, by the policies' names."""
-    from gmemsim.compare import usual_policies, with_policy
-    from gmemsim.scenario.load import load_scenario
+    from gmemsim.scenario.format.load import load_scenario
+    from gmemsim.studies.compare import usual_policies, with_policy
 
     scenario = load_scenario(file)
     wanted: Mapping[str, tuple[str, Policy]]
@@ -139,7 +140,7 @@ def _policies_of(file: str, texts: tuple[str, ...]) -> dict[str, Scenario]:
 
 
 def _read_policies(texts: tuple[str, ...]) -> dict[str, tuple[str, Policy]]:
-    from gmemsim.compare import read_policy
+    from gmemsim.studies.compare import read_policy
 
     wanted: dict[str, tuple[str, Policy]] = {}
     faults = []
@@ -159,7 +160,7 @@ def _read_policies(texts: tuple[str, ...]) -> dict[str, tuple[str, Policy]]:
 
 def _compare(scenarios: Mapping[str, Scenario], *, by_policy: bool) -> Comparison:
     """Run all ``scenarios``; Ctrl-C leaves those that were run to their end."""
-    from gmemsim.compare import Comparison
+    from gmemsim.studies.compare import Comparison
 
     results: dict[str, Result] = {}
     partial = False
@@ -180,7 +181,7 @@ def _compare(scenarios: Mapping[str, Scenario], *, by_policy: bool) -> Compariso
 
 
 def _writers(comparison: Comparison) -> dict[str, Writer]:
-    from gmemsim.reports import overlay
+    from gmemsim.reports.figures import overlay
 
     texts: dict[str, Writer] = {
         name: write_text(_as_text(comparison, form)) for name, form in zip(OUTPUTS[:3], FORMATS, strict=True)
@@ -190,7 +191,7 @@ def _writers(comparison: Comparison) -> dict[str, Writer]:
 
 
 def _as_text(comparison: Comparison, form: str) -> str:
-    from gmemsim.reports import comparison as report
+    from gmemsim.reports.screen import compare as report
 
     match form:
         case "json":
@@ -207,6 +208,6 @@ def _show(comparison: Comparison, form: str | None) -> None:
         return
     from rich.console import Console
 
-    from gmemsim.reports.comparison import render
+    from gmemsim.reports.screen.compare import render
 
     Console(highlight=False).print(render(comparison))

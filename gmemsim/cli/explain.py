@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``gmemsim explain``: what one conversion takes, on one page."""
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ def split(old: int, new: int, policies: tuple[str, ...], page_size: int, xarray:
     """
     from rich.console import Console
 
-    from gmemsim.explain import explain_split, share_one_page
     from gmemsim.geometry import PAGE_SIZES, Geometry
     from gmemsim.gmem.presets import PRESETS, distinct_splits
     from gmemsim.host.host import KernelSwitches
-    from gmemsim.reports.explain import render
+    from gmemsim.reports.screen.explain import render
+    from gmemsim.studies.explain import explain_split, share_one_page
     from gmemsim.units import size_name
 
     if page_size not in PAGE_SIZES:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A group of commands that suggests the right name for a mistyped one."""
 
 from __future__ import annotations

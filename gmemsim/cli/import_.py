@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``gmemsim import``: a scenario from a recorded log of conversions.
 
 The scenario refers to the log through a ``replay`` step and does not contain it, so that a log of gigabytes stays a
@@ -22,9 +23,9 @@ from gmemsim.errors import Fault, InputError
 
 if TYPE_CHECKING:
     from gmemsim.scenario.generators import Replay
-    from gmemsim.scenario.schema import GuestSpec
-    from gmemsim.scenario.slots import Slot
-    from gmemsim.scenario.traces import Format
+    from gmemsim.scenario.logs.qemu import Format
+    from gmemsim.scenario.logs.slots import Slot
+    from gmemsim.scenario.model import GuestSpec
 
 GUEST = "vm0"
 """What an imported scenario calls its guest."""
@@ -43,7 +44,7 @@ def _read_duration(ctx: click.Context, param: click.Parameter, value: str) -> in
 
 
 def _read_slots(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[Slot, ...] | None:
-    from gmemsim.scenario.slots import parse_slot
+    from gmemsim.scenario.logs.slots import parse_slot
 
     try:
         return tuple(map(parse_slot, value)) or None
@@ -139,9 +140,9 @@ def _import(
     force: bool,
     **settings: Any,
 ) -> None:
+    from gmemsim.scenario.format.load import parse_scenario
     from gmemsim.scenario.generators import Replay
-    from gmemsim.scenario.load import parse_scenario
-    from gmemsim.scenario.schema import GuestSpec
+    from gmemsim.scenario.model import GuestSpec
 
     _check_sizes(memory, backing)
     check_free(output.parent, [output.name], force=force)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The command ``gmemsim``: the group of commands, and the one place where an error becomes an exit code.
 
 Theory of operation

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Output files: all of them or none, and never over an existing one unasked.
 
 Files are written into a temporary directory beside their final place and renamed when all are complete, so a reader

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Callbacks that read command-line parameters, shared by several commands."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``gmemsim policies``: the policies that have a name."""
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ def policies() -> None:
       gmemsim policies
       gmemsim policies | grep staged
     """
-    from gmemsim.compare import CHOICES
     from gmemsim.gmem.presets import PRESETS
+    from gmemsim.studies.compare import CHOICES
 
     width = max(map(len, PRESETS))
     for name, preset in PRESETS.items():

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """A bar for long runs, and Ctrl-C that ends a run with what it has done so far.
 
 Theory of operation
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-    from gmemsim.run import Run
-    from gmemsim.scenario.schema import Scenario
-    from gmemsim.timeline import Event
+    from gmemsim.results.timeline import Event
+    from gmemsim.scenario.model import Scenario
+    from gmemsim.sim.run import Run
 
 PATIENCE = 0.5
 """Seconds that a run takes before the bar appears."""
@@ -49,7 +50,7 @@ class Interruption:
     def stepped(self, run: Run, event: Event) -> None:
         """End the run if that was asked for."""
         if self.pressed:
-            from gmemsim.run import StopRun
+            from gmemsim.sim.run import StopRun
 
             raise StopRun
 
@@ -123,7 +124,7 @@ class Bar:
 
 def expected_end(scenario: Scenario) -> int:
     """Simulated ns at which the workload will end, as far as its steps say; 0 if they do not."""
-    from gmemsim.scenario.schema import Wait
+    from gmemsim.scenario.model import Wait
     from gmemsim.scenario.workload import step_end
 
     now = 0

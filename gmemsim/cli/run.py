@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``gmemsim run``: one scenario, its figures on the screen or as JSON, its files in a directory or in one format."""
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ OUTPUTS = ("summary.json", "timeline.jsonl", "plot.png", "plot.svg")
 """What ``--out`` writes if nothing else is asked for."""
 
 FIGURES = ("memory", "map", "orders", "calls", "occupancy")
-"""The figures of a run; a test compares them with ``gmemsim.reports.figures``, which help must not wait for."""
+"""The figures of a run; a test compares them with the registry, which help must not wait for."""
 
 
 @attrs.frozen
@@ -116,8 +117,8 @@ def run(
     if plan is not None:
         check_free(plan.directory, plan.writers, force=force)
 
-    from gmemsim.reports.figures import Watch
-    from gmemsim.scenario.load import load_scenario
+    from gmemsim.reports.figures.registry import Watch
+    from gmemsim.scenario.format.load import load_scenario
 
     scenario = load_scenario(file)
     watch = Watch(drawn)
@@ -130,7 +131,7 @@ def run(
     else:
         from rich.console import Console
 
-        from gmemsim.reports import text
+        from gmemsim.reports.screen import run as text
 
         Console(highlight=False).print(text.render(result))
     if plan is not None:
@@ -194,13 +195,13 @@ def _standard(figures: tuple[str, ...], figure_data: bool) -> dict[str, Callable
 
 
 def _figure(name: str, view: View) -> Writer:
-    from gmemsim.reports import figures
+    from gmemsim.reports.figures import registry as figures
 
     return lambda path: figures.write(name, view, path)
 
 
 def _figure_data(name: str, view: View) -> Writer:
-    from gmemsim.reports import figures
+    from gmemsim.reports.figures import registry as figures
 
     return lambda path: figures.write_data(name, view, path)
 
@@ -211,22 +212,22 @@ def _writer(form: str, figures: tuple[str, ...], file: str, *, events: bool = Fa
     def ready(view: View) -> Writer:
         match form:
             case "jsonl":
-                from gmemsim.reports import jsonl
+                from gmemsim.reports.export import jsonl
 
                 return partial(jsonl.write, view.result)
             case "csv":
-                from gmemsim.reports import csv
+                from gmemsim.reports.export import csv
 
                 return partial(csv.write_events if events else csv.write, view.result)
             case "parquet":
-                from gmemsim.reports import parquet
+                from gmemsim.reports.export import parquet
 
                 return partial(parquet.write_events if events else parquet.write, view.result)
             case "perfetto":
-                from gmemsim.reports import perfetto
+                from gmemsim.reports.export import perfetto
 
                 return partial(perfetto.write, view.result)
-        from gmemsim.reports import html
+        from gmemsim.reports.export import html
 
         source = Path(file).read_text(encoding="utf-8")
         return partial(html.write, view, source=source, names=figures or FIGURES)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``gmemsim schema``: the JSON Schema of scenario files."""
 
 from __future__ import annotations
@@ -17,6 +18,6 @@ def schema() -> None:
     Example:
       gmemsim schema > gmemsim.schema.json
     """
-    from gmemsim.scenario.jsonschema import json_schema
+    from gmemsim.scenario.format.jsonschema import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One run as commands do it: with a bar on a terminal, and with what there is if Ctrl-C ends it."""
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import click
 from gmemsim.cli.progress import Bar, Interruption
 
 if TYPE_CHECKING:
-    from gmemsim.run import Observer, Result
-    from gmemsim.scenario.schema import Scenario
+    from gmemsim.scenario.model import Scenario
+    from gmemsim.sim.run import Observer, Result
 
 
 INTERRUPTED = 130
@@ -22,8 +23,8 @@ def simulate(scenario: Scenario, observers: Iterable[Observer] = (), *, label: s
     """Run ``scenario``; if Ctrl-C ends it, its summary says ``partial`` and a line on standard error too."""
     from rich.console import Console
 
-    from gmemsim.observers import Several
-    from gmemsim.run import run
+    from gmemsim.sim.observers import Several
+    from gmemsim.sim.run import run
 
     interruption = Interruption()
     console = Console(stderr=True)

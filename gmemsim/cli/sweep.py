@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``gmemsim sweep``: one scenario with some of its keys taking many values."""
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from gmemsim.cli.simulate import INTERRUPTED
 from gmemsim.errors import Fault, InputError
 
 if TYPE_CHECKING:
-    from gmemsim.sweep import Point, Row, Sweep
+    from gmemsim.studies.sweep import Point, Row, Sweep
 
 TABLES = ("sweep.json", "sweep.csv")
 HEATMAPS = ("heatmap.png", "heatmap.svg")
@@ -97,8 +98,8 @@ def sweep(
 
 
 def _sweep(file: str, varied: tuple[str, ...], metrics: tuple[str, ...], jobs: int) -> Sweep:
-    from gmemsim.scenario.load import load_scenario
-    from gmemsim.sweep import Sweep, check_metric, points, read_variation
+    from gmemsim.scenario.format.load import load_scenario
+    from gmemsim.studies.sweep import Sweep, check_metric, points, read_variation
 
     faults: list[Fault] = []
     variations = [*_read("--vary", varied, read_variation, faults)]
@@ -144,7 +145,7 @@ def _run(
     from rich.console import Console
     from rich.progress import Progress
 
-    from gmemsim.sweep import sweep as sweep_all
+    from gmemsim.studies.sweep import sweep as sweep_all
 
     console = Console(stderr=True)
     bar = Progress(console=console, transient=True) if console.is_terminal else None
@@ -157,7 +158,7 @@ def _run(
 
 
 def _writers(result: Sweep) -> dict[str, Writer]:
-    from gmemsim.reports import sweep as report
+    from gmemsim.reports.screen import sweep as report
 
     writers: dict[str, Writer] = {name: lambda path: report.write(result, path) for name in HEATMAPS}
     return writers | {
@@ -167,7 +168,7 @@ def _writers(result: Sweep) -> dict[str, Writer]:
 
 
 def _as_text(result: Sweep, form: str) -> str:
-    from gmemsim.reports import sweep as report
+    from gmemsim.reports.screen import sweep as report
 
     if form == "csv":
         return report.as_csv(result)
@@ -180,6 +181,6 @@ def _show(result: Sweep, form: str | None) -> None:
         return
     from rich.console import Console
 
-    from gmemsim.reports.sweep import render
+    from gmemsim.reports.screen.sweep import render
 
     Console(highlight=False).print(render(result))

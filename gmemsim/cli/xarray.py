@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``gmemsim xarray``: the tree on its own, driven by operation traces (tests/golden/FORMAT.md).
 
 Theory of operation
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from gmemsim.cli.group import Group
-from gmemsim.cli.traces import STDIN, Line, Machine, check_readable, read_lines
+from gmemsim.cli.tracefile import STDIN, Line, Machine, check_readable, read_lines
 from gmemsim.cli.xarray_show import show
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``gmemsim xarray show``: draw the tree that a trace or a scenario has built, at any moment of it."""
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gmemsim.cli.outputs import check_free, write_all
-from gmemsim.cli.traces import STDIN, Line, Machine, check_readable, read_lines
+from gmemsim.cli.tracefile import STDIN, Line, Machine, check_readable, read_lines
 from gmemsim.errors import Fault, InputError
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def show(file: str, at: int | None, guest: str | None, figure: Path | None, forc
     """
     from rich.console import Console
 
-    from gmemsim.reports import treeview
-    from gmemsim.xarray.show import picture
+    from gmemsim.reports.figures import treeview
+    from gmemsim.xarray.lab.show import picture
 
     if figure is not None:
         if figure.suffix.lower() not in FORMATS:
@@ -71,9 +72,9 @@ def _of_trace(file: str, most: int | None) -> tuple[Tree, int, str]:
 
 def _of_scenario(file: str, guest: str | None, most: int | None) -> tuple[Tree, int, str]:
     """A guest's filemap after the first ``most`` calls of a scenario, how many those were, and what they are called."""
-    from gmemsim.run import Run, StopRun
-    from gmemsim.scenario.load import load_scenario
-    from gmemsim.timeline import Event
+    from gmemsim.results.timeline import Event
+    from gmemsim.scenario.format.load import load_scenario
+    from gmemsim.sim.run import Run, StopRun
 
     class Counter:
         done = 0

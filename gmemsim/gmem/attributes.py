@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Which pages of a guest_memfd are shared and which are private, and how much memory the kernel's map of it takes.
 
 Theory of operation

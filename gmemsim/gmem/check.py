@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What is always true of a guest_memfd, whatever was called and however it ended.
 
 The exceptions are documented ones: with ``when: fault`` shared pages are split only once the host has touched them, and

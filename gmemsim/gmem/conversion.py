@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The three orderings of a conversion: what happens first, and what a failure leaves behind.
 
 Theory of operation

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The page cache of one guest_memfd: an XArray whose entries are hugepages, whole or split.
 
 Theory of operation

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """One hugepage of a guest_memfd, whole or in pieces."""
 
 from __future__ import annotations

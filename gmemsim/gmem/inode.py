@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """GuestMemfd: one guest_memfd inode as its callers see it - the ioctl, faults, fallocate, pins, close.
 
 Theory of operation

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Conversion policy as data: how a hugepage is split, when it is merged, what happens to its vmemmap, in which order.
 
 A :class:`Policy` holds no behaviour; ``gmem.restructure`` and ``gmem.conversion`` read it.  A new policy is a new

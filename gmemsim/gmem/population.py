@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Memory in and out of a guest_memfd: hugepages from the pool's reservation, or base pages.
 
 A first touch takes a whole hugepage and, if some of its pages are shared already, splits it at once; it is all or

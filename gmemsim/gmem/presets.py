@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Policies with a name: those that exist in code, and those that people on the lists have asked for."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sets of pages as ranges: two small maps whose cost follows the number of ranges, never the number of pages.
 
 :class:`RangeSet` keeps the pages where membership flips, in order.  Page *p* is a member exactly if an odd number of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Splitting and merging the folios of one hugepage, as a policy wants it.
 
 Theory of operation

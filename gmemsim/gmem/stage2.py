@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The guest's second-stage page tables: what is mapped at which size, and the tables that takes.
 
 Theory of operation

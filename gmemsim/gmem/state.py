@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What one guest_memfd consists of: the state that its calls, conversions and restructuring work on.
 
 An :class:`InodeState` owns what belongs to one guest: its attributes, its filemap, its stage-2 tables, its hugepages

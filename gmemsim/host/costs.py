@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Costs: counted work in, modelled time out.
 
 Theory of operation

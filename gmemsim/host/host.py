@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The modelled host: one ledger, one pool, one registry of folios, and the switches of its kernel."""
 
 from __future__ import annotations

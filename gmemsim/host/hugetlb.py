@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The host's pool of hugepages, and the reservations that guest_memfd files make from it.
 
 Theory of operation

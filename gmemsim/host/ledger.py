@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The ledger: who holds how much kernel memory, and the only place where it is taken.
 
 Theory of operation

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Deferred frees: memory that goes back only after an RCU grace period.
 
 Theory of operation

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """guest_memfd's global registry: metadata per folio, found by the physical page number.
 
 One XArray for the whole host (DOMAIN.md section 3), with one entry per hugepage at the hugepage's own order: one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Slabs: the sizes of the kernel's objects, and the memory that the slab allocator needs to hold them.
 
 Theory of operation

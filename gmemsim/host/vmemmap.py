@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """vmemmap: the memory that holds the struct pages, and how much of it HVO lets the host do without.
 
 Theory of operation

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Sinks for the result of a run, one file each.
 
 A sink needs little of a result: what :class:`Reportable` names.  Whatever offers that can be reported.
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from gmemsim.timeline import Timeline
+from gmemsim.results.timeline import Timeline
 
 
 class Reportable(Protocol):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a figure is made from, and the tables behind figures."""
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from pathlib import Path
 
 import attrs
 
-from gmemsim.observers.census import Census
-from gmemsim.observers.layout import Layout
 from gmemsim.reports import Reportable
+from gmemsim.sim.census import Census
+from gmemsim.sim.layout import Layout
 
 
 @attrs.frozen(eq=False)

@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Words that several reports use: what an event was, and which figures are estimates."""
 
 from __future__ import annotations
 
-from gmemsim.timeline import Event
+from gmemsim.results.timeline import Event
 from gmemsim.units import size_name
 
 ESTIMATED_ACCOUNTS = frozenset({"attributes"})

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """From the workload of a scenario to the plain steps that a run carries out; what every generator is made of.
 
 Theory of operation
@@ -33,8 +34,8 @@ from typing import Annotated, Literal, get_args
 
 import attrs
 
-from gmemsim.scenario.kinds import Choice, Count, Duration, Inner, Size
-from gmemsim.scenario.schema import Convert, GuestSpec, GuestStep, Scenario, State, Step
+from gmemsim.scenario.format.kinds import Choice, Count, Duration, Inner, Size
+from gmemsim.scenario.model import Convert, GuestSpec, GuestStep, Scenario, State, Step
 from gmemsim.units import size_name
 
 Arrival = Literal["fixed", "poisson", "bursts"]

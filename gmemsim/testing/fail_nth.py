@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Fail every allocation of a call in turn, each on a fresh guest, and see what that leaves behind.
 
 Theory of operation

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The pytest plugin: fixtures for a simulated host, and scenario files as tests.  Active once gmemsim is installed.
 
 Theory of operation
@@ -22,9 +23,9 @@ import pytest
 from gmemsim.errors import InputError, SimulationRefused
 from gmemsim.gmem.inode import GuestMemfd
 from gmemsim.host.host import Host
-from gmemsim.run import run
-from gmemsim.scenario.load import load_scenario
-from gmemsim.scenario.schema import Expectation, Scenario
+from gmemsim.scenario.format.load import load_scenario
+from gmemsim.scenario.model import Expectation, Scenario
+from gmemsim.sim.run import run
 from gmemsim.testing.fail_nth import Failure
 from gmemsim.testing.fail_nth import fail_nth as _fail_nth
 

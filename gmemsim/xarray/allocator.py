@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Where the tree gets its nodes: a protocol, and an allocator that counts and can be told to fail.
 
 The kernel tries twice for a node that ``xas_store`` needs: once without sleeping, under the lock, and if that fails

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The XArray's public face: the kernel's calls under the kernel's names.
 
 >>> from gmemsim.xarray import XArray
@@ -93,7 +94,7 @@ class XArray(Tree):
         """(first index, order, entry) of every entry (with ``mark``) that touches ``first`` to ``last``.
 
         Zero entries appear as :data:`~gmemsim.xarray.node.ZERO`.  The tree must not change meanwhile; a
-        :class:`~gmemsim.xarray.cursor.Cursor` allows that.
+        :class:`~gmemsim.xarray.lab.cursor.Cursor` allows that.
         """
         return find.entries(self, _checked(first), last, mark)
 

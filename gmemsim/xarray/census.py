@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How many nodes a tree has at every level, those that Uniforms stand for included."""
 
 from __future__ import annotations

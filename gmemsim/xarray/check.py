@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Every invariant of a tree, verified (as sortedcontainers' ``_check`` does): slow, complete, and shown on failure."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The canonical text of a tree, by which two implementations are compared (format: tests/golden/FORMAT.md)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Finding entries: the first at or after an index, by presence or by mark; walking over ranges of them.
 
 Theory of operation

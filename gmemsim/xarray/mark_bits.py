@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Marks: three bits an entry, summed up in every node above it and in the array.
 
 Theory of operation

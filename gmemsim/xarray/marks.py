@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Marks of entries: what the bits in the nodes (``mark_bits``) mean for an index."""
 
 from __future__ import annotations

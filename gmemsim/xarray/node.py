@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What can stand in a slot of an XArray: entries, siblings, nodes, and subtrees that are all alike.
 
 Theory of operation

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Splitting a multi-index entry: any order to any lower one, with the nodes taken beforehand.
 
 Theory of operation

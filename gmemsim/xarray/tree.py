@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The XArray's mechanics: growing, descending, storing and freeing nodes.
 
 Theory of operation

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Tables that benchmarks leave behind: printed at the end of the run, ratios within one run."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How fast whole runs are: conversions of a 1 TiB guest, each of which splits or merges something.
 
 Run by ``make bench``; a plain ``pytest`` runs everything once, on small inputs, and asserts no times.
@@ -14,10 +15,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from rich.table import Table
 
 from gmemsim.gmem.policy import Policy
-from gmemsim.run import run
 from gmemsim.scenario.generators import Flip, Scatter
-from gmemsim.scenario.schema import Allocate, GuestSpec, HostSpec, Scenario
+from gmemsim.scenario.model import Allocate, GuestSpec, HostSpec, Scenario
 from gmemsim.scenario.workload import Generator
+from gmemsim.sim.run import run
 
 GIB = 1 << 30
 SECOND = 1_000_000_000

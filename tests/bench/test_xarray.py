@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """How fast the XArray is: lazily against eagerly, and against the kernel's C code on the same operations.
 
 Run by ``make bench``; a plain ``pytest`` runs everything once, on small inputs, and asserts no times.

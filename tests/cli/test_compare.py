@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The command ``compare`` as a user runs it: exit codes, what is printed where, what is written."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The command ``import``: logs in, scenarios out that run; one line for what is wrong, and then nothing written."""
 
 from __future__ import annotations

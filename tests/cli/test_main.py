@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import os
@@ -16,12 +17,12 @@ from click.testing import CliRunner
 
 from gmemsim import __version__
 from gmemsim.cli.main import SECTIONS, gmemsim
-from gmemsim.compare import read_policy
 from gmemsim.errors import Fault, InputError, OutOfMemory, SimulationRefused
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import PRESETS
+from gmemsim.studies.compare import read_policy
 
-COMMAND = [sys.executable, "-m", "gmemsim.cli"]
+COMMAND = [sys.executable, "-m", "gmemsim"]
 
 
 def outcome_of(error: BaseException | None) -> tuple[int, str, str]:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The bar and Ctrl-C: quiet when piped, and what was done so far is shown, written and marked."""
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from rich.console import Console
 
 from gmemsim.cli import progress
 from gmemsim.cli.main import gmemsim
-from gmemsim.run import Run, run
-from gmemsim.scenario.load import parse_scenario
-from gmemsim.timeline import Event
+from gmemsim.results.timeline import Event
+from gmemsim.scenario.format.load import parse_scenario
+from gmemsim.sim.run import Run, run
 
-COMMAND = [sys.executable, "-m", "gmemsim.cli"]
+COMMAND = [sys.executable, "-m", "gmemsim"]
 LONG = """\
 gmemsim: 1
 title: A run that nobody waits for

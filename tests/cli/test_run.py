@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The command ``run`` around a simulation that is replaced: exit codes, what is printed where, what is written."""
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from click.testing import CliRunner, Result
 from gmemsim.cli.main import gmemsim
 from gmemsim.cli.run import OUTPUTS
 from gmemsim.errors import SimulationRefused
-from gmemsim.scenario.schema import Scenario
+from gmemsim.scenario.model import Scenario
 
 from ..reports import fakes
 
@@ -37,9 +38,9 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Install:
     """Makes a function stand in for the simulation."""
 
     def install(function: Simulate) -> None:
-        module = types.ModuleType("gmemsim.run")
+        module = types.ModuleType("gmemsim.sim.run")
         module.__dict__["run"] = lambda scenario, observer: function(scenario)
-        monkeypatch.setitem(sys.modules, "gmemsim.run", module)
+        monkeypatch.setitem(sys.modules, "gmemsim.sim.run", module)
 
     install(lambda scenario: fakes.headline())
     return install
@@ -166,7 +167,7 @@ def test_a_failure_while_writing_leaves_nothing_behind(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gmemsim.reports.figures.write", full)
+    monkeypatch.setattr("gmemsim.reports.figures.registry.write", full)
     result = run(scenario, "--out", tmp_path / "out")
     assert (result.exit_code, result.stderr) == (2, "gmemsim: No space left on device\n")
     assert list((tmp_path / "out").iterdir()) == []

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The command ``run`` with the real simulation: the scenarios that come with gmemsim, as a user runs them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The command ``sweep`` as a user runs it."""
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gmemsim import sweep as sweeping
 from gmemsim.cli.main import gmemsim
+from gmemsim.studies import sweep as sweeping
 
 SCENARIO = """\
 gmemsim: 1
@@ -100,7 +101,7 @@ def test_ctrl_c_keeps_the_variants_that_are_done(
             yield row
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("gmemsim.sweep.sweep", pressed)
+    monkeypatch.setattr("gmemsim.studies.sweep.sweep", pressed)
     result = sweep(scenario, *TWO, "--json", "--out", tmp_path / "out")
     signal.signal(signal.SIGINT, before)
     assert result.exit_code == 130

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``gmemsim xarray show``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Random guests, policies, calls and failures on one host, for the laws that hold after each of them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """PARITY.md: which test here stands for which case of the kernel's own guest_memfd conversion tests.
 
 A test says so in its docstring, in a sentence ``Counterpart of SUITE:CASE, SUITE:CASE.``; from these sentences

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Attributes: exact ranges, and node figures that keep to everything measured on lib/maple_tree.c (DOMAIN.md, 3)."""
 
 from itertools import pairwise

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The bugs of DOMAIN.md section 8: each as a story that holds here, and that fails when the bug is put in."""
 
 from __future__ import annotations

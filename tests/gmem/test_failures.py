@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a failed call leaves, for the failure of every single object that it asks for.
 
 Each test repeats one call on a fresh host with the first, second, … object of an account refused, until the call no

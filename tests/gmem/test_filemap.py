@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The filemap: exactly the nodes that a kernel's stores and splits would make."""
 
 import pytest

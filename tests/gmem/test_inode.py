@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """GuestMemfd as its callers see it: the ioctl's contract, users of memory, holes, memory errors, close."""
 
 from __future__ import annotations

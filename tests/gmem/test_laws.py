@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The laws of a guest_memfd under random calls and injected failures, many guests on one host (tests.gmem.machine)."""
 
 from hypothesis import HealthCheck, settings

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Every case of the kernel's tests has a counterpart, and PARITY.md says which."""
 
 from tests.gmem.parity import CASES, PAGE, counterparts, page

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Ranges of pages against sets and lists of pages."""
 
 from collections import Counter

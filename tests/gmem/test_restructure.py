@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What a split and a merge make, exactly: folios, XArray nodes, vmemmap pages, descriptors, metadata."""
 
 from typing import Any

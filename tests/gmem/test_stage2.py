@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Stage-2 mappings: leaves as large as folio, guest and attributes allow, and the tables above them."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The kernel's guest_memfd conversion tests in our own words (see :mod:`tests.gmem.parity`)."""
 
 from __future__ import annotations

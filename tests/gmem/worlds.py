@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Hosts and guests for tests, and what can be seen of them from outside."""
 
 from __future__ import annotations

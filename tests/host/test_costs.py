@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The profiles against the published timings they come from (DOMAIN.md sections 5 and 6)."""
 
 import attrs

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The ledger by example; test_ledger_machine.py drives it against a naive model."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The ledger against a naive model that takes objects one by one and looks at everything after each."""
 
 from typing import get_args

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Every number of DOMAIN.md section 5, and the laws behind them."""
 
 import pytest

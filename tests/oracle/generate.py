@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Random traces for the live oracle, the same ones again from the same seed.
 
 A trace starts with ``new`` and has a *character* drawn once: how large its index space is and where it lies, values or
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import click
 from attrs import frozen
 
-from gmemsim.xarray.replay import Interpreter
+from gmemsim.xarray.lab.interpreter import Interpreter
 from tests.oracle.kernel import Results
 from tests.oracle.rules import INDEX_MAX, LEVEL, Rules, is_deep, nodes_added
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The kernel's side of the comparison: runs the driver that ``build.sh`` built."""
 
 from __future__ import annotations

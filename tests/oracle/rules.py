@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Which operations of the trace format a stock 6.12 kernel is asked to do.
 
 Left out is what that kernel is known to do wrong, so that every difference which remains is one of ours (or news):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Finds a difference between two sides of a trace and makes the trace as short as it goes."""
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from itertools import islice, zip_longest
 
 from attrs import evolve, frozen
 
-from gmemsim.xarray.replay import Interpreter
+from gmemsim.xarray.lab.interpreter import Interpreter
 from tests.oracle import kernel
 from tests.oracle.generate import Step, answer
 from tests.oracle.kernel import Results

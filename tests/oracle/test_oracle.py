@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The oracle itself: its driver against the golden traces, its rules, its shrinking; and a bounded comparison."""
 
 from __future__ import annotations

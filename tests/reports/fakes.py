@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Small results to report, in the layout that a run produces."""
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from gmemsim.timeline import Event, Timeline
+from gmemsim.results.timeline import Event, Timeline
 
 ACCOUNTS = (
     "filemap_nodes",

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import csv
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 from matplotlib.text import Text
 from rich.console import Console
 
-from gmemsim.compare import Comparison, Row, read_policy, with_policy
-from gmemsim.reports import canvas, comparison, overlay
-from gmemsim.run import run
-from gmemsim.scenario.load import parse_scenario
+from gmemsim.reports.figures import canvas, overlay
+from gmemsim.reports.screen import compare as comparison
+from gmemsim.scenario.format.load import parse_scenario
+from gmemsim.sim.run import run
+from gmemsim.studies.compare import Comparison, Row, read_policy, with_policy
 
 SCENARIO = parse_scenario("""\
 gmemsim: 1

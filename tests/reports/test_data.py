@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import csv as reader
@@ -6,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gmemsim.host.costs import Work
-from gmemsim.reports import csv, jsonl
-from gmemsim.timeline import Event
+from gmemsim.reports.export import csv, jsonl
+from gmemsim.results.timeline import Event
 
 from . import fakes
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The figures of real runs: readable whatever happens, the same every time, and their data complete."""
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 
 from gmemsim.cli.run import FIGURES as COMMAND_LINE
-from gmemsim.observers.layout import NOTHING
-from gmemsim.reports import calls, canvas, figures, foliomap
-from gmemsim.reports.curves import BUCKETS, time_axis
+from gmemsim.reports.figures import calls, canvas, foliomap
+from gmemsim.reports.figures import registry as figures
+from gmemsim.reports.figures.curves import BUCKETS, time_axis
 from gmemsim.reports.views import View
-from gmemsim.timeline import Timeline
+from gmemsim.results.timeline import Timeline
+from gmemsim.sim.layout import NOTHING
 
 from . import fakes, views
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The HTML report: complete, safe with any text, and opened by a real browser without a complaint."""
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import pytest
 from matplotlib.image import imread
 
 from gmemsim import __version__
-from gmemsim.compare import CHOICES, with_policy
 from gmemsim.gmem.presets import PRESETS
-from gmemsim.observers import Several
-from gmemsim.reports import html
-from gmemsim.reports.figures import FIGURES, Watch
+from gmemsim.reports.export import html
+from gmemsim.reports.figures.registry import FIGURES, Watch
 from gmemsim.reports.views import View
-from gmemsim.run import run
-from gmemsim.scenario.load import parse_scenario
+from gmemsim.scenario.format.load import parse_scenario
+from gmemsim.sim.observers import Several
+from gmemsim.sim.run import run
+from gmemsim.studies.compare import CHOICES, with_policy
 
 from . import fakes, views
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The trace for ui.perfetto.dev, read back packet by packet."""
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from typing import Any
 import pytest
 
 from gmemsim.host.costs import PROFILES
-from gmemsim.pricing import call_times
-from gmemsim.timeline import TOTAL
+from gmemsim.results.pricing import call_times
+from gmemsim.results.timeline import TOTAL
 
 from . import views
 
 proto = pytest.importorskip("perfetto.protos.perfetto.trace.perfetto_trace_pb2", reason="needs the extra perfetto")
 
-from gmemsim.reports import perfetto  # noqa: E402 - needs the package that may be missing
+from gmemsim.reports.export import perfetto  # noqa: E402 - needs the package that may be missing
 
 
 def trace(scenario: str, directory: Path) -> Any:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import struct
@@ -8,8 +9,9 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.text import Text
 
-from gmemsim.reports import canvas, curves, plot
-from gmemsim.timeline import Event, Timeline
+from gmemsim.reports.figures import canvas, curves
+from gmemsim.reports.figures import memory as plot
+from gmemsim.results.timeline import Event, Timeline
 from gmemsim.units import size_name
 
 from . import fakes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import csv
@@ -9,9 +10,9 @@ import pytest
 from matplotlib.text import Text
 from rich.console import Console
 
-from gmemsim.reports import canvas
-from gmemsim.reports import sweep as report
-from gmemsim.sweep import Row, Sweep, Variation
+from gmemsim.reports.figures import canvas
+from gmemsim.reports.screen import sweep as report
+from gmemsim.studies.sweep import Row, Sweep, Variation
 
 
 def swept(

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Samples and events for data frames: the same in CSV and Parquet, and every column documented."""
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gmemsim.host.costs import COUNTERS
-from gmemsim.reports import csv, tables
+from gmemsim.reports.export import csv, tables
 
 from . import views
 
@@ -40,7 +41,7 @@ def test_events_have_what_happened_and_what_it_took(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scenario", ["everything", "idle"])
 def test_parquet_and_csv_have_the_same(scenario: str, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
-    from gmemsim.reports import parquet as writer
+    from gmemsim.reports.export import parquet as writer
 
     result = views.view(scenario).result
     for write, write_csv, name in (

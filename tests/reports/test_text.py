@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import io
@@ -6,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from gmemsim.reports import text
+from gmemsim.reports.screen import run as text
 
 from . import fakes
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The XArray's tree as text and as a figure."""
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ import pytest
 from matplotlib.text import Text
 from rich.console import Console
 
-from gmemsim.reports import canvas, treeview
+from gmemsim.reports.figures import canvas, treeview
 from gmemsim.xarray import XArray
-from gmemsim.xarray.show import picture
+from gmemsim.xarray.lab.show import picture
 from tests.xarray.test_show import one_page_of_1g
 
 

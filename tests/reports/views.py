@@ -1,14 +1,15 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Real runs with everything that figures need, small enough to draw many times."""
 
 from __future__ import annotations
 
 from functools import cache
 
-from gmemsim.observers import Several
-from gmemsim.reports.figures import FIGURES, Watch
+from gmemsim.reports.figures.registry import FIGURES, Watch
 from gmemsim.reports.views import View
-from gmemsim.run import Result, run
-from gmemsim.scenario.load import parse_scenario
+from gmemsim.scenario.format.load import parse_scenario
+from gmemsim.sim.observers import Several
+from gmemsim.sim.run import Result, run
 
 EVERYTHING = """
   - fault: {guest: all, offset: 0, size: 64M}

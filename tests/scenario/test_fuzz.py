@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Whatever the bytes: a scenario, or faults of one line each.  Never another exception."""
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 
 from gmemsim.errors import InputError
 from gmemsim.host.ledger import ACCOUNTS
-from gmemsim.scenario import Scenario, parse_scenario, yamlnodes
-from gmemsim.scenario.kinds import Choice, table
-from gmemsim.scenario.load import STEP_TYPES
-from gmemsim.scenario.schema import step_keys
+from gmemsim.scenario import Scenario, parse_scenario
+from gmemsim.scenario.format import yaml as yamlnodes
+from gmemsim.scenario.format.kinds import Choice, table
+from gmemsim.scenario.format.load import STEP_TYPES
+from gmemsim.scenario.model import step_keys
 
 FILES = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
 VALID = [path.read_bytes() for path in FILES]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Generators carried out: when a run goes on after them, and what they leave on the host."""
 
 from __future__ import annotations
@@ -7,8 +8,8 @@ from typing import Any
 import pytest
 
 from gmemsim.errors import InputError
-from gmemsim.run import run
 from gmemsim.scenario import parse_scenario
+from gmemsim.sim.run import run
 
 MS = 1_000_000
 GRACE = 10 * MS

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The JSON Schema accepts what the loader accepts, and refuses what editors should underline."""
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 
 from gmemsim.errors import InputError
 from gmemsim.scenario import json_schema, parse_scenario
-from gmemsim.scenario.load import STEP_TYPES
-from gmemsim.scenario.schema import step_keys
+from gmemsim.scenario.format.load import STEP_TYPES
+from gmemsim.scenario.model import step_keys
 from tests.scenario.test_fuzz import VALID, mutated
 
 jsonschema: Any = pytest.importorskip("jsonschema")

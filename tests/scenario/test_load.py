@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The loader: what a good file becomes, and what is said about a bad one."""
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import pytest
 from gmemsim.errors import InputError
 from gmemsim.gmem.policy import Hysteresis, Policy
 from gmemsim.scenario import load_scenario, parse_scenario
-from gmemsim.scenario.schema import (
+from gmemsim.scenario.model import (
     Allocate,
     Close,
     Convert,

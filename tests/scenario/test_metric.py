@@ -1,11 +1,12 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Metrics: which paths there are, what is said about others, and when an expectation holds."""
 
 from __future__ import annotations
 
 import pytest
 
-from gmemsim.scenario.metric import Metric
-from gmemsim.scenario.schema import Expectation, Operator
+from gmemsim.scenario.format.metric import Metric
+from gmemsim.scenario.model import Expectation, Operator
 
 METRIC = Metric("", guests=("vm-0", "vm-1", "small"))
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The step ``replay``: from a scenario file to the conversions of its log, and what a run says of the log."""
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from gmemsim.errors import InputError
-from gmemsim.run import run
 from gmemsim.scenario import load_scenario
 from gmemsim.scenario.generators import Replay
-from gmemsim.scenario.schema import Convert
-from gmemsim.scenario.slots import Slot
+from gmemsim.scenario.logs.slots import Slot
+from gmemsim.scenario.model import Convert
 from gmemsim.scenario.workload import expand_step, step_end
+from gmemsim.sim.run import run
 
 G = 1 << 30
 LOG = """\

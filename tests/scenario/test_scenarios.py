@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The scenarios of the project: each runs, all it expects holds, and all that a summary counts can be expected."""
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import pytest
 
 from gmemsim.gmem.policy import Policy
 from gmemsim.host.costs import ASSUMED_GHZ
-from gmemsim.run import Result, run
 from gmemsim.scenario import Scenario, load_scenario
-from gmemsim.scenario.metric import Metric
-from gmemsim.scenario.schema import NOWHERE
+from gmemsim.scenario.format.metric import Metric
+from gmemsim.scenario.model import NOWHERE
+from gmemsim.sim.run import Result, run
 
 FILES = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
 NOT_METRICS = ("schema", "seed", "expect", "title", "replays")

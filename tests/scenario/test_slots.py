@@ -1,10 +1,11 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Memory slots: the defaults of a q35 machine, their notation, and what cannot be."""
 
 from __future__ import annotations
 
 import pytest
 
-from gmemsim.scenario.slots import Slot, default_slots, parse_slot, slot_problems
+from gmemsim.scenario.logs.slots import Slot, default_slots, parse_slot, slot_problems
 
 K, M, G = 1 << 10, 1 << 20, 1 << 30
 

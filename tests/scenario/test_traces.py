@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Recorded logs: what is an event and when it happened, what cannot be used, and what is wrong with the whole."""
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gmemsim.errors import InputError
-from gmemsim.scenario.slots import Slot, SlotMap, default_slots
-from gmemsim.scenario.traces import GZIP_MAGIC, LONGEST_LINE, Conversion, Format, Log, Tally
+from gmemsim.scenario.logs.qemu import GZIP_MAGIC, LONGEST_LINE, Conversion, Format, Log, Tally
+from gmemsim.scenario.logs.slots import Slot, SlotMap, default_slots
 
 K, M, G = 1 << 10, 1 << 20, 1 << 30
 MS, S = 1_000_000, 1_000_000_000

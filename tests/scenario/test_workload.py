@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Generators: deterministic, in order, inside the guest, and what their parameters say."""
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from gmemsim.scenario.generators import (
     Swiotlb,
     Vfio,
 )
-from gmemsim.scenario.schema import (
+from gmemsim.scenario.model import (
     Close,
     Convert,
     FaultIn,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Reading YAML: places, limits, and the same answers from both of PyYAML's parsers."""
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ import pytest
 import yaml
 
 from gmemsim.errors import InputError
-from gmemsim.scenario import yamlnodes
-from gmemsim.scenario.yamlnodes import DEEPEST, Faults, ListNode, MapNode, Node, ScalarNode, read_yaml
+from gmemsim.scenario.format import yaml as yamlnodes
+from gmemsim.scenario.format.yaml import DEEPEST, Faults, ListNode, MapNode, Node, ScalarNode, read_yaml
 
 LOADERS = [yaml.SafeLoader, *([yaml.CSafeLoader] if hasattr(yaml, "CSafeLoader") else [])]
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The loop that fails each allocation in turn."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """gmemsim as a library: what ``import gmemsim`` gives, how light it is, and a script of ten lines."""
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import gmemsim
 from gmemsim.gmem.inode import GuestMemfd
 from gmemsim.gmem.policy import Policy
 from gmemsim.host.host import Host
-from gmemsim.run import Result
-from gmemsim.scenario.load import load_scenario
+from gmemsim.scenario.format.load import load_scenario
+from gmemsim.sim.run import Result
 from gmemsim.xarray import XArray
 
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "rfc-cover.yaml"
@@ -64,12 +65,12 @@ def test_the_import_alone_loads_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "first", ["", "import gmemsim.run\n", "from gmemsim.run import Result\n", "from gmemsim import run\n"]
+    "first", ["", "import gmemsim.sim.run\n", "from gmemsim.sim.run import Result\n", "from gmemsim import run\n"]
 )
 def test_run_can_be_called_whatever_was_imported_first(tmp_path: Path, first: str) -> None:
     code = f"{first}import gmemsim\nfrom gmemsim import run\n" + (
         f"a, b = (f(gmemsim.load_scenario({str(SCENARIO)!r})) for f in (run, gmemsim.run))\n"
-        "print(a.ok, a.summary == b.summary, gmemsim.run.Result is type(a))"
+        "print(a.ok, a.summary == b.summary, gmemsim.sim.run.Result is type(a))"
     )
     assert python(code, tmp_path) == ["True True True"]
 

@@ -1,10 +1,11 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The pytest plugin, in a pytest of its own."""
 
 from __future__ import annotations
 
 import pytest
 
-import gmemsim.run  # noqa: F401 - each pytest inside would import it anew
+import gmemsim.sim.run  # noqa: F401 - each pytest inside would import it anew
 
 pytest_plugins = ["pytester"]
 

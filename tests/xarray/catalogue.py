@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What the kernel's XArray does wrong or oddly, each point with a minimal trace.
 
 These are the traces of KERNEL_DIFFERENCES.md, which :mod:`tests.xarray.differences` writes; "RFC" is the series of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """KERNEL_DIFFERENCES.md: where ours and the kernel's XArray differ, and why.
 
 ``python -m tests.xarray.differences`` writes that page from the traces in :mod:`tests.xarray.catalogue`, from figures
@@ -16,8 +17,8 @@ import attrs
 
 from gmemsim.errors import OutOfMemory
 from gmemsim.xarray import ValueNodeLru, XArray
+from gmemsim.xarray.lab.interpreter import Interpreter
 from gmemsim.xarray.node import NO_MARKS, Node, chunk_of
-from gmemsim.xarray.replay import Interpreter
 from gmemsim.xarray.split import nodes_needed
 from tests.xarray.catalogue import DIFFERENCES, ODDITIES
 from tests.xarray.imitation import MISTAKES, Imitation

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """An XArray with the kernel's mistakes, to prove that they explain every difference from the kernel's traces.
 
 The traces in tests/golden/quirks were recorded where the kernel is wrong.  That ours differs there is not enough to

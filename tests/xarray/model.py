@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """What an XArray means, without nodes: a dict of *runs* of slots, each of which holds one entry.
 
 The model knows three facts about nodes, because the kernel's calls let them show: a run is made of slots of

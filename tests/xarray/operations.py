@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Operations on arrays as data: executed on any XArray, and drawn by Hypothesis."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Memory runs out at every point of every operation: every entry, order and mark stays, and no node is lost."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The golden traces: ours gives every line that the kernel's lib/xarray.c gave, with lazy and with eager nodes."""
 
 from __future__ import annotations
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gmemsim.xarray.replay import Interpreter
+from gmemsim.xarray.lab.interpreter import Interpreter
 from tests.xarray.traces import CLEAN, read
 
 

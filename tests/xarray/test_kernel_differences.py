@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Every known difference from the kernel's XArray, shown and explained (the page is KERNEL_DIFFERENCES.md)."""
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ import pytest
 
 from gmemsim.errors import Invalid, OutOfMemory
 from gmemsim.xarray import ValueNodeLru, XArray
+from gmemsim.xarray.lab.interpreter import Interpreter
 from gmemsim.xarray.node import NO_MARKS, Node, chunk_of
-from gmemsim.xarray.replay import Interpreter
 from gmemsim.xarray.split import nodes_needed
 from tests.xarray import differences
 from tests.xarray.catalogue import DIFFERENCES, ODDITIES, Difference, Oddity

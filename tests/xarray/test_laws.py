@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Laws: the array against a model without nodes, and lazy nodes against eager ones, after every operation."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Pictures of trees: nothing is lost by folding, and what is alike is folded."""
 
 from __future__ import annotations
@@ -7,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gmemsim.xarray import XArray
-from gmemsim.xarray.replay import Interpreter
-from gmemsim.xarray.show import Children, Entries, NodePicture, Rest, picture
+from gmemsim.xarray.lab.interpreter import Interpreter
+from gmemsim.xarray.lab.show import Children, Entries, NodePicture, Rest, picture
 from tests.xarray.traces import CLEAN, read
 
 

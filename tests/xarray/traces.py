@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Reading recorded traces (tests/golden/FORMAT.md) and replaying them."""
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from gmemsim.xarray.replay import Interpreter
+from gmemsim.xarray.lab.interpreter import Interpreter
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CLEAN = sorted(GOLDEN.glob("*.txt"))

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``boot``: a synthetic confidential Linux guest that boots: which pages it shares, where and when.
 
 Theory of operation
@@ -51,6 +52,7 @@ from typing import Annotated, ClassVar, Final
 
 import attrs
 
+from gmemsim.scenario.format.kinds import Count, Duration, Size
 from gmemsim.scenario.generators.scatter import scattered
 from gmemsim.scenario.generators.swiotlb import (
     LARGEST,
@@ -60,8 +62,7 @@ from gmemsim.scenario.generators.swiotlb import (
     describe_misfit,
     place_block,
 )
-from gmemsim.scenario.kinds import Count, Duration, Size
-from gmemsim.scenario.schema import GuestSpec, Step
+from gmemsim.scenario.model import GuestSpec, Step
 from gmemsim.scenario.workload import Generator, PagePool, arrivals, in_order, lives, split_rng
 from gmemsim.units import size_name
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``flip``: a badly written guest that shares the same range and takes it back, again and again.
 
 Synthetic.  It is the worst case of an eager merge (every round splits and merges the hugepage) and what a
@@ -12,8 +13,8 @@ from typing import Annotated, ClassVar
 
 import attrs
 
-from gmemsim.scenario.kinds import LARGEST, Count, Duration, Size
-from gmemsim.scenario.schema import GuestSpec, Step
+from gmemsim.scenario.format.kinds import LARGEST, Count, Duration, Size
+from gmemsim.scenario.model import GuestSpec, Step
 from gmemsim.scenario.workload import MOST_CONVERSIONS, Generator, misfit
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``granule``: the demand of ``scatter``, served from a pool of shared granules of 2M or any other size.
 
 Synthetic.  A guest that pools its shared memory converts whole granules and hands out pieces of them, so that a
@@ -18,8 +19,8 @@ from typing import Annotated, ClassVar
 
 import attrs
 
-from gmemsim.scenario.kinds import Count, Size
-from gmemsim.scenario.schema import GuestSpec, Step
+from gmemsim.scenario.format.kinds import Count, Size
+from gmemsim.scenario.model import GuestSpec, Step
 from gmemsim.scenario.workload import MOST_CONVERSIONS, Demand, PagePool, split_rng
 from gmemsim.units import size_name
 

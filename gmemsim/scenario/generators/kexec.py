@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``kexec``: before it starts another kernel, a guest makes everything private that it has shared.
 
 Theory of operation
@@ -17,8 +18,8 @@ from typing import Annotated, ClassVar
 
 import attrs
 
-from gmemsim.scenario.kinds import Duration, Size
-from gmemsim.scenario.schema import GuestSpec, Step, Unshare
+from gmemsim.scenario.format.kinds import Duration, Size
+from gmemsim.scenario.model import GuestSpec, Step, Unshare
 from gmemsim.scenario.workload import Generator
 
 

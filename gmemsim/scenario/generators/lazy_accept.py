@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``lazy_accept``: a guest accepts its memory unit by unit, when it first needs it, instead of all of it at boot.
 
 Theory of operation
@@ -19,8 +20,8 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 import attrs
 
-from gmemsim.scenario.kinds import Choice, Count, Duration, Flag, Size
-from gmemsim.scenario.schema import FaultIn, GuestSpec, Step
+from gmemsim.scenario.format.kinds import Choice, Count, Duration, Flag, Size
+from gmemsim.scenario.model import FaultIn, GuestSpec, Step
 from gmemsim.scenario.workload import MOST_CONVERSIONS, Arrival, Generator, PagePool, arrivals, misfit, split_rng
 from gmemsim.units import size_name
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``mapgpa``: a TDX guest changes the state of a range by MapGPA, which KVM carries out chunk by chunk.
 
 Theory of operation
@@ -18,8 +19,8 @@ from typing import Annotated, ClassVar, Final, get_args
 
 import attrs
 
-from gmemsim.scenario.kinds import Choice, Duration, Size
-from gmemsim.scenario.schema import GuestSpec, State, Step
+from gmemsim.scenario.format.kinds import Choice, Duration, Size
+from gmemsim.scenario.model import GuestSpec, State, Step
 from gmemsim.scenario.workload import Generator, misfit
 
 CHUNK: Final = 2 << 20

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``parallel``: several generators at once, their steps merged by time.
 
 Generators of a workload follow one another; those inside of one ``parallel`` step all begin with it, or at their own

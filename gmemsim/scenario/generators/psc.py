@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``psc``: an SNP guest changes the state of a range by page-state-change requests, a batch of entries a call.
 
 Theory of operation
@@ -19,8 +20,8 @@ from typing import Annotated, ClassVar, Final, get_args
 
 import attrs
 
-from gmemsim.scenario.kinds import Choice, Count, Duration, Flag, Size
-from gmemsim.scenario.schema import GuestSpec, State, Step
+from gmemsim.scenario.format.kinds import Choice, Count, Duration, Flag, Size
+from gmemsim.scenario.model import GuestSpec, State, Step
 from gmemsim.scenario.workload import Generator, misfit
 
 SPEC_ENTRIES: Final = 253

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``scatter``: small buffers that a running guest shares anywhere in its memory, for ever or for a while.
 
 Synthetic.  This is ``dma_alloc_*`` of drivers at run time: 4K at a time, wherever the guest's allocator
@@ -15,7 +16,7 @@ from typing import ClassVar
 
 import attrs
 
-from gmemsim.scenario.schema import GuestSpec, Step
+from gmemsim.scenario.model import GuestSpec, Step
 from gmemsim.scenario.workload import Demand, Generator, PagePool, split_rng
 
 

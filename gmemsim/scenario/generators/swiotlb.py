@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``swiotlb``: the bounce buffer of a confidential guest, one contiguous block shared early in boot.
 
 Theory of operation
@@ -17,8 +18,8 @@ from typing import Annotated, ClassVar, Final
 
 import attrs
 
-from gmemsim.scenario.kinds import Count, Size
-from gmemsim.scenario.schema import GuestSpec, Step
+from gmemsim.scenario.format.kinds import Count, Size
+from gmemsim.scenario.model import GuestSpec, Step
 from gmemsim.scenario.workload import Generator
 from gmemsim.units import size_name
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """``vfio``: a device is assigned to the guest, so pins follow what the generators inside share.
 
 Theory of operation
@@ -20,8 +21,8 @@ from typing import Annotated, ClassVar
 import attrs
 
 from gmemsim.gmem.ranges import RangeSet, gaps
-from gmemsim.scenario.kinds import Flag, Size
-from gmemsim.scenario.schema import Convert, Pin, RangeStep, Scenario, Step, Unpin, Unshare
+from gmemsim.scenario.format.kinds import Flag, Size
+from gmemsim.scenario.model import Convert, Pin, RangeStep, Scenario, Step, Unpin, Unshare
 from gmemsim.scenario.workload import Composite
 
 

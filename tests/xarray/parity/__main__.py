@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Writes PARITY.md."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The array that most counterparts use: lazy and eager, checked at the end, with no node left behind."""
 
 from __future__ import annotations

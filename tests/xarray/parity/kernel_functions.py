@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """The functions of lib/test_xarray.c, 6.12 to 6.18, and why some of them have no counterpart here."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """PARITY.md: which test here is the counterpart of which function of lib/test_xarray.c.
 
 A test says so in its docstring, in a sentence ``Counterpart of NAME, NAME.``; ``python -m tests.xarray.parity`` writes

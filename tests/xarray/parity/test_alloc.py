@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Allocating arrays: from 0 (the kernel's ALLOC) and from 1 (ALLOC1)."""
 
 from __future__ import annotations

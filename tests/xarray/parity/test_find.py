@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Finding, walking, pausing; marks."""
 
 from __future__ import annotations

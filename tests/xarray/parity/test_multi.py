@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Entries that cover more than one index."""
 
 from __future__ import annotations

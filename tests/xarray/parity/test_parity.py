@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Every function of lib/test_xarray.c has a counterpart or a reason, and PARITY.md says so."""
 
 from __future__ import annotations

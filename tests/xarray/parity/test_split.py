@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Splitting, over the extended range of the series' patch 4/4: every order below four levels, every lower order."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 """Storing, loading, erasing; reserving; growing and shrinking."""
 
 from __future__ import annotations

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Words that messages are made of: quoted input, and what was probably meant.
+
+Every message about input says what was found and what was expected.  What belongs into such a message and is needed by
+more than one room lives here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+SHOWN = 40
+"""Characters of a wrong value that a message repeats."""
+
+COMPARED = 200
+"""Characters of a wrong value that are compared with what is known: the cost is quadratic in them."""
+
+
+def quote(text: str) -> str:
+    r"""``text`` as a message shows it: quoted, on one line whatever it holds, cut after :data:`SHOWN` characters.
+
+    >>> print(quote("two\nlines"))
+    'two\nlines'
+    """
+    return repr(text if len(text) <= SHOWN else text[: SHOWN - 1] + "…")
+
+
+def did_you_mean(found: str, known: Iterable[str]) -> str:
+    """``", did you mean 'staged'?"`` if one of ``known`` is close to ``found``, else nothing.  Case is ignored.
+
+    >>> did_you_mean("Stagd", ["uniform", "staged"])
+    ", did you mean 'staged'?"
+    """
+    folded = {name.lower(): name for name in known}
+    close = get_close_matches(found.lower()[:COMPARED], folded, n=1)
+    return f", did you mean {folded[close[0]]!r}?" if close else ""

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The samples and the events of a run as Parquet, for data frames; needs the extra ``parquet``.
+
+:mod:`gmemsim.reports.export.tables` documents the columns.
+Integers are int64, estimated times float64, words are strings.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+
+from gmemsim.reports import Reportable
+from gmemsim.reports.export.tables import TEXTS, TIMES, Columns, events, samples
+
+
+def write(result: Reportable, path: Path) -> None:
+    """Write the samples of ``result`` to ``path``."""
+    _write(samples(result), path)
+
+
+def write_events(result: Reportable, path: Path) -> None:
+    """Write the events of ``result`` to ``path``."""
+    _write(events(result), path)
+
+
+def _write(columns: Columns, path: Path) -> None:
+    fields = [pyarrow.field(name, _kind(name)) for name in columns]
+    pyarrow.parquet.write_table(pyarrow.table(columns, schema=pyarrow.schema(fields)), path, compression="zstd")
+
+
+def _kind(name: str) -> pyarrow.DataType:
+    if name in TEXTS:
+        return pyarrow.string()
+    return pyarrow.float64() if name in TIMES else pyarrow.int64()

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What all figures share: paper and colours, reproducible files, axes in units that people read, legends.
+
+Figures are built from :class:`matplotlib.figure.Figure` (no pyplot, no global state) under matplotlib's default style
+and saved without dates or versions: the same run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+import numpy as np
+import numpy.typing as npt
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.transforms import blended_transform_factory
+
+from gmemsim.reports.figures.curves import STEPS, Axis, Floats
+
+WIDTH = 6.5
+"""Inches: the text width of a letter or A4 page."""
+
+DPI = 200
+"""Pixels an inch of the PNG."""
+
+OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+"""Eight colours that people with any colour vision tell apart (Okabe, Ito: Color Universal Design, 2008)."""
+
+LINE_COLOURS = tuple("#222222" if colour == "#F0E442" else colour for colour in OKABE_ITO)
+"""The same for lines, where yellow is too pale."""
+
+DARK_PART = 0.9
+"""The part of the viridis gradient that is dark enough for lines on white."""
+
+ACCOUNT_COLOURS = {
+    "filemap_nodes": "#0072B2",
+    "registry_nodes": "#56B4E9",
+    "attributes": "#009E73",
+    "folio_metadata": "#F0E442",
+    "vmemmap": "#E69F00",
+    "vmemmap_page_tables": "#CC79A7",
+    "stage2_page_tables": "#D55E00",
+    "memdesc": "#999999",
+}
+"""The same colour for the same account in every figure; neighbours in the stack differ most."""
+
+STYLE: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "svg.hashsalt": "gmemsim",
+}
+"""On top of matplotlib's defaults; the hash salt makes the ids inside an SVG the same every time."""
+
+
+@contextmanager
+def paper() -> Iterator[None]:
+    """Matplotlib's default style with ours on top, whatever the user's own configuration says."""
+    with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
+        # A title may be in a script that the font lacks; boxes in the picture say so better than stderr.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
+def save(draw: Callable[[], Figure], path: Path) -> None:
+    """Write the figure that ``draw`` makes to ``path``, whose suffix (``.png`` or ``.svg``) names the format."""
+    form = path.suffix.lower().lstrip(".")
+    metadata: dict[str, str | None] = {"Software": None} if form == "png" else {"Date": None, "Creator": None}
+    with paper():
+        draw().savefig(path, format=form, dpi=DPI, metadata=metadata)
+
+
+def sheet(title: str, heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
+    """A figure of the page's width with ``title`` and panels of these ``heights`` (inches) below each other."""
+    fig = Figure(figsize=(WIDTH, sum(heights) + 1.0), layout="constrained")
+    fig.suptitle(textwrap.fill(title, 72), x=0.01, ha="left", fontsize=9.5, fontweight="bold", parse_math=False)
+    panels = fig.subplots(len(heights), 1, height_ratios=list(heights), squeeze=False)
+    return fig, [panel for (panel,) in panels]
+
+
+def along(axis: Axis, panels: Sequence[Axes]) -> None:
+    """Give ``panels``, one below the other, the horizontal ``axis``; the lowest one carries its label."""
+    first, last = panels[0], panels[-1]
+    for panel in panels[1:]:
+        panel.sharex(first)
+    margin = 0.012 * axis.end
+    first.set_xlim(-margin, axis.end + margin)
+    for panel in panels[:-1]:
+        panel.tick_params(labelbottom=False)
+    last.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=axis.unit == STEPS))
+    last.set_xlabel(axis.label)
+
+
+def write_below(fig: Figure, ax: Axes, notes: Sequence[str]) -> None:
+    """Use the last panel for ``notes``, a line each, from the left edge of the page."""
+    ax.set_axis_off()
+    ax.text(
+        0.01,
+        1,
+        "\n".join(notes),
+        transform=blended_transform_factory(fig.transFigure, ax.transAxes),
+        va="top",
+        fontsize=7,
+        linespacing=1.4,
+        parse_math=False,
+        in_layout=False,
+    )
+
+
+def note_height(notes: Sequence[str]) -> float:
+    """Inches that :func:`write_below` needs."""
+    return 0.17 * max(len(notes), 1)
+
+
+def counts_on_log(ax: Axes, highest: int) -> None:
+    """A vertical axis for counts from 0 to ``highest``: 0, then decades."""
+    ax.set_yscale("symlog", linthresh=1, linscale=0.5)
+    ax.set_ylim(0, 3 * max(highest, 1))
+    ax.yaxis.set_major_locator(FixedLocator([0, *(10.0**k for k in range(len(str(highest)) + 1))]))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+    ax.grid(axis="y", linewidth=0.3, color="#cccccc")
+
+
+def short(name: object, most: int = 16) -> str:
+    """``name`` in at most so many characters, its end among them: that is where names of alike guests differ."""
+    text = str(name)
+    end = most // 3
+    return text if len(text) <= most else f"{text[: most - end - 1]}…{text[-end:]}"
+
+
+def unit(highest: int) -> tuple[str, float]:
+    """The binary unit in which ``highest`` bytes are a number below 1024, and its bytes."""
+    power = min(max(highest.bit_length() - 1, 0) // 10, 4)
+    return ("B", "KiB", "MiB", "GiB", "TiB")[power], 1024.0**power
+
+
+def legend(ax: Axes, handles: Sequence[Artist] | None = None, *, reverse: bool = False) -> None:
+    """The legend at the right of ``ax``, where it covers nothing; ``reverse`` for a stack, whose top comes first."""
+    handles = ax.get_legend_handles_labels()[0] if handles is None else handles
+    labels = [str(handle.get_label()) for handle in handles]
+    step = -1 if reverse else 1
+    ax.legend(
+        handles[::step],
+        labels[::step],
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        frameon=False,
+        borderaxespad=0.2,
+        handlelength=1.6,
+        ncols=1 if len(labels) <= 10 else 2,
+    )
+
+
+def colours(n: int) -> Sequence[Any]:
+    """``n`` colours for lines: the fixed ones while they last, else evenly along a colour-blind safe gradient.
+
+    What is too pale for a line on white is not among them.
+    """
+    if n <= len(LINE_COLOURS):
+        return LINE_COLOURS[:n]
+    return [matplotlib.colormaps["viridis"](DARK_PART * i / (n - 1)) for i in range(n)]
+
+
+def say(ax: Axes, words: str) -> None:
+    """Put ``words`` into an empty panel instead of nothing."""
+    ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center", color="#666666")
+
+
+def count(value: float) -> str:
+    """``value`` as a short tick label: 0, 10, 1k, 100k, 1M."""
+    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.0f}{letter}"
+    return f"{value:.0f}"
+
+
+def to_end(x: Floats, end: float) -> Floats:
+    """``x`` with the end of the axis added, so that the last value of a step function is seen."""
+    return np.append(x, end) if len(x) else x
+
+
+def hold(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``values`` with the last one repeated, to go with :func:`to_end`."""
+    return np.append(values, values[-1:])

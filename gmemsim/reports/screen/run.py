@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The screen after a run: a few tables that fit 80 columns.
+
+Theory of operation
+-------------------
+Everything shown comes from the summary; nothing is computed here but human units.  Counts are exact and are shown in
+full, bytes in human units beside them.  What is an estimate carries the sign ≈ and a line below says so.  Colour only
+repeats what words and signs already say, so the tables read the same when they are piped into a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gmemsim.reports import Reportable
+from gmemsim.reports.words import ESTIMATE, account_label
+from gmemsim.results.timeline import TOTAL
+from gmemsim.units import human_duration, human_size
+
+MOST_GUESTS = 24
+"""Guests listed one by one: a screenful; the JSON summary has all of them."""
+
+SIGNS = {"eq": "=", "ne": "≠", "le": "≤", "ge": "≥", "approx": ESTIMATE}
+"""How an expectation's operator is written."""
+
+
+def render(result: Reportable) -> RenderableType:
+    """The summary of ``result`` for a rich console."""
+    summary = result.summary
+    parts: list[RenderableType] = [
+        _heading(summary),
+        _facts(summary),
+        _accounts(summary["accounts"]),
+        _remarks(summary),
+    ]
+    if len(summary["guests"]) > 1:
+        parts.append(_guests(summary["guests"]))
+    if summary["expect"]:
+        parts.append(_expectations(summary["expect"]))
+    return Group(*parts)
+
+
+def _heading(summary: Mapping[str, Any]) -> Text:
+    text = Text(str(summary["title"]), style="bold")
+    end = human_duration(summary["end_time_ns"])
+    text.append(f"\nsimulated time {end}, seed {summary['seed']}\n", style="not bold")
+    if summary.get("partial"):
+        text.append("PARTIAL: interrupted before its end\n", style="bold red")
+    return text
+
+
+def _facts(summary: Mapping[str, Any]) -> Table:
+    """Conversions, splits, merges and folios: one line each; and what went wrong without an errno, if anything."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    calls = summary["conversions"]
+    failed = sum(calls["failed"].values())
+    words = f"{number(calls['requested'])} requested, {number(calls['succeeded'])} succeeded"
+    outcome = Text(f"{words}, {number(failed)} failed")
+    if failed:
+        outcome.append(f" ({_listing(calls['failed'])})", style="yellow")
+    table.add_row("conversions", outcome)
+    for name in ("splits", "merges", "folios"):
+        table.add_row(name, Text(_listing(summary[name]) or "none"))
+    for log in summary.get("replays", ()):
+        table.add_row("log", Text(f"{log['guest']}: {'; '.join(log['remarks'])}"))
+    bad = {name.replace("_", " "): n for name, n in summary.get("outcomes", {}).items()}
+    if any(bad.values()):
+        table.add_row("gone wrong", Text(_listing(bad), style="red"))
+    return table
+
+
+def _accounts(accounts: Mapping[str, Mapping[str, int]]) -> RenderableType:
+    used = [name for name, tally in accounts.items() if name != TOTAL and tally["allocated"]]
+    if not used:
+        return Text("\nNo account held any memory.")
+    table = plain_table("account", "live", "peak", "allocated", "live bytes", "peak bytes")
+    for name in used:
+        table.add_row(account_label(name), *_cells(accounts[name]))
+    table.add_section()
+    table.add_row("total", *_cells(accounts[TOTAL]), style="bold")
+    return Group("", table)
+
+
+def plain_table(first: str, *others: str) -> Table:
+    """An empty table: the first column gives way if space is short, the others are numbers and never do."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column(first, overflow="fold")
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _cells(tally: Mapping[str, int]) -> list[str]:
+    counts = [number(tally[key]) for key in ("live", "peak", "allocated")]
+    return [*counts, human_size(tally["live_bytes"]), human_size(tally["peak_bytes"])]
+
+
+def _remarks(summary: Mapping[str, Any]) -> Text:
+    """The modelled time, and what is exact and what is not."""
+    text = Text()
+    times = dict(summary["modelled_time_ns"])
+    total = times.pop("total", None)
+    if total:
+        text.append(f"\nmodelled time {ESTIMATE} {human_duration(total)}", style="bold")
+        profile = summary.get("estimates", {}).get("modelled_time_ns", {}).get("profile")
+        text.append(f", cost profile {profile}" if profile else "")
+        phases = sorted(((ns, name) for name, ns in times.items() if ns), reverse=True)
+        listed = ", ".join(f"{name} {human_duration(ns)}" for ns, name in phases)
+        text.append(f": {listed}" if listed else "")
+    note = f"\n{ESTIMATE} marks estimates, all else is counted; the total's peak is that of the sum"
+    text.append(note, style="dim")
+    return text
+
+
+def _guests(guests: list[Mapping[str, Any]]) -> RenderableType:
+    table = plain_table("guest", "converted", "failed", "splits", "merges", "live bytes", "peak bytes")
+    for guest in guests[:MOST_GUESTS]:
+        calls, total = guest["conversions"], guest["accounts"][TOTAL]
+        counts = (calls["succeeded"], *(sum(part.values()) for part in (calls["failed"], guest["splits"])))
+        table.add_row(
+            str(guest["name"]),
+            *map(number, (*counts, sum(guest["merges"].values()))),
+            human_size(total["live_bytes"]),
+            human_size(total["peak_bytes"]),
+        )
+    more = len(guests) - MOST_GUESTS
+    rest = [Text(f"… and {number(more)} more guests: --json shows all", style="dim")] if more > 0 else []
+    return Group("", table, *rest)
+
+
+def _expectations(expectations: list[Mapping[str, Any]]) -> RenderableType:
+    table = plain_table("expected", "found", "")
+    for entry in expectations:
+        verdict = Text("pass", style="green") if entry["ok"] else Text("FAIL", style="bold red")
+        table.add_row(Text(wanted(entry)), Text(found(entry)), verdict)
+    kept = sum(bool(entry["ok"]) for entry in expectations)
+    return Group("", table, Text(f"{kept} of {len(expectations)} expectations hold"))
+
+
+def wanted(entry: Mapping[str, Any]) -> str:
+    """What the expectation ``entry`` demands: ``"filemap_nodes.peak = 4162 after split"``."""
+    words = [str(entry["metric"])]
+    if "op" in entry:
+        words += [SIGNS.get(entry["op"], str(entry["op"])), _value(entry["expected"])]
+        if entry.get("rel") is not None:
+            words.append(f"within {100 * entry['rel']:g} %")
+    if entry.get("after"):
+        words.append(f"after {entry['after']}")
+    return " ".join(words)
+
+
+def found(entry: Mapping[str, Any]) -> str:
+    """The value that the metric of the expectation ``entry`` had."""
+    return _value(entry["value"])
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    return number(value) if isinstance(value, int) else str(value)
+
+
+def _listing(counts: Mapping[str, int]) -> str:
+    """``"2×1G->4K, 1×2M->4K"``: the counts that are not zero, each one word so that no line ends inside."""
+    return ", ".join(f"{number(n)}×{name}" for name, n in counts.items() if n)
+
+
+def number(n: int) -> str:
+    """``n`` in full, with separators as long as it stays within ten characters."""
+    return f"{n:,}" if abs(n) < 100_000_000 else str(n)

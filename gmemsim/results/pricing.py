@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What every event of a run took: modelled times by phase, as one array.
+
+Every figure here is an **estimate**: counted work times the prices of a cost profile (:mod:`gmemsim.host.costs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+
+import numpy as np
+import numpy.typing as npt
+
+from gmemsim.host.costs import COUNTERS, PHASES, CostProfile, Work
+from gmemsim.results.timeline import Event
+
+Times = npt.NDArray[np.float64]
+
+PHASE_NAMES: tuple[str, ...] = tuple(dict.fromkeys(PHASES.values()))
+"""The phases of a call, the columns of :func:`phase_times`."""
+
+_counts = attrgetter(*COUNTERS)
+_IDLE = _counts(Work())
+
+
+def phase_times(events: Sequence[Event], profile: CostProfile) -> Times:
+    """Modelled ns of every event, one row each, by phase in the order of :data:`PHASE_NAMES`.
+
+    An event without work (a wait, an injection) took 0.
+    """
+    prices = np.zeros((len(COUNTERS), len(PHASE_NAMES)))
+    for row, counter in enumerate(COUNTERS):
+        prices[row, PHASE_NAMES.index(PHASES[counter])] = profile.figures[counter].ns
+    works = [_IDLE if event.work is None else _counts(event.work) for event in events]
+    counts: Times = np.array(works, dtype=np.float64)
+    times: Times = np.matmul(counts.reshape(len(events), len(COUNTERS)), prices)
+    return times
+
+
+def call_times(events: Sequence[Event], profile: CostProfile) -> Times:
+    """Modelled ns of every event, all phases together."""
+    times: Times = phase_times(events, profile).sum(axis=1)
+    return times

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The JSON Schema of scenario files, for editors to complete and check while one is written.
+
+It is derived from the tables that the loader reads by, and says everything about a value by itself.  What takes
+more than one value (ranges, alignment, names, times) only the loader checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gmemsim.scenario.format.kinds import Entry, Inner, Kind, Merge, Pools, Record, Records, Scalar, Split, table
+from gmemsim.scenario.format.load import EXPECT, OPERATORS, ROOT, STEP_TYPES, part_keys
+from gmemsim.scenario.generators import COMPOSITES
+from gmemsim.scenario.model import VERSION, GuestSpec, Step, step_keys
+from gmemsim.scenario.workload import Composite
+
+Json = dict[str, Any]
+
+
+def json_schema() -> Json:
+    """The schema, draft 2020-12, as an object ready for ``json.dumps``."""
+    root = _object(ROOT)
+    root["properties"] |= {
+        "gmemsim": {"const": VERSION, "description": ROOT["gmemsim"].kind.doc},
+        "guests": _list("guests", _object(table(GuestSpec)), least=1),
+        "workload": _list("workload", {"oneOf": [_step(step) for step in STEP_TYPES.values()]}),
+        "expect": _list("expect", _expectation()),
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "gmemsim scenario",
+        **root,
+        "$defs": {part.key: _step(part, part=True) for parts in COMPOSITES.values() for part in parts},
+    }
+
+
+def _list(key: str, item: Json, least: int = 0) -> Json:
+    return {"type": "array", "items": item, "minItems": least, "description": ROOT[key].kind.doc}
+
+
+def _object(entries: Mapping[str, Entry]) -> Json:
+    return {
+        "type": "object",
+        "properties": {key: _value(entry.kind) for key, entry in entries.items()},
+        "required": [key for key, entry in entries.items() if entry.required],
+        "additionalProperties": False,
+    }
+
+
+def _step(step: type[Step], *, part: bool = False) -> Json:
+    """One step; ``part``: of a composite one, which refers to these as ``$defs``."""
+    entries = part_keys(step) if part else step_keys(step)
+    keys = _object(entries)
+    if issubclass(step, Composite):
+        parts = {"oneOf": [{"$ref": f"#/$defs/{part.key}"} for part in COMPOSITES[step]]}
+        keys["properties"] |= {
+            key: {"description": entry.kind.doc, "type": "array", "items": parts, "minItems": 1}
+            for key, entry in entries.items()
+            if isinstance(entry.kind, Inner)
+        }
+    summary = (step.__doc__ or "").partition("\n")[0]
+    return {
+        "type": "object",
+        "description": summary,
+        "properties": {step.key: keys},
+        "required": [step.key],
+        "additionalProperties": False,
+    }
+
+
+def _expectation() -> Json:
+    """An expectation has exactly one operator; ``rel`` goes with ``approx``."""
+    operators = [{"required": [operator]} for operator in OPERATORS]
+    together = {"approx": ["rel"], "rel": ["approx"]}
+    return {**_object(EXPECT), "oneOf": operators, "dependentRequired": together}
+
+
+def _value(kind: Kind) -> Json:
+    return {"description": kind.doc, **_shape(kind)}
+
+
+def _shape(kind: Kind) -> Json:
+    match kind:
+        case Scalar():
+            return kind.json()
+        case Record():
+            return _object(table(kind.of))
+        case Records():
+            return {"type": "array", "items": _object(table(kind.of))}
+        case Pools():
+            pattern = kind.size.json()["pattern"]
+            return {
+                "type": "object",
+                "patternProperties": {pattern: kind.number.json()},
+                "additionalProperties": False,
+            }
+        case Split():
+            ladder = {"type": "array", "items": kind.rung.json(), "minItems": 2}
+            return {"anyOf": [kind.names.json(), ladder, _only("ladder", ladder)]}
+        case Merge():
+            return {"anyOf": [kind.names.json(), _only("hysteresis", kind.limit.json())]}
+        case _:
+            return {}
+
+
+def _only(key: str, value: Json) -> Json:
+    return {"type": "object", "properties": {key: value}, "required": [key], "additionalProperties": False}

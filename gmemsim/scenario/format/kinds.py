@@ -1,0 +1,451 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The kinds of value a scenario file can hold: how each is read, and how a JSON Schema describes it.
+
+Theory of operation
+-------------------
+Every key of a scenario file is an attribute of an attrs class, annotated with a :class:`Kind`::
+
+    offset: Annotated[int, Size("first byte", aligned=True)] = 0
+
+The loader and the JSON Schema are both derived from these annotations (:func:`table`), so they cannot
+disagree, and a new key is one line in one class.  A :class:`Scalar` reads one YAML scalar; the other kinds
+are composite and say only what is inside, which is all that ``load`` needs to walk them.
+
+Scalars are read here and not by PyYAML: YAML 1.1 takes ``on`` for a truth value, ``010`` for eight and
+``1:30`` for ninety.  In a scenario file a number is plain decimal digits, ``true`` and ``false`` are the
+only truth values, and everything else is text.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
+
+import attrs
+
+from gmemsim.gmem.policy import MergeName, Ordering, Policy, SplitName, VmemmapRegime, When
+from gmemsim.units import parse_duration, parse_size, size_name
+
+LARGEST = (1 << 63) - 1
+"""Offsets are the kernel's ``loff_t`` and times a signed 64-bit count of nanoseconds (292 years)."""
+
+LONGEST_SCALAR = 200
+"""Characters in one scalar (the title is the longest); more is not a value but an accident."""
+
+SHOWN = 40
+"""Characters of a wrong value that a message repeats."""
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?", re.ASCII)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
+
+
+def quote(text: str) -> str:
+    """``text`` as a message shows it: quoted, on one line whatever it holds, shortened."""
+    return repr(text if len(text) <= SHOWN else text[: SHOWN - 1] + "…")
+
+
+def did_you_mean(found: str, known: tuple[str, ...]) -> str:
+    """``", did you mean 'staged'?"`` if one of ``known`` is close to ``found``, else nothing."""
+    folded = {name.lower(): name for name in known}
+    close = get_close_matches(found.lower()[:LONGEST_SCALAR], folded, n=1)
+    return f", did you mean {folded[close[0]]!r}?" if close else ""
+
+
+@attrs.frozen
+class Kind:
+    """What a key holds: one line for people, and its name in the file where the attribute's name differs."""
+
+    doc: str
+    key: str | None = attrs.field(default=None, kw_only=True)
+
+
+@attrs.frozen
+class Scalar(Kind):
+    """A kind that one YAML scalar holds."""
+
+    @property
+    def expected(self) -> str:
+        """What a message says after "expected"."""
+        raise NotImplementedError
+
+    def read(self, text: str, *, plain: bool) -> Any:
+        """The value of ``text`` (``plain``: not quoted in the file); ``ValueError`` "found …, expected …"."""
+        raise NotImplementedError
+
+    def wrong(self, text: str, *, hint: str = "") -> ValueError:
+        """The exception for a ``text`` that this kind does not take."""
+        return ValueError(f"found {quote(text)}, expected {self.expected}{hint}")
+
+    def json(self) -> dict[str, Any]:
+        """The JSON Schema of the value."""
+        raise NotImplementedError
+
+
+def _quantity(kind: Scalar, text: str, parse: Callable[[str], int], least: int) -> int:
+    """A size or a time: what ``parse`` reads, from ``least`` to :data:`LARGEST`."""
+    if len(text) > SHOWN or not text.replace("µ", "u").isascii():  # \d is every script's digits
+        raise kind.wrong(text)
+    if text.startswith("-"):
+        raise kind.wrong(text, hint=", not negative")
+    try:
+        value = parse(text)
+    except ValueError as error:
+        if ", which is not" in str(error):
+            raise
+        raise kind.wrong(text) from None
+    if value > LARGEST:
+        raise ValueError(f"found {quote(text)}, expected less than 2^63")
+    if value < least:
+        raise ValueError(f"found {quote(text)}, expected more than 0")
+    return value
+
+
+@attrs.frozen
+class Size(Scalar):
+    """Bytes, with a unit.  ``aligned``: a multiple of the host's page size, which the loader checks.
+
+    ``zero`` permits 0; ``allowed`` lists the only sizes there are; ``unlimited`` also takes that word, for
+    ``None``.
+    """
+
+    aligned: bool = attrs.field(default=False, kw_only=True)
+    zero: bool = attrs.field(default=False, kw_only=True)
+    allowed: tuple[int, ...] = attrs.field(default=(), kw_only=True)
+    unlimited: bool = attrs.field(default=False, kw_only=True)
+
+    @property
+    def expected(self) -> str:
+        """What a message says after "expected"."""
+        if self.allowed:
+            return "one of " + ", ".join(map(size_name, self.allowed))
+        return "a size with a unit, such as 4K or 1G" + (", or unlimited" if self.unlimited else "")
+
+    def read(self, text: str, *, plain: bool) -> int | None:
+        """Bytes, or ``None`` for "unlimited"."""
+        if self.unlimited and text == "unlimited":
+            return None
+        value = _quantity(self, text, parse_size, 0 if self.zero else 1)
+        if self.allowed and value not in self.allowed:
+            raise self.wrong(text)
+        return value
+
+    def json(self) -> dict[str, Any]:
+        """A string with a unit, or the number 0 where that is permitted."""
+        if self.allowed:
+            return {"enum": list(map(size_name, self.allowed))}
+        pattern = r"\d+(\.\d+)?\s*[BKMGTP](iB)?" + ("|unlimited" if self.unlimited else "")
+        text: dict[str, Any] = {"type": "string", "pattern": f"^({pattern})$"}
+        return {"anyOf": [text, {"const": 0}]} if self.zero else text
+
+
+@attrs.frozen
+class Duration(Scalar):
+    """Nanoseconds, with a unit; 0 is permitted unless ``zero`` is false."""
+
+    zero: bool = attrs.field(default=True, kw_only=True)
+
+    @property
+    def expected(self) -> str:
+        """What a message says after "expected"."""
+        return "a time with a unit (ns, us, ms, s or min), such as 10ms"
+
+    def read(self, text: str, *, plain: bool) -> int:
+        """Nanoseconds."""
+        return _quantity(self, text, parse_duration, 0 if self.zero else 1)
+
+    def json(self) -> dict[str, Any]:
+        """A string with a unit, or the number 0 where that is permitted."""
+        text = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*(ns|us|µs|ms|s|min)$"}
+        return {"anyOf": [text, {"const": 0}]} if self.zero else text
+
+
+@attrs.frozen
+class Count(Scalar):
+    """A whole number from ``least`` to ``most``."""
+
+    least: int = attrs.field(default=0, kw_only=True)
+    most: int = attrs.field(default=LARGEST, kw_only=True)
+
+    @property
+    def expected(self) -> str:
+        """What a message says after "expected"."""
+        if self.most == LARGEST:
+            return f"a whole number from {self.least}"
+        return f"a whole number from {self.least} to {self.most}"
+
+    def read(self, text: str, *, plain: bool) -> int:
+        """The number."""
+        if not plain or len(text) > SHOWN or not _INTEGER.fullmatch(text):
+            raise self.wrong(text)
+        value = int(text)
+        if not self.least <= value <= self.most:
+            raise self.wrong(text)
+        return value
+
+    def json(self) -> dict[str, Any]:
+        """An integer with its bounds."""
+        schema: dict[str, Any] = {"type": "integer", "minimum": self.least}
+        return schema if self.most == LARGEST else schema | {"maximum": self.most}
+
+
+@attrs.frozen
+class Number(Scalar):
+    """A number from ``least`` to ``most``, an int if it is written as one."""
+
+    least: int = attrs.field(default=-LARGEST, kw_only=True)
+    most: int = attrs.field(default=LARGEST, kw_only=True)
+
+    @property
+    def expected(self) -> str:
+        """What a message says after "expected"."""
+        return "a plain decimal number" if self.most == LARGEST else f"a number from {self.least} to {self.most}"
+
+    def read(self, text: str, *, plain: bool) -> int | float:
+        """The number."""
+        if not plain or len(text) > SHOWN or not _NUMBER.fullmatch(text):
+            raise self.wrong(text)
+        value = int(text) if _INTEGER.fullmatch(text) else float(text)
+        if not self.least <= value <= self.most:
+            raise self.wrong(text)
+        return value
+
+    def json(self) -> dict[str, Any]:
+        """A number with its bounds, where it has any."""
+        if self.most == LARGEST:
+            return {"type": "number"}
+        return {"type": "number", "minimum": self.least, "maximum": self.most}
+
+
+@attrs.frozen
+class Choice(Scalar):
+    """One of ``values``, spelled exactly."""
+
+    values: tuple[str, ...]
+
+    @property
+    def expected(self) -> str:
+        """What a message says after "expected"."""
+        return "one of " + ", ".join(self.values)
+
+    def read(self, text: str, *, plain: bool) -> str:
+        """The value itself."""
+        if text not in self.values:
+            raise self.wrong(text, hint=did_you_mean(text, self.values))
+        return text
+
+    def json(self) -> dict[str, Any]:
+        """An enumeration."""
+        return {"enum": list(self.values)}
+
+
+@attrs.frozen
+class Errno(Scalar):
+    """The symbolic name of an errno, such as ``EAGAIN``."""
+
+    names: ClassVar = (*errno.errorcode.values(), "EHWPOISON")  # Python's errno module lacks this one
+
+    @property
+    def expected(self) -> str:
+        """What a message says after "expected"."""
+        return "the name of an errno, such as EAGAIN"
+
+    def read(self, text: str, *, plain: bool) -> str:
+        """The name itself."""
+        if text not in self.names:
+            raise self.wrong(text, hint=did_you_mean(text, self.names))
+        return text
+
+    def json(self) -> dict[str, Any]:
+        """A name in capitals."""
+        return {"type": "string", "pattern": "^E[A-Z0-9]+$"}
+
+
+@attrs.frozen
+class Flag(Scalar):
+    """``true`` or ``false``, and none of YAML 1.1's other words for them."""
+
+    @property
+    def expected(self) -> str:
+        """What a message says after "expected"."""
+        return "true or false"
+
+    def read(self, text: str, *, plain: bool) -> bool:
+        """The truth value."""
+        if not plain or text not in ("true", "false"):
+            raise self.wrong(text)
+        return text == "true"
+
+    def json(self) -> dict[str, Any]:
+        """A boolean."""
+        return {"type": "boolean"}
+
+
+@attrs.frozen
+class Name(Scalar):
+    """A name: a letter, then letters, digits, ``_`` and ``-``."""
+
+    @property
+    def expected(self) -> str:
+        """What a message says after "expected"."""
+        return "a name (a letter, then letters, digits, _ and -)"
+
+    def read(self, text: str, *, plain: bool) -> str:
+        """The name itself."""
+        if not _NAME.fullmatch(text):
+            raise self.wrong(text)
+        return text
+
+    def json(self) -> dict[str, Any]:
+        """A string of those characters."""
+        return {"type": "string", "pattern": f"^{_NAME.pattern}$"}
+
+
+@attrs.frozen
+class Text(Scalar):
+    """One line of text."""
+
+    @property
+    def expected(self) -> str:
+        """What a message says after "expected"."""
+        return "one line of text"
+
+    def read(self, text: str, *, plain: bool) -> str:
+        """The text without surrounding spaces."""
+        text = text.strip()
+        if not text or not text.isprintable():
+            raise self.wrong(text)
+        return text
+
+    def json(self) -> dict[str, Any]:
+        """A string, or what an editor takes for something else."""
+        return {"type": ["string", "number", "boolean"], "minLength": 1}
+
+
+@attrs.frozen
+class Record(Kind):
+    """A mapping whose keys are the attributes of the attrs class ``of``; ``what`` messages call it."""
+
+    of: type[Any]
+    what: str
+
+
+@attrs.frozen
+class FileName(Text):
+    """The name of a file, relative to the folder of the scenario's file; read, it is relative to where we are."""
+
+    @property
+    def expected(self) -> str:
+        """What a message says after "expected"."""
+        return "the name of a file"
+
+    def json(self) -> dict[str, Any]:
+        """A string."""
+        return {"type": "string", "minLength": 1}
+
+
+@attrs.frozen
+class Items(Kind):
+    """A list; the loader knows of what."""
+
+
+@attrs.frozen
+class Inner(Kind):
+    """The generators that a step is made of; the loader reads them as it reads the workload."""
+
+
+@attrs.frozen
+class Records(Kind):
+    """A list of mappings whose keys are the attributes of the attrs class ``of``; ``what`` messages call one."""
+
+    of: type[Any]
+    what: str
+
+
+@attrs.frozen
+class Pools(Kind):
+    """A mapping of hugepage sizes to how many the host has, ``{1G: 4}``."""
+
+    size: ClassVar = Size("a hugepage")
+    number: ClassVar = Count("how many there are")
+
+
+@attrs.frozen
+class Split(Kind):
+    """A policy's ``split``: a name, ``{ladder: [18, 12, 6, 0]}`` or the bare list of decreasing orders."""
+
+    names: ClassVar = Choice("how a hugepage is split", get_args(SplitName))
+    rung: ClassVar = Count("an order", most=63)
+
+
+@attrs.frozen
+class Merge(Kind):
+    """A policy's ``merge``: a name or ``{hysteresis: 10}``."""
+
+    names: ClassVar = Choice("when a hugepage is merged", get_args(MergeName))
+    limit: ClassVar = Count("splits of a hugepage after which it is left split", least=1)
+
+
+@attrs.frozen
+class Entry:
+    """One key of a mapping: the attribute it sets, its kind, its default (``attrs.NOTHING``: required)."""
+
+    key: str
+    attribute: str
+    kind: Kind
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        """Whether the file must have the key."""
+        return self.default is attrs.NOTHING
+
+    def absent(self) -> Any:
+        """The value of a key that the file does not have."""
+        factory = getattr(self.default, "factory", None)
+        return self.default if factory is None else factory()
+
+
+_POLICY: dict[str, Kind] = {
+    "split": Split("how a hugepage is split: a name or a ladder of decreasing orders"),
+    "when": Choice("when a hugepage is split", get_args(When)),
+    "merge": Merge("when a hugepage is merged again: a name or a hysteresis"),
+    "vmemmap": Choice("what happens to the vmemmap of a split hugepage", get_args(VmemmapRegime)),
+    "ordering": Choice("in which order a conversion does its work", get_args(Ordering)),
+}
+"""The kinds of ``gmem.policy.Policy``, which knows nothing of files and so has no annotations of ours."""
+
+
+def table(cls: type[Any]) -> dict[str, Entry]:
+    """The keys of ``cls`` in a scenario file: its attributes that carry a kind, in the order of the class."""
+    if cls not in _TABLES:
+        _TABLES[cls] = _make_table(cls)
+    return _TABLES[cls]
+
+
+_TABLES: dict[type[Any], dict[str, Entry]] = {}
+"""What :func:`table` has made, for files with many steps (``functools.cache`` does not type-check here)."""
+
+
+def _make_table(cls: type[Any]) -> dict[str, Entry]:
+    kinds = _POLICY if cls is Policy else _annotated(cls)
+    entries = [
+        Entry(kinds[field.name].key or field.name, field.name, kinds[field.name], field.default)
+        for field in attrs.fields(cls)
+        if field.name in kinds
+    ]
+    return {entry.key: entry for entry in entries}
+
+
+def _annotated(cls: type[Any]) -> dict[str, Kind]:
+    hints = get_type_hints(cls, include_extras=True)
+    return {
+        name: kind
+        for name, hint in hints.items()
+        if get_origin(hint) is Annotated
+        for kind in get_args(hint)[1:]
+        if isinstance(kind, Kind)
+    }

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From a file to a checked :class:`Scenario`, or to every fault of the file at once.
+
+Theory of operation
+-------------------
+``yamlnodes`` makes a tree of nodes with places, ``values`` reads them along the tables of ``kinds``; this
+module knows how a file is put together.  Whatever is wrong is noted and left out, and the reading goes on;
+a scenario is made only if nothing was noted.  Checks of what belongs together (a range and its guest,
+times, names) are in ``check``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Final, get_args
+
+import attrs
+
+from gmemsim.scenario.format.kinds import (
+    Count,
+    Entry,
+    Inner,
+    Items,
+    Name,
+    Number,
+    Record,
+    Text,
+    did_you_mean,
+    quote,
+    table,
+)
+from gmemsim.scenario.format.metric import Metric
+from gmemsim.scenario.format.reader import MISSING, Reader, Values
+from gmemsim.scenario.format.validate import Checker
+from gmemsim.scenario.format.yaml import Faults, ListNode, MapNode, Node, ScalarNode, read_file, read_yaml
+from gmemsim.scenario.generators import COMPOSITES, GENERATORS
+from gmemsim.scenario.model import (
+    STEPS,
+    VERSION,
+    Expectation,
+    GuestSpec,
+    HostSpec,
+    Operator,
+    Place,
+    Scenario,
+    Step,
+    step_keys,
+)
+from gmemsim.scenario.workload import Composite
+
+STEP_TYPES: Final[Mapping[str, type[Step]]] = {step.key: step for step in (*STEPS, *GENERATORS, *COMPOSITES)}
+"""Every step that a workload can have, by its name in a file."""
+
+
+def part_keys(step: type[Step]) -> dict[str, Entry]:
+    """The keys of a step inside of a composite one: expectations know only the whole by an id."""
+    return {name: entry for name, entry in step_keys(step).items() if name != "id"}
+
+
+ROOT: Final[Mapping[str, Entry]] = {
+    entry.key: entry
+    for entry in (
+        Entry("gmemsim", "gmemsim", Count("version of the file format", least=1), attrs.NOTHING),
+        Entry("title", "title", Text("what the scenario shows; the file's name if absent"), None),
+        Entry("seed", "seed", Count("seed of everything random"), 0),
+        Entry("host", "host", Record("the host", HostSpec, "a host"), None),
+        Entry("guests", "guests", Items("the guests"), attrs.NOTHING),
+        Entry("workload", "workload", Items("the steps, in order"), attrs.NOTHING),
+        Entry("expect", "expect", Items("what must be true of the run"), None),
+    )
+}
+"""The keys of the file itself."""
+
+OPERATORS: Final[tuple[Operator, ...]] = get_args(Operator)
+
+EXPECT: Final[Mapping[str, Entry]] = {
+    entry.key: entry
+    for entry in (
+        Entry("metric", "metric", Metric("a path into the summary"), attrs.NOTHING),
+        *(Entry(op, op, Number(f"the metric must be {op} this"), None) for op in OPERATORS),
+        Entry("rel", "rel", Number("tolerance of approx, relative to the value", least=0, most=1), None),
+        Entry("after", "after", Name("the id of a step; at the end if absent"), None),
+    )
+}
+"""The keys of an expectation; exactly one operator."""
+
+
+def build_step(step: type[Step], values: Values) -> Step:
+    """The step that ``values``, which must be complete, describe."""
+    return values.build(step, where=values.where)
+
+
+def load_scenario(path: str | os.PathLike[str]) -> Scenario:
+    """The scenario in the file ``path``; :class:`InputError` with every fault if it is not one."""
+    return parse_scenario(read_file(path), source=os.fsdecode(path))
+
+
+def parse_scenario(data: bytes | str, *, source: str = "<text>") -> Scenario:
+    """The scenario in ``data``; :class:`InputError` with every fault, each in ``source``, if it is not one."""
+    faults = Faults(source)
+    root = read_yaml(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data, faults)
+    if root is None and not len(faults):
+        faults.add(Place(1, 1), f"found an empty file, expected a mapping that begins with 'gmemsim: {VERSION}'")
+    scenario = _Loader(faults).scenario(root) if root is not None else None
+    if len(faults) or scenario is None:
+        raise faults.error()
+    return scenario
+
+
+class _Loader:
+    """Reads the parts of one file; every method notes what is wrong and returns what could be read."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._read = Reader(faults, os.path.dirname(faults.source))  # noqa: PTH120 - of any name at all
+        self._check = Checker(faults)
+
+    def scenario(self, root: Node) -> Scenario | None:
+        if not isinstance(root, MapNode):
+            self._faults.wrong(root, f"a mapping that begins with 'gmemsim: {VERSION}'")
+            return None
+        if not self._version(root.get("gmemsim")):
+            return None
+        top = self._read.mapping(root, ROOT, "a scenario")
+        if top is None:
+            return None
+        host = self._host(root.get("host"))
+        self._check.host(host)
+        guests = [self._read.mapping(node, table(GuestSpec), "a guest") for node in self._items(top, "guests")]
+        self._check.guests(guests, top.place("guests"))
+        steps = [self._step(node) for node in self._items(top, "workload")]
+        self._check.workload(steps)
+        metric = Metric(EXPECT["metric"].kind.doc, guests=self._check.instances)
+        keys = {**EXPECT, "metric": attrs.evolve(EXPECT["metric"], kind=metric)}
+        expect = [self._expectation(node, keys) for node in self._items(top, "expect")]
+        if len(self._faults) or host is None:
+            return None
+        return Scenario(
+            title=top.get("title") or PurePath(self._faults.source).stem,
+            seed=top.get("seed"),
+            host=host.build(HostSpec),
+            guests=tuple(guest.build(GuestSpec) for guest in guests if guest is not None),
+            workload=tuple(build_step(step, values) for step, values in filter(None, steps)),
+            expect=tuple(filter(None, expect)),
+            source=self._faults.source,
+        )
+
+    def _version(self, node: Node | None) -> bool:
+        """Whether the file is of our version; the keys of another one would all be faults."""
+        if node is None or (isinstance(node, ScalarNode) and node.plain and node.text == str(VERSION)):
+            return True
+        self._faults.wrong(node, f"the version of the file format, {VERSION}")
+        return False
+
+    def _host(self, node: Node | None) -> Values | None:
+        keys = table(HostSpec)
+        return self._read.mapping(MapNode(Place(1, 1), ()) if node is None else node, keys, "a host")
+
+    def _items(self, top: Values, key: str) -> tuple[Node, ...]:
+        """The nodes of a list at the top; none if it is absent or no list."""
+        node = top.get(key)
+        return self._read.items(node, key) if isinstance(node, Node) else ()
+
+    def _step(self, node: Node, within: type[Composite] | None = None) -> tuple[type[Step], Values] | None:
+        """One step; ``within`` a composite one, only what that can be made of."""
+        if not isinstance(node, MapNode) or not node.pairs:
+            self._faults.wrong(node, "a step, such as convert: {guest: vm0, offset: 0, size: 4K, to: shared}")
+            return None
+        (key, value), *more = node.pairs
+        for other, _ in more:
+            self._faults.add(
+                other.where,
+                f"found a second key {quote(other.text)}, expected one step in each item (are its keys indented?)",
+            )
+        types = STEP_TYPES if within is None else {part.key: part for part in COMPOSITES[within]}
+        step = types.get(key.text)
+        if step is None:
+            known = tuple(types)
+            hint = did_you_mean(key.text, known) or f": {', '.join(known)}"
+            what = "a step" if within is None else f"a step that {within.key} can be made of"
+            self._faults.add(key.where, f"found the step {quote(key.text)}, expected {what}{hint}")
+            return None
+        keys = step_keys(step) if within is None else part_keys(step)
+        values = self._read.mapping(value, keys, f"the step {step.key}")
+        if values is None:
+            return None
+        values.where = key.where
+        if issubclass(step, Composite):
+            self._parts(step, values, keys)
+        return step, values
+
+    def _parts(self, step: type[Composite], values: Values, keys: Mapping[str, Entry]) -> None:
+        """Read the steps that a composite one is made of; it has them only if all are sound."""
+        for key in (name for name, entry in keys.items() if isinstance(entry.kind, Inner)):
+            node = values.get(key)
+            if not isinstance(node, Node):
+                continue
+            where = values.place(key)
+            items = self._read.items(node, key)
+            if isinstance(node, ListNode) and not items:
+                self._faults.add(where, f"found no steps, expected at least one that {step.key} is made of")
+            parts = [self._step(item, within=step) for item in items]
+            values.parts = [part for part in parts if part is not None]
+            sound = bool(parts) and None not in parts and all(part.complete for _, part in values.parts)
+            built = tuple(build_step(inner, part) for inner, part in values.parts) if sound else MISSING
+            values.put(key, built, where)
+
+    def _expectation(self, node: Node, keys: Mapping[str, Entry]) -> Expectation | None:
+        values = self._read.mapping(node, keys, "an expectation")
+        if values is None:
+            return None
+        operators = [op for op in OPERATORS if values.given(op)]
+        if len(operators) != 1:
+            found = " and ".join(operators) or "no operator"
+            self._faults.add(values.where, f"found {found}, expected one of {', '.join(OPERATORS)}")
+            return None
+        (op,) = operators
+        if (op == "approx") != values.given("rel"):
+            found = "approx" if op == "approx" else "rel"
+            self._faults.add(values.where, f"found {found} alone, expected approx and rel together")
+        self._check.after(values)
+        if not values.complete:
+            return None
+        metric, value, rel, after = (values.get(key) for key in ("metric", op, "rel", "after"))
+        return Expectation(metric=metric, op=op, value=value, rel=rel, after=after, where=values.where)

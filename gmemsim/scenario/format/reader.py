@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reads YAML nodes along the tables of ``kinds``: one value, one mapping, one list at a time.
+
+Theory of operation
+-------------------
+A :class:`Reader` never gives up: what is wrong is noted and left out.  A mapping becomes a :class:`Values`,
+which holds the values that could be read, the defaults of the keys that are absent, and nothing for the
+keys that are faulty; so a later check asks for the values it needs and is skipped if one of them is
+missing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from enum import Enum
+from itertools import pairwise
+from typing import Any, Final, TypeVar
+
+from gmemsim.gmem.policy import Hysteresis
+from gmemsim.scenario.format.kinds import (
+    LONGEST_SCALAR,
+    Entry,
+    FileName,
+    Kind,
+    Merge,
+    Pools,
+    Record,
+    Records,
+    Scalar,
+    Split,
+    did_you_mean,
+    quote,
+    table,
+)
+from gmemsim.scenario.format.yaml import Faults, ListNode, MapNode, Node, ScalarNode
+from gmemsim.scenario.model import Place
+
+T = TypeVar("T")
+
+
+class Missing(Enum):
+    """The type of :data:`MISSING`."""
+
+    MISSING = "missing"
+
+
+MISSING: Final = Missing.MISSING
+"""The value of what could not be read."""
+
+
+class Values:
+    """What could be read of one mapping that begins at ``where``, by attribute."""
+
+    def __init__(self, where: Place, table: Mapping[str, Entry]) -> None:
+        self.where = where
+        self.parts: list[tuple[type[Any], Values]] = []
+        """The steps that a composite step is made of, each with its type."""
+        self._table = table
+        self._values: dict[str, Any] = {}
+        self._places: dict[str, Place] = {}
+
+    def put(self, attribute: str, value: Any, where: Place) -> None:
+        """Keep a value that the file has at ``where``; :data:`MISSING` for one that cannot be read."""
+        self._values[attribute] = value
+        self._places[attribute] = where
+
+    def put_absent(self, attribute: str, value: Any) -> None:
+        """Keep the value of a key that the file does not have."""
+        self._values[attribute] = value
+
+    def given(self, attribute: str) -> bool:
+        """Whether the file has the key, sound or not."""
+        return attribute in self._places
+
+    def get(self, attribute: str) -> Any:
+        """The value, or :data:`MISSING`."""
+        return self._values.get(attribute, MISSING)
+
+    def known(self, *attributes: str) -> bool:
+        """Whether all of ``attributes`` have a value."""
+        return all(self.get(attribute) is not MISSING for attribute in attributes)
+
+    def place(self, attribute: str) -> Place:
+        """Where the value is, or the mapping if the file does not have it."""
+        return self._places.get(attribute, self.where)
+
+    def place_of_key(self, key: str) -> Place:
+        """:meth:`place` by the key's name in the file."""
+        return self.place(self._table[key].attribute)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every key has a value."""
+        return self.known(*(entry.attribute for entry in self._table.values()))
+
+    def build(self, cls: type[T], **more: Any) -> T:
+        """An instance of ``cls``; only if :attr:`complete`."""
+        return cls(**self._values, **more)
+
+
+class Reader:
+    """Reads nodes of one file, which is in ``folder``, and notes what is wrong."""
+
+    def __init__(self, faults: Faults, folder: str = "") -> None:
+        self._faults = faults
+        self._folder = folder
+
+    def mapping(self, node: Node, table: Mapping[str, Entry], what: str) -> Values | None:
+        """The values of a mapping with the keys of ``table``; ``None`` if it is not a mapping."""
+        if not isinstance(node, MapNode):
+            self._faults.wrong(node, f"{what} with {_names(table)}")
+            return None
+        values = Values(node.where, table)
+        for key, value in node.pairs:
+            entry = table.get(key.text)
+            if entry is None:
+                hint = did_you_mean(key.text, tuple(table)) or f", which has {_names(table)}"
+                self._faults.add(key.where, f"found the key {quote(key.text)}, expected a key of {what}{hint}")
+            else:
+                values.put(entry.attribute, self.value(entry.kind, value), value.where)
+        for entry in table.values():
+            if values.given(entry.attribute):
+                continue
+            if entry.required:
+                self._faults.add(node.where, f"found no key {entry.key!r}, expected {what} to have one")
+            else:
+                values.put_absent(entry.attribute, entry.absent())
+        return values
+
+    def items(self, node: Node, what: str) -> tuple[Node, ...]:
+        """The items of a list; none if it is not one."""
+        if isinstance(node, ListNode):
+            return node.items
+        self._faults.wrong(node, f"a list ({what})")
+        return ()
+
+    def value(self, kind: Kind, node: Node) -> Any:
+        """The value of ``node``, or :data:`MISSING`.  ``Items`` and ``Inner`` are the caller's: they stay a node."""
+        match kind:
+            case FileName():
+                name = self._scalar(kind, node)
+                return name if name is MISSING else os.path.join(self._folder, name)  # noqa: PTH118 - "a\0b" too
+            case Records():
+                return self._records(kind, node)
+            case Scalar():
+                return self._scalar(kind, node)
+            case Record():
+                return self._record(kind, node)
+            case Pools():
+                return self._pools(kind, node)
+            case Split():
+                return self._split(kind, node)
+            case Merge():
+                return self._merge(kind, node)
+            case _:
+                return node
+
+    def _scalar(self, kind: Scalar, node: Node) -> Any:
+        if not isinstance(node, ScalarNode) or (node.plain and not node.text) or len(node.text) > LONGEST_SCALAR:
+            self._faults.wrong(node, kind.expected)
+            return MISSING
+        try:
+            return kind.read(node.text, plain=node.plain)
+        except ValueError as error:
+            self._faults.add(node.where, str(error))
+            return MISSING
+
+    def _record(self, kind: Record, node: Node) -> Any:
+        values = self.mapping(node, table(kind.of), kind.what)
+        return values.build(kind.of) if values is not None and values.complete else MISSING
+
+    def _records(self, kind: Records, node: Node) -> Any:
+        if not isinstance(node, ListNode):
+            self._faults.wrong(node, f"a list, each item {kind.what} with {_names(table(kind.of))}")
+            return MISSING
+        records = tuple(self._record(Record(kind.doc, kind.of, kind.what), item) for item in node.items)
+        return MISSING if MISSING in records else records
+
+    def _pools(self, kind: Pools, node: Node) -> Any:
+        if not isinstance(node, MapNode):
+            self._faults.wrong(node, "hugepages by size, such as {1G: 4}")
+            return MISSING
+        pools: dict[int, int] = {}
+        sound = True
+        for key, value in node.pairs:
+            size, number = self._scalar(kind.size, key), self._scalar(kind.number, value)
+            if size is MISSING or number is MISSING:
+                sound = False
+            elif size in pools:
+                self._faults.add(key.where, f"found the size {quote(key.text)} again, expected it once")
+                sound = False
+            else:
+                pools[size] = number
+        return pools if sound else MISSING
+
+    def _split(self, kind: Split, node: Node) -> Any:
+        if isinstance(node, MapNode):
+            return self._only(node, "ladder", self._ladder)
+        if isinstance(node, ListNode):
+            return self._ladder(node)
+        return self._scalar(kind.names, node)
+
+    def _ladder(self, node: Node) -> Any:
+        orders = tuple(self._scalar(Split.rung, item) for item in self.items(node, "orders such as [18, 9, 0]"))
+        if MISSING in orders or not isinstance(node, ListNode):
+            return MISSING
+        if len(orders) < 2 or orders[-1] != 0 or any(a <= b for a, b in pairwise(orders)):
+            self._faults.add(
+                node.where, f"found the ladder {quote(str(list(orders)))}, expected decreasing orders down to 0"
+            )
+            return MISSING
+        return orders
+
+    def _only(self, node: MapNode, key: str, read: Callable[[Node], Any]) -> Any:
+        """What ``read`` makes of the one value of ``node``, whose key must be ``key``."""
+        if len(node.pairs) == 1 and node.pairs[0][0].text == key:
+            return read(node.pairs[0][1])
+        keys = ", ".join(quote(name.text) for name, _ in node.pairs[:3]) or "none"
+        self._faults.add(node.where, f"found the keys {keys}, expected the one key {key!r}")
+        return MISSING
+
+    def _merge(self, kind: Merge, node: Node) -> Any:
+        if not isinstance(node, MapNode):
+            return self._scalar(kind.names, node)
+        limit = self._only(node, "hysteresis", lambda value: self._scalar(kind.limit, value))
+        return MISSING if limit is MISSING else Hysteresis(limit)
+
+
+def _names(table: Mapping[str, Entry]) -> str:
+    return ", ".join(table)

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Checks of a scenario file that need more than one value: names, ranges, times, pools.
+
+Theory of operation
+-------------------
+The loader hands over each part of a file as :class:`Values` in the order host, guests, workload,
+expectations; the :class:`Checker` remembers what the later parts refer to.  A check is made only if every
+value it needs could be read, and a name is called unknown only if every definition could be: a fault never
+causes a second one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from gmemsim.errors import InputError
+from gmemsim.geometry import Geometry
+from gmemsim.gmem.policy import Policy
+from gmemsim.scenario.format.kinds import LARGEST, Size, did_you_mean, quote, table
+from gmemsim.scenario.format.reader import MISSING, Values
+from gmemsim.scenario.format.yaml import Faults
+from gmemsim.scenario.model import (
+    EVERY,
+    MOST_INSTANCES,
+    GuestSpec,
+    Place,
+    RangeStep,
+    Step,
+    Wait,
+    step_keys,
+)
+from gmemsim.scenario.workload import Composite, Generator
+from gmemsim.units import human_duration, size_name
+
+
+class Checker:
+    """What is known of one file so far, and the checks that use it."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._geometry: Geometry | None = None
+        self._pools: Any = MISSING
+        self._guests: dict[str, list[Values]] = {EVERY: []}
+        self._instances: list[str] = []
+        self._guests_sound = True
+        self._ids: dict[str, Place] = {}
+        self._ids_sound = True
+
+    @property
+    def instances(self) -> tuple[str, ...] | None:
+        """The names of all guests, instances one by one; ``None`` if some could not be read."""
+        return tuple(self._instances) if self._guests_sound else None
+
+    def host(self, host: Values | None) -> None:
+        """The pools are of hugepages that the page size permits."""
+        if host is None or not host.known("page_size"):
+            return
+        self._geometry = Geometry(host.get("page_size"))
+        self._pools = host.get("hugetlb")
+        if self._pools is not MISSING:
+            for size in self._pools:
+                self._hugepage(size, host.place("hugetlb"), least=1)
+
+    def _hugepage(self, size: int, where: Place, *, least: int) -> int | None:
+        """The order of ``size`` if it can back a guest: from ``least`` to what a two-level table maps."""
+        if self._geometry is None:
+            return None
+        low, high = self._geometry.name(least), self._geometry.name(self._geometry.pud_order)
+        try:
+            order = self._geometry.order_of(size)
+        except ValueError:
+            order = -1
+        if least <= order <= self._geometry.pud_order:
+            return order
+        self._faults.add(where, f"found {size_name(size)}, expected a power of two of pages from {low} to {high}")
+        return None
+
+    def guests(self, guests: Iterable[Values | None], where: Place) -> None:
+        """Names are unique, memory is made of hugepages that the host has, a ladder begins at the backing."""
+        found = False
+        for guest in guests:
+            found = True
+            if guest is None:
+                self._guests_sound = False
+                continue
+            self._guest_name(guest)
+            self._aligned(guest, GuestSpec)
+            self._backing(guest)
+        if not found:
+            self._guests_sound = False
+            self._faults.add(where, "found no guests, expected at least one")
+
+    def _guest_name(self, guest: Values) -> None:
+        if not guest.known("name", "count"):
+            self._guests_sound = False
+            return
+        name, count = guest.get("name"), guest.get("count")
+        names = [name] if count == 1 else [f"{name}-{i}" for i in range(count)]
+        if len(self._instances) + count > MOST_INSTANCES:
+            self._faults.add(guest.where, f"found more than {MOST_INSTANCES} guests in all, expected fewer")
+            self._guests_sound = False
+            return
+        taken = next((address for address in (*names, name) if address in self._guests), None)
+        if taken == EVERY:
+            self._faults.add(guest.place("name"), f"found the name {EVERY!r}, expected another: it means every guest")
+        elif taken is not None:
+            self._faults.add(guest.place("name"), f"found a second guest {taken!r}, expected each name once")
+        for address in (*names, name):
+            self._guests.setdefault(address, [guest])
+        self._guests[EVERY].append(guest)
+        self._instances += names
+
+    def _backing(self, guest: Values) -> None:
+        if self._geometry is None or not guest.known("backing"):
+            return
+        backing, where = guest.get("backing"), guest.place("backing")
+        if backing % self._geometry.page_size:
+            return
+        order = self._hugepage(backing, where, least=0)
+        if order is None:
+            return
+        memory = guest.get("memory")
+        if memory is not MISSING and memory % backing and memory % self._geometry.page_size == 0:
+            self._faults.add(
+                guest.place("memory"),
+                f"found {size_name(memory)}, expected a multiple of the backing {size_name(backing)}",
+            )
+        if order and self._pools is not MISSING and backing not in self._pools:
+            have = ", ".join(map(size_name, self._pools)) or "none"
+            self._faults.add(
+                where, f"found hugepages of {size_name(backing)}, expected a size in host.hugetlb ({have})"
+            )
+        policy = guest.get("policy")
+        if isinstance(policy, Policy):
+            try:
+                policy.rungs(order, self._geometry)
+            except ValueError as error:
+                self._faults.add(guest.place("policy"), f"found {error}, expected it to begin at the backing")
+
+    def _aligned(self, values: Values, cls: type[Any]) -> None:
+        """Sizes that must be, are multiples of the page size."""
+        if self._geometry is None:
+            return
+        page = self._geometry.page_size
+        for entry in table(cls).values():
+            value = values.get(entry.attribute)
+            aligned = isinstance(entry.kind, Size) and entry.kind.aligned
+            if aligned and isinstance(value, int) and value % page and values.given(entry.attribute):
+                self._faults.add(
+                    values.place(entry.attribute),
+                    f"found {size_name(value)}, expected a multiple of the page size {size_name(page)}",
+                )
+
+    def workload(self, steps: Iterable[tuple[type[Step], Values] | None]) -> None:
+        """Each step by itself, and times that do not run backwards."""
+        clock = 0
+        for item in steps:
+            if item is None:
+                self._ids_sound = False
+                continue
+            step, values = item
+            self._identity(values)
+            clock = self._step(step, values, clock)
+
+    def _step(self, step: type[Step], values: Values, clock: int) -> int:
+        """A step that begins at ``clock`` or at its own time; returns when it ends."""
+        guests = self._addressed(values) if "guest" in step_keys(step) else []
+        if not (issubclass(step, RangeStep) and _expects_invalid(values)):
+            self._aligned(values, step)
+            if issubclass(step, RangeStep):
+                self._range(values, guests)
+        return self._time(step, values, guests, clock)
+
+    def _identity(self, values: Values) -> None:
+        name = values.get("id")
+        if name is MISSING:
+            self._ids_sound = False
+        elif name is not None and name in self._ids:
+            first = self._ids[name]
+            self._faults.add(
+                values.place("id"),
+                f"found the id {name!r} again, expected it once (first at {first.line}:{first.column})",
+            )
+        elif name is not None:
+            self._ids[name] = values.place("id")
+
+    def _addressed(self, values: Values) -> list[Values]:
+        """The guests that a step is for, as far as they are known; a group is one of them."""
+        name = values.get("guest")
+        if name is not MISSING and name not in self._guests and self._guests_sound:
+            known = tuple(self._guests)
+            hint = did_you_mean(name, known) or f" ({', '.join(known[:8])}{', …' if len(known) > 8 else ''})"
+            self._faults.add(values.place("guest"), f"found {quote(name)}, expected the name of a guest{hint}")
+        return self._guests.get(name, [])
+
+    def _range(self, values: Values, guests: list[Values]) -> None:
+        """A range that is not empty and ends within every guest that it is for."""
+        if not values.known("offset", "size"):
+            return
+        offset, size = values.get("offset"), values.get("size")
+        if size == 0:
+            self._faults.add(
+                values.place("size"), "found 0, expected more (or expect_error: {errno: EINVAL} to see it refused)"
+            )
+        for guest in guests:
+            memory = guest.get("memory")
+            if memory is MISSING or offset + size <= memory:
+                continue
+            self._faults.add(
+                values.place("size" if offset < memory else "offset"),
+                f"found a range that ends at {size_name(offset + size)},"
+                f" expected at most the guest's {size_name(memory)}",
+            )
+            return
+
+    def _time(self, step: type[Step], values: Values, guests: list[Values], clock: int) -> int:
+        """Checks when a step begins, and a generator's parameters; returns when it ends."""
+        at = values.get("at")
+        if isinstance(at, int):
+            if at < clock:
+                self._faults.add(
+                    values.place("at"),
+                    f"found {human_duration(at)}, expected not before {human_duration(clock)},"
+                    " when the step before it ends",
+                )
+            clock = max(clock, at)
+        if issubclass(step, Wait) and values.known("duration"):
+            clock += values.get("duration")
+        if issubclass(step, Composite):
+            clock = max([clock, *(self._step(part, inner, clock) for part, inner in values.parts)])
+        if issubclass(step, Generator) and values.complete:
+            clock = self._generator(values.build(step), values, guests, clock)
+        if clock > LARGEST:
+            self._faults.add(values.where, "found a step that ends after 2^63 ns, expected less (292 years)")
+            clock = 0
+        return clock
+
+    def _generator(self, generator: Generator, values: Values, guests: list[Values], clock: int) -> int:
+        """When ``generator``, which begins at ``clock``, ends; notes what it finds wrong with itself."""
+        instances, faults = 0, len(self._faults)
+        for guest in guests:
+            if not guest.complete:
+                continue
+            spec = guest.build(GuestSpec)
+            instances += 1 if generator.guest in spec.instances else spec.count
+            if self._geometry is not None and spec.memory % self._geometry.page_size == 0:
+                try:
+                    for key, message in generator.problems(spec, self._geometry.page_size):
+                        self._faults.add(values.place_of_key(key), message)
+                except InputError as error:
+                    self._faults.include(error)
+        return clock if len(self._faults) > faults else generator.end(clock, lambda _: instances)
+
+    def after(self, values: Values) -> None:
+        """An expectation's ``after`` is the id of a step."""
+        name = values.get("after")
+        if name is MISSING or name is None or name in self._ids or not self._ids_sound:
+            return
+        hint = did_you_mean(name, tuple(self._ids)) or ""
+        self._faults.add(values.place("after"), f"found {quote(name)}, expected the id of a step{hint}")
+
+
+def _expects_invalid(values: Values) -> bool:
+    """Whether a step is there to be refused for its range; then the range is the simulation's to judge."""
+    expected = values.get("expect_error")
+    return getattr(expected, "errno", None) == "EINVAL"

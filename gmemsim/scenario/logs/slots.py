@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Memory slots: from guest-physical addresses, which logs have, to offsets in a guest_memfd.
+
+Theory of operation
+-------------------
+A virtual machine's memory is not contiguous: QEMU's q35 machine leaves a hole below 4 GiB for devices, and what would
+lie there follows at 4 GiB.  A :class:`Slot` maps a range of guest-physical addresses to a range of the file.  Slots
+overlap neither in addresses nor in the file (an alias would convert memory twice).  :class:`SlotMap` looks addresses
+up; slots that continue each other on both sides count as one, so that a range may cross from one to the next.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Annotated
+
+import attrs
+
+from gmemsim.scenario.format.kinds import Size
+from gmemsim.scenario.generators.swiotlb import LOW_MEMORY_LIMIT, LOW_MEMORY_SPLIT
+from gmemsim.units import parse_size, size_name
+
+ABOVE_4G = 1 << 32
+"""Where the memory that the hole displaces continues (QEMU, ``hw/i386/pc.c``, ``above_4g_mem_start``)."""
+
+
+@attrs.frozen
+class Slot:
+    """``size`` bytes of memory at the guest-physical address ``gpa``, which are the file's from ``offset`` on."""
+
+    gpa: Annotated[int, Size("guest-physical address of its first byte", aligned=True, zero=True)]
+    size: Annotated[int, Size("bytes", aligned=True)]
+    offset: Annotated[int, Size("offset of its first byte in the guest_memfd", aligned=True, zero=True)]
+
+    def __str__(self) -> str:
+        """As the command line takes it: ``GPA:SIZE:OFFSET``."""
+        return ":".join(map(size_name, (self.gpa, self.size, self.offset)))
+
+
+def parse_slot(text: str) -> Slot:
+    """The slot ``GPA:SIZE:OFFSET``; each part has a unit or is hexadecimal (``0x…``).  ``ValueError`` says why not."""
+    parts = text.split(":")
+    if len(parts) != 3:
+        raise ValueError(f"found {text!r}, expected GPA:SIZE:OFFSET, such as 4G:14G:2G")
+    gpa, size, offset = map(_bytes, parts)
+    if not size:
+        raise ValueError(f"found {text!r}, expected a size of more than 0")
+    return Slot(gpa, size, offset)
+
+
+def _bytes(text: str) -> int:
+    if text.lower().startswith("0x"):
+        try:
+            return int(text, 16)
+        except ValueError:
+            raise ValueError(f"found {text!r}, expected hexadecimal digits after 0x") from None
+    return parse_size(text)
+
+
+def default_slots(memory: int) -> tuple[Slot, ...]:
+    """The slots of a q35 machine of ``memory`` bytes: a hole below 4G once there are 0xb0000000 bytes."""
+    if memory < LOW_MEMORY_LIMIT:
+        return (Slot(0, memory, 0),)
+    return (
+        Slot(0, LOW_MEMORY_SPLIT, 0),
+        Slot(ABOVE_4G, memory - LOW_MEMORY_SPLIT, LOW_MEMORY_SPLIT),
+    )
+
+
+def slot_problems(slots: Sequence[Slot], memory: int, page_size: int) -> Iterator[str]:
+    """What is wrong with ``slots`` for a guest of ``memory`` bytes: "found …, expected …"."""
+    if not slots:
+        yield "found no slots, expected at least one, or none given for those of a q35 machine"
+    for slot in slots:
+        odd = [value for value in (slot.gpa, slot.size, slot.offset) if value % page_size]
+        if odd:
+            page = size_name(page_size)
+            yield f"found {size_name(odd[0])} in slot {slot}, expected a multiple of the page size {page}"
+        if slot.offset + slot.size > memory:
+            yield (
+                f"found slot {slot}, which ends at {size_name(slot.offset + slot.size)},"
+                f" expected at most the guest's {size_name(memory)}"
+            )
+    for a, b in pairwise(sorted(slots, key=lambda slot: slot.gpa)):
+        if a.gpa + a.size > b.gpa:
+            yield f"found slots {a} and {b}, which overlap in addresses, expected each address in one"
+    for a, b in pairwise(sorted(slots, key=lambda slot: slot.offset)):
+        if a.offset + a.size > b.offset:
+            yield f"found slots {a} and {b}, which overlap in the file, expected each offset in one"
+
+
+class SlotMap:
+    """Looks up guest-physical ranges in slots that do not overlap: O(log n)."""
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        merged: list[Slot] = []
+        for slot in sorted(slots, key=lambda slot: slot.gpa):
+            last = merged[-1] if merged else None
+            if last is not None and last.gpa + last.size == slot.gpa and last.offset + last.size == slot.offset:
+                merged[-1] = attrs.evolve(last, size=last.size + slot.size)
+            else:
+                merged.append(slot)
+        self._slots = merged
+        self._starts = [slot.gpa for slot in merged]
+
+    def offset(self, gpa: int, size: int) -> int | None:
+        """The offset of the range's first byte in the file; ``None`` unless one slot holds all of the range."""
+        at = bisect_right(self._starts, gpa) - 1
+        if at < 0:
+            return None
+        slot = self._slots[at]
+        return None if gpa + size > slot.gpa + slot.size else slot.offset + gpa - slot.gpa

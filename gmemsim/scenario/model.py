@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a scenario is, as frozen values: the host, the guests, the workload, what is expected of the run.
+
+Theory of operation
+-------------------
+A :class:`Scenario` is complete and checked: ``load`` makes one from a file, tests and sweeps make them in
+Python. Sizes are bytes and times nanoseconds, both int.  Every attribute that a file can set is annotated
+with a kind from ``scenario.kinds``; the loader and the JSON Schema are derived from the annotations.
+
+A step names a guest.  A guest with ``count: n`` stands for the instances ``name-0`` … ``name-(n-1)``: a
+step for ``name`` addresses all of them in that order, a step for ``name-3`` one
+(:meth:`Scenario.instances`).  Steps that stand for many others (a guest's boot, say) are generators and
+live in ``scenario.generators``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+import attrs
+
+from gmemsim.geometry import PAGE_SIZES, Geometry
+from gmemsim.gmem.policy import Policy
+from gmemsim.host.costs import PROFILES
+from gmemsim.host.ledger import ACCOUNTS, ANY
+from gmemsim.scenario.format.kinds import (
+    Choice,
+    Count,
+    Duration,
+    Entry,
+    Errno,
+    Flag,
+    Name,
+    Pools,
+    Record,
+    Size,
+    table,
+)
+
+VERSION = 1
+"""The only version of the file format there has been, the value of the key ``gmemsim``."""
+
+MOST_INSTANCES = 4096
+"""Guests of a host, instances counted: far more than one runs, and few enough to list."""
+
+EVERY = "all"
+"""What a step calls the guests of the scenario all together; no guest may have this name."""
+
+Memdesc = Literal["struct-page", "struct-page-32", "struct-page-8", "folio-descriptors"]
+State = Literal["shared", "private"]
+Operator = Literal["eq", "ne", "le", "ge", "approx"]
+
+
+@attrs.frozen
+class Place:
+    """Where in the file something stands, from 1; 0 for what no file holds."""
+
+    line: int = 0
+    column: int = 0
+
+
+NOWHERE = Place()
+
+
+@attrs.frozen(kw_only=True)
+class HostSpec:
+    """The host: its pages, its pools, the kernel's memory and what the modelled kernel does.
+
+    ``hugetlb`` is the number of hugepages by size; ``kernel_memory`` the budget of all accounts together in
+    bytes, ``None`` for unlimited; ``rcu_grace`` how long a deferred free takes.
+    """
+
+    page_size: Annotated[int, Size("base page", allowed=PAGE_SIZES)] = 4096
+    hugetlb: Annotated[Mapping[int, int], Pools("hugepages the host has, by size")] = attrs.field(factory=dict)
+    kernel_memory: Annotated[int | None, Size("budget of all accounts together", unlimited=True)] = None
+    rcu_grace: Annotated[int, Duration("time until a deferred free returns its memory")] = 10_000_000
+    memdesc: Annotated[
+        Memdesc,
+        Choice(
+            "what describes a page: 64, 32 or 8 bytes each, or 8 and 80 a folio",
+            ("struct-page", "struct-page-32", "struct-page-8", "folio-descriptors"),
+        ),
+    ] = "struct-page"
+    costs: Annotated[str, Choice("profile that prices the counted work", tuple(PROFILES))] = "default"
+    xarray: Annotated[str, Choice("what the kernel's XArray can split", ("rfc", "v6.15"))] = "rfc"
+    synchronize_rcu: Annotated[
+        bool, Flag("vmemmap restore and optimise wait for a grace period (kernels until early 2026)")
+    ] = False
+    account_nodes: Annotated[bool, Flag("preallocated nodes are charged (kernels with the 2026 fix)")] = True
+    shared_tail_pages: Annotated[bool, Flag("one shared vmemmap tail page per order and zone")] = False
+
+    @property
+    def geometry(self) -> Geometry:
+        """Orders and names of the host's page size."""
+        return Geometry(self.page_size)
+
+
+@attrs.frozen(kw_only=True)
+class GuestSpec:
+    """``count`` guests that are alike: ``memory`` bytes each in hugepages of ``backing`` bytes."""
+
+    name: Annotated[str, Name("what steps and metrics call it")]
+    memory: Annotated[int, Size("its size, a multiple of the backing", aligned=True)]
+    backing: Annotated[int, Size("its hugepages, or the base page", aligned=True)]
+    count: Annotated[int, Count("guests like this one", least=1, most=MOST_INSTANCES)] = 1
+    mapping: Annotated[
+        Literal["plain", "snp", "tdx"], Choice("how stage 2 maps private memory", ("plain", "snp", "tdx"))
+    ] = "snp"
+    policy: Annotated[Policy, Record("how conversions are carried out", Policy, "a policy")] = attrs.field(
+        factory=Policy
+    )
+    conversion: Annotated[Literal["in-place", "off"], Choice("off: the ioctl answers ENOTTY", ("in-place", "off"))] = (
+        "in-place"
+    )
+
+    initially_shared: Annotated[bool, Flag("starts shared instead of private; refused for hugepages")] = False
+
+    @property
+    def instances(self) -> tuple[str, ...]:
+        """The names of the guests that this stands for."""
+        return (self.name,) if self.count == 1 else tuple(f"{self.name}-{i}" for i in range(self.count))
+
+
+@attrs.frozen
+class ExpectedError:
+    """A step must fail with ``errno``, and at ``error_offset`` (bytes) if that is given."""
+
+    errno: Annotated[str, Errno("the errno it must fail with")]
+    error_offset: Annotated[int | None, Size("the offset it must stop at", zero=True)] = None
+
+
+@attrs.frozen(kw_only=True)
+class Step:
+    """One line of the workload.  ``at`` is when it begins, ``None`` for right after the step before.
+
+    ``key`` is its name in a file; ``can_fail`` whether it is a call that the kernel may refuse.
+    """
+
+    key: ClassVar[str]
+    can_fail: ClassVar[bool] = False
+
+    at: Annotated[int | None, Duration("when it begins, in simulated time")] = None
+    id: Annotated[str | None, Name("what expectations call it")] = None
+    expect_error: Annotated[ExpectedError | None, Record("how it must fail", ExpectedError, "an error")] = None
+    where: Place = attrs.field(default=NOWHERE, eq=False)
+
+
+@attrs.frozen(kw_only=True)
+class GuestStep(Step):
+    """A step for a guest, for the guests of a group one after another, or for ``all`` guests."""
+
+    can_fail: ClassVar[bool] = True
+
+    guest: Annotated[str, Name("which guest, group of guests, or all")]
+
+
+@attrs.frozen(kw_only=True)
+class RangeStep(GuestStep):
+    """A step for ``size`` bytes at ``offset`` of a guest."""
+
+    offset: Annotated[int, Size("first byte", aligned=True, zero=True)]
+    size: Annotated[int, Size("bytes; 0 only to see it refused", aligned=True, zero=True)]
+
+
+@attrs.frozen(kw_only=True)
+class Allocate(RangeStep):
+    """fallocate: give the range memory now instead of at the first fault."""
+
+    key: ClassVar[str] = "allocate"
+
+
+@attrs.frozen(kw_only=True)
+class Convert(RangeStep):
+    """KVM_SET_MEMORY_ATTRIBUTES2: make the range shared or private."""
+
+    key: ClassVar[str] = "convert"
+
+    to: Annotated[State, Choice("what it becomes", ("shared", "private"))]
+
+
+@attrs.frozen(kw_only=True)
+class FaultIn(RangeStep):
+    """The guest, or the host's user space, touches every page of the range."""
+
+    key: ClassVar[str] = "fault"
+
+    by: Annotated[Literal["guest", "host"], Choice("who touches it", ("guest", "host"))] = "guest"
+
+
+@attrs.frozen(kw_only=True)
+class ReferenceStep(RangeStep):
+    """A step for references to ``each`` page of the range, or to its ``first``."""
+
+    pages: Annotated[Literal["each", "first"], Choice("which pages", ("each", "first"))] = "each"
+
+
+@attrs.frozen(kw_only=True)
+class Pin(ReferenceStep):
+    """Long-term references to ``each`` page of the range, or to its ``first``."""
+
+    key: ClassVar[str] = "pin"
+
+
+@attrs.frozen(kw_only=True)
+class Unpin(ReferenceStep):
+    """Drop the references that ``pin`` took of ``each`` page of the range, or of its ``first``."""
+
+    key: ClassVar[str] = "unpin"
+
+
+@attrs.frozen(kw_only=True)
+class PunchHole(RangeStep):
+    """FALLOC_FL_PUNCH_HOLE: give the range's memory back; its attributes stay."""
+
+    key: ClassVar[str] = "punch_hole"
+
+
+@attrs.frozen(kw_only=True)
+class Poison(GuestStep):
+    """An uncorrectable memory error hits the base page at ``offset``."""
+
+    key: ClassVar[str] = "poison"
+
+    offset: Annotated[int, Size("the page", aligned=True, zero=True)]
+
+
+@attrs.frozen(kw_only=True)
+class Close(GuestStep):
+    """Close the guest_memfd."""
+
+    key: ClassVar[str] = "close"
+
+
+@attrs.frozen(kw_only=True)
+class Unshare(RangeStep):
+    """To private, one conversion for each contiguous piece of the range that is shared; only generators make it.
+
+    What it converts is known when it is its turn, and counts as ``convert``.
+    """
+
+    key: ClassVar[str] = "convert"
+
+
+@attrs.frozen(kw_only=True)
+class Wait(Step):
+    """Let simulated time pass."""
+
+    key: ClassVar[str] = "wait"
+
+    duration: Annotated[int, Duration("how long", key="for")]
+
+
+@attrs.frozen(kw_only=True)
+class Inject(Step):
+    """From here on the ``nth`` object of ``account`` cannot be had; ``forever``: nor any after it."""
+
+    key: ClassVar[str] = "inject"
+
+    account: Annotated[str, Choice("which account, or any", (*ACCOUNTS, ANY))]
+    nth: Annotated[int, Count("which object, 1 is the next", least=1)]
+    mode: Annotated[Literal["once", "forever"], Choice("this one only, or all later ones", ("once", "forever"))] = (
+        "once"
+    )
+
+
+STEPS: tuple[type[Step], ...] = (Allocate, Convert, FaultIn, Pin, Unpin, PunchHole, Poison, Close, Wait, Inject)
+"""The steps that the run carries out itself."""
+
+
+def step_keys(step: type[Step]) -> dict[str, Entry]:
+    """The keys of ``step`` in a file; only a call that can fail may say how it must."""
+    return {name: entry for name, entry in table(step).items() if name != "expect_error" or step.can_fail}
+
+
+@attrs.frozen(kw_only=True)
+class Expectation:
+    """``metric``, a path into the summary, must be ``op`` ``value`` after the step ``after``, or at the end.
+
+    ``rel`` is the tolerance of ``approx``, relative to ``value``.
+    """
+
+    metric: str
+    op: Operator
+    value: int | float
+    rel: float | None = None
+    after: str | None = None
+    where: Place = attrs.field(default=NOWHERE, eq=False)
+
+    def holds(self, found: int | float) -> bool:
+        """Whether ``found`` is what was expected."""
+        match self.op:
+            case "eq":
+                return found == self.value
+            case "ne":
+                return found != self.value
+            case "le":
+                return found <= self.value
+            case "ge":
+                return found >= self.value
+            case "approx":
+                return abs(found - self.value) <= (self.rel or 0) * abs(self.value)
+
+
+def _addresses(scenario: Scenario) -> Mapping[str, tuple[tuple[str, GuestSpec], ...]]:
+    addresses: dict[str, tuple[tuple[str, GuestSpec], ...]] = {}
+    for guest in scenario.guests:
+        addresses |= {name: ((name, guest),) for name in guest.instances}
+        addresses[guest.name] = tuple((name, guest) for name in guest.instances)
+    return addresses | {EVERY: tuple((name, guest) for guest in scenario.guests for name in guest.instances)}
+
+
+@attrs.frozen(kw_only=True)
+class Scenario:
+    """All there is to know before a run.  ``source`` is the file's name as messages show it."""
+
+    title: str
+    seed: int = 0
+    host: HostSpec = attrs.field(factory=HostSpec)
+    guests: tuple[GuestSpec, ...]
+    workload: tuple[Step, ...] = ()
+    expect: tuple[Expectation, ...] = ()
+    source: str = "<python>"
+    _by_name: Mapping[str, tuple[tuple[str, GuestSpec], ...]] = attrs.field(
+        init=False, eq=False, repr=False, default=attrs.Factory(_addresses, takes_self=True)
+    )
+
+    def instances(self, name: str) -> tuple[tuple[str, GuestSpec], ...]:
+        """The guests that a step for ``name`` addresses, in order; ``KeyError`` if there is no such guest."""
+        return self._by_name[name]
+
+    @property
+    def guest_names(self) -> tuple[str, ...]:
+        """The names of all guests, instances of a group one by one."""
+        return tuple(name for guest in self.guests for name in guest.instances)

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The same workload under several policies, or several scenarios, in figures that stand beside each other.
+
+Theory of operation
+-------------------
+A :class:`Comparison` takes results that exist and puts their figures into rows, one value a result; the first result is
+the *reference*, and what the others differ by is a delta and a ratio against it.  A row is named as a metric of the
+scenario format where it is one (``vmemmap.peak_bytes``), so what was compared can be expected.
+
+A policy given on the command line is text (``NAME=split:staged,vmemmap:partial``); :func:`read_policy` makes it a
+value, :func:`with_policy` gives it to every guest of a scenario.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import attrs
+
+from gmemsim.gmem.policy import Hysteresis, MergeName, Ordering, Policy, SplitName, VmemmapRegime, When
+from gmemsim.gmem.presets import PRESETS, distinct_splits
+from gmemsim.host.costs import PROFILES
+from gmemsim.results.pricing import call_times
+from gmemsim.results.timeline import TOTAL
+from gmemsim.scenario.format.kinds import did_you_mean, quote
+from gmemsim.scenario.model import Scenario
+from gmemsim.sim.run import Result
+
+Unit = Literal["bytes", "count", "ns"]
+
+_NAME = re.compile(r"[\w.+-]+")
+_LADDER = re.compile(r"\d+(?:-\d+)+", re.ASCII)
+_HYSTERESIS = re.compile(r"hysteresis-(\d+)", re.ASCII)
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "split": (*get_args(SplitName), "18-12-6-0"),
+    "when": get_args(When),
+    "merge": (*get_args(MergeName), "hysteresis-10"),
+    "vmemmap": get_args(VmemmapRegime),
+    "ordering": get_args(Ordering),
+}
+"""What a policy given as text may say, by key; a ladder and a hysteresis stand for all of their kind."""
+
+
+def read_policy(text: str) -> tuple[str, Policy]:
+    """The name and the policy in ``PRESET``, ``NAME=PRESET`` or ``NAME=key:value,key:value…``; else ``ValueError``.
+
+    >>> name, policy = read_policy("mine=split:18-9-0,merge:hysteresis-3")
+    >>> policy.split, policy.merge, policy.vmemmap
+    ((18, 9, 0), Hysteresis(limit=3), 'whole')
+    """
+    name, assigned, definition = text.partition("=")
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"found the name {quote(name)}, expected letters, digits, '.', '+', '-' or '_'")
+    if not assigned or ":" not in definition:
+        return name, _preset(definition if assigned else name)
+    settings = [_setting(part) for part in definition.split(",")]
+    for i, (key, _) in enumerate(settings):
+        if any(key == earlier for earlier, _ in settings[:i]):
+            raise ValueError(f"found the key {key!r} twice, expected it once")
+    return name, Policy(**dict(settings))
+
+
+def _preset(name: str) -> Policy:
+    if name not in PRESETS:
+        hint = did_you_mean(name, tuple(PRESETS)) or " (`gmemsim policies` lists them), or NAME=split:staged,…"
+        raise ValueError(f"found {quote(name)}, expected the name of a policy{hint}")
+    return PRESETS[name].policy
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """One ``key:value`` of a policy."""
+    key, _, value = text.partition(":")
+    if key not in CHOICES:
+        hint = did_you_mean(key, tuple(CHOICES)) or f" ({', '.join(CHOICES)})"
+        raise ValueError(f"found the key {quote(key)}, expected a key of a policy{hint}")
+    if key == "split" and _LADDER.fullmatch(value):
+        return key, tuple(map(int, value.split("-")))
+    limit = _HYSTERESIS.fullmatch(value)
+    if key == "merge" and limit:
+        return key, Hysteresis(int(limit[1]))
+    if value not in CHOICES[key] or not value.isascii():
+        hint = did_you_mean(value, CHOICES[key]) or ""
+        raise ValueError(f"found {quote(value)}, expected {key} to be one of {', '.join(CHOICES[key])}{hint}")
+    return key, value
+
+
+def with_policy(scenario: Scenario, policy: Policy) -> Scenario:
+    """``scenario`` with ``policy`` for every guest; ``ValueError`` if it does not fit the backing of one.
+
+    What the scenario expects goes, since it was written for its own policies.
+    """
+    for guest in scenario.guests:
+        try:
+            policy.rungs(scenario.host.geometry.order_of(guest.backing), scenario.host.geometry)
+        except ValueError as error:
+            raise ValueError(f"guest {guest.name}: {error}") from None
+    guests = tuple(attrs.evolve(guest, policy=policy) for guest in scenario.guests)
+    workload = tuple(attrs.evolve(step, expect_error=None) if step.expect_error else step for step in scenario.workload)
+    return attrs.evolve(scenario, guests=guests, workload=workload, expect=())
+
+
+def usual_policies(scenario: Scenario) -> dict[str, Policy]:
+    """The named policies that differ in how they split or in their vmemmap, as far as they fit the guests."""
+    fitting = {}
+    for name in distinct_splits():
+        with contextlib.suppress(ValueError):
+            with_policy(scenario, PRESETS[name].policy)
+            fitting[name] = PRESETS[name].policy
+    return fitting
+
+
+@attrs.frozen
+class Row:
+    """One figure of every result: ``metric`` names it, ``label`` says it in words, ``values`` follow the names."""
+
+    metric: str
+    label: str
+    unit: Unit
+    values: tuple[float, ...]
+    estimate: bool = False
+
+    @property
+    def same(self) -> bool:
+        """Whether all results have the same value."""
+        return len(set(self.values)) == 1
+
+    @property
+    def deltas(self) -> tuple[float, ...]:
+        """What each value is above the first."""
+        return tuple(value - self.values[0] for value in self.values)
+
+    @property
+    def ratios(self) -> tuple[float | None, ...]:
+        """Each value in parts of the first; ``None`` where the first is 0 and the value is not."""
+        first = self.values[0]
+        return tuple(1.0 if value == first else value / first if first else None for value in self.values)
+
+
+@attrs.frozen
+class Comparison:
+    """Results by name, the reference first, and the rows of their figures; ``what`` is being compared.
+
+    ``partial``: not all that was to be compared has been run to its end.
+    """
+
+    title: str
+    what: Literal["policy", "scenario"]
+    results: Mapping[str, Result]
+    partial: bool = False
+    rows: tuple[Row, ...] = attrs.field(init=False)
+
+    @rows.default
+    def _compare(self) -> tuple[Row, ...]:
+        return tuple(rows(list(self.results.values())))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the results, the reference first."""
+        return tuple(self.results)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every expectation of every result holds."""
+        return all(result.ok for result in self.results.values())
+
+
+def rows(results: Sequence[Result]) -> list[Row]:
+    """The figures of ``results``: what is 0 in all of them is left out, except the ones everybody asks for."""
+    summaries = [result.summary for result in results]
+
+    def tally(account: str, key: str) -> tuple[float, ...]:
+        return tuple(summary["accounts"][account][key] for summary in summaries)
+
+    accounts = [name for name in summaries[0]["accounts"] if name != TOTAL and any(tally(name, "allocated"))]
+    found = []
+    for key, word in (("peak_bytes", "peak"), ("live_bytes", "final")):
+        for name in (TOTAL, *accounts):
+            found.append(Row(f"{name}.{key}", f"{name}, {word}", "bytes", tally(name, key), name == "attributes"))
+    failed = [summary["conversions"]["failed"] for summary in summaries]
+    found += [
+        Row("filemap_nodes.peak", "XArray nodes, peak", "count", tally("filemap_nodes", "peak")),
+        Row("vmemmap.peak", "vmemmap pages, peak", "count", tally("vmemmap", "peak")),
+        Row("conversions.failed", "conversions failed", "count", _sums(failed)),
+        Row("splits", "splits", "count", _sums([summary["splits"] for summary in summaries])),
+        Row("merges", "merges", "count", _sums([summary["merges"] for summary in summaries])),
+    ]
+    wrong = Row("outcomes", "gone wrong", "count", _sums([summary["outcomes"] for summary in summaries]))
+    found += [wrong] if any(wrong.values) else []
+    times = tuple(summary["modelled_time_ns"]["total"] for summary in summaries)
+    longest = tuple(map(longest_call, results))
+    found.append(Row("modelled_time_ns.total", "modelled time", "ns", times, estimate=True))
+    found.append(Row("longest_call_ns", "longest call", "ns", longest, estimate=True))
+    return found
+
+
+def _sums(counts: Sequence[Mapping[str, int]]) -> tuple[float, ...]:
+    return tuple(sum(each.values()) for each in counts)
+
+
+def longest_call(result: Result) -> float:
+    """Modelled ns of the longest single call of ``result``, an estimate."""
+    profile = PROFILES[result.scenario.host.costs]
+    return float(call_times(result.timeline.events, profile).max(initial=0.0))

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One conversion explained: what a split takes, level by level, and what every policy would pay for one shared page.
+
+Nothing here is a formula of its own: the figures are read from a tree that has been split and from small hosts on which
+the conversion has been carried out, so they are those of a run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import attrs
+
+from gmemsim.errors import KernelError
+from gmemsim.geometry import Geometry
+from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.policy import Policy
+from gmemsim.host.host import Host, KernelSwitches
+from gmemsim.host.slab import FOLIO_DESCRIPTOR_BYTES, XA_NODE_BYTES, Slab
+from gmemsim.host.vmemmap import VmemmapLayout
+from gmemsim.xarray import XArray
+from gmemsim.xarray.census import nodes_by_shift
+from gmemsim.xarray.split import accepts, try_accepts
+
+
+@attrs.frozen
+class Level:
+    """New nodes of one ``shift``."""
+
+    shift: int
+    nodes: int
+
+
+@attrs.frozen
+class SplitFacts:
+    """What splitting one folio of ``order`` into folios of ``new_order`` takes."""
+
+    geometry: Geometry
+    order: int
+    new_order: int
+    levels: tuple[Level, ...]
+    reused_shift: int
+    """Shift of the node that held the old entry and is kept."""
+    vmemmap_pages: int
+    """vmemmap pages that HVO's restore allocates, if the folio was an optimised hugepage."""
+    vmemmap_pages_if_kept_optimised: int
+    """The same if pieces that are hugepages themselves stay optimised (nobody has implemented this)."""
+
+    @property
+    def folios(self) -> int:
+        """Folios after the split."""
+        return 1 << self.order - self.new_order
+
+    @property
+    def nodes(self) -> int:
+        """New XArray nodes."""
+        return sum(level.nodes for level in self.levels)
+
+    @property
+    def node_bytes(self) -> int:
+        """Bytes of the new nodes."""
+        return self.nodes * XA_NODE_BYTES
+
+    @property
+    def slabs(self) -> tuple[int, int]:
+        """The fewest slabs that hold the new nodes, and their bytes (a lower bound: fragmentation is not modelled)."""
+        slab = Slab.holding(XA_NODE_BYTES, self.geometry.page_size)
+        return slab.slabs_for(self.nodes), slab.bytes_for(self.nodes)
+
+    @property
+    def descriptor_bytes(self) -> int:
+        """Bytes of the folio descriptors, where those have replaced struct pages (the memdesc plan)."""
+        return self.folios * FOLIO_DESCRIPTOR_BYTES
+
+    @property
+    def kernels(self) -> dict[str, bool]:
+        """Which kernel's call can do it in one step."""
+        chunk = XArray().chunk
+        return {
+            "RFC xas_split_alloc + xas_split (Nov 2025)": accepts(chunk, self.order, self.new_order, "rfc"),
+            "upstream xas_split_alloc + xas_split": accepts(chunk, self.order, self.new_order, "v6.15"),
+            "xas_try_split (since 6.15)": try_accepts(chunk, self.order, self.new_order),
+        }
+
+
+def explain_split(order: int, new_order: int, geometry: Geometry | None = None) -> SplitFacts:
+    """Split one folio in a tree of its own and look; ``Invalid`` unless ``0 <= new_order < order``."""
+    geometry = geometry or Geometry()
+    tree = XArray()
+    tree.store_order(0, order, "folio")
+    before = nodes_by_shift(tree)
+    with tree.split_alloc(0, order, new_order) as prealloc:
+        tree.split(0, order, new_order, prealloc=prealloc)
+    new = nodes_by_shift(tree) - before
+    layout = VmemmapLayout(geometry)
+    folios = {new_order: 1 << order - new_order}
+    return SplitFacts(
+        geometry,
+        order,
+        new_order,
+        tuple(Level(shift, new[shift]) for shift in sorted(new, reverse=True)),
+        tree.chunk.level(order),
+        layout.needed(folios, order, reoptimised=False),
+        layout.needed(folios, order, reoptimised=True),
+    )
+
+
+@attrs.frozen
+class PolicyCost:
+    """What sharing one base page out of a private hugepage costs under one policy."""
+
+    policy: Policy
+    nodes: int
+    """New XArray nodes."""
+    vmemmap_pages: int
+    """vmemmap pages restored, once the conversion is over."""
+    vmemmap_peak: int
+    """The most of them at any moment of it."""
+    vmemmap_page_bytes: int
+    folios: Counter[int]
+    """Folios of the hugepage by order."""
+    refused: str | None
+    """Why the modelled kernel cannot do it."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of new nodes and restored vmemmap."""
+        return self.nodes * XA_NODE_BYTES + self.vmemmap_pages * self.vmemmap_page_bytes
+
+    @property
+    def descriptor_bytes(self) -> int:
+        """Bytes of folio descriptors, where those have replaced struct pages (the memdesc plan)."""
+        return self.folios.total() * FOLIO_DESCRIPTOR_BYTES
+
+
+def share_one_page(policy: Policy, order: int, geometry: Geometry, kernel: KernelSwitches) -> PolicyCost:
+    """Share the first page of a private hugepage of ``order`` on a host of its own, and read the ledger.
+
+    Raises ``ValueError`` if the policy does not fit the hugepage (a ladder that starts elsewhere).
+    """
+    size = geometry.size_of(order)
+    host = Host(geometry=geometry, hugetlb={size: 1}, kernel=kernel)
+    guest = GuestMemfd(host, "guest", size=size, backing=size, policy=policy)
+    guest.allocate(0, size)
+    before = guest.filemap.tree.nodes
+    refused = None
+    try:
+        guest.set_attributes(0, geometry.page_size, private=False)
+        if policy.when == "fault":
+            guest.fault(0, by="host")
+    except KernelError as error:
+        refused = str(error)
+    return PolicyCost(
+        policy=policy,
+        nodes=guest.filemap.tree.nodes - before,
+        vmemmap_pages=guest.vmemmap.live,
+        vmemmap_peak=guest.vmemmap.peak,
+        vmemmap_page_bytes=guest.vmemmap.object_bytes,
+        folios=+guest.folios,
+        refused=refused,
+    )

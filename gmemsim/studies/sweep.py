@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Many variants of one scenario, run once each, in one table.
+
+Theory of operation
+-------------------
+A :class:`Variation` is a key of the scenario's file and the values that it takes; the variants are all combinations.
+A variant is made as text: the file's YAML with the key's value replaced, read again by the loader, so a value may be
+anything that could stand in the file and is checked as if it did.  What the scenario expects is left out.
+
+Text is also what travels to another process or machine: :func:`sweep` takes any ``concurrent.futures.Executor``, one of
+Dask's included, and gets back nothing but numbers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from typing import Any, Final
+
+import attrs
+import yaml
+
+from gmemsim.errors import Fault, InputError, SimulationRefused
+from gmemsim.gmem.policy import Policy
+from gmemsim.results.summary import metric_value
+from gmemsim.scenario.format.kinds import quote
+from gmemsim.scenario.format.load import parse_scenario
+from gmemsim.scenario.format.metric import Metric
+from gmemsim.sim.run import run
+from gmemsim.studies.compare import read_policy
+
+MOST_VARIANTS: Final = 10_000
+"""Variants of a sweep: hours of work, and more than a table is read for."""
+
+EVERY: Final = "*"
+"""In a key: every item of a list."""
+
+POLICY: Final = "policy"
+"""The key that stands for the policy of every guest, whose values may be names and policies as text."""
+
+_RANGE = re.compile(r"(\d+)\.\.(\d+)", re.ASCII)
+_EXPECTATIONS = ("expect", "expect_error")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes every scalar as it was: text that looks like a number is not quoted."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own attribute
+
+
+@attrs.frozen
+class Variation:
+    """The values that one key takes, as text of the file: ``host.kernel_memory`` and ``("64M", "unlimited")``."""
+
+    key: str
+    values: tuple[str, ...]
+
+
+@attrs.frozen
+class Point:
+    """One variant: its values in the order of the variations, and the scenario's text."""
+
+    values: tuple[str, ...]
+    text: str = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Row:
+    """What came of a variant: the metrics' values, or why it could not be simulated."""
+
+    values: tuple[str, ...]
+    results: tuple[float | None, ...]
+    refused: str | None = None
+
+
+@attrs.frozen
+class Sweep:
+    """A table: a row for every variant.  ``partial``: some variants have not been run."""
+
+    title: str
+    variations: tuple[Variation, ...]
+    metrics: tuple[str, ...]
+    rows: tuple[Row, ...]
+    partial: bool = False
+
+
+def read_variation(text: str) -> Variation:
+    """The variation in ``KEY=VALUE,VALUE…``, where ``0..9`` stands for ten numbers; else ``ValueError``.
+
+    Commas within brackets or braces separate nothing.
+
+    >>> read_variation("guests.*.policy.split=staged,{ladder: [18, 12, 6, 0]}").values
+    ('staged', '{ladder: [18, 12, 6, 0]}')
+    """
+    key, assigned, listed = text.partition("=")
+    if not assigned or not key or not listed:
+        raise ValueError(
+            f"found {quote(text)}, expected KEY=VALUE,VALUE… such as host.memdesc=struct-page,struct-page-8"
+        )
+    values: list[str] = []
+    for value in _separated(listed, ";" if key == POLICY and ";" in listed else ","):
+        numbers = _RANGE.fullmatch(value)
+        if numbers is None:
+            values.append(value)
+        elif int(numbers[2]) - int(numbers[1]) >= MOST_VARIANTS:
+            raise ValueError(f"found {quote(value)}, expected at most {MOST_VARIANTS:,} numbers")
+        else:
+            values += map(str, range(int(numbers[1]), int(numbers[2]) + 1))
+    if "" in values:
+        raise ValueError(f"found an empty value in {quote(text)}, expected one between any two commas")
+    twice = [value for i, value in enumerate(values) if value in values[:i]]
+    if twice:
+        raise ValueError(f"found {quote(twice[0])} twice, expected each value once")
+    return Variation(key, tuple(values))
+
+
+def _separated(text: str, separator: str) -> list[str]:
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "[{") - (character in "]}")
+        if character == separator and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
+
+
+def check_metric(text: str) -> str:
+    """``text`` if it is a metric; else ``ValueError``."""
+    return Metric("").read(text, plain=True)
+
+
+def points(text: str, source: str, variations: Sequence[Variation]) -> list[Point]:
+    """Every variant of the scenario in ``text``, which must be sound; :class:`InputError` if one is not.
+
+    The first variation changes slowest.
+    """
+    combinations = 1
+    for variation in variations:
+        combinations *= len(variation.values)
+    if combinations > MOST_VARIANTS:
+        raise InputError([Fault(source, 0, 0, f"found {combinations:,} variants, expected at most {MOST_VARIANTS:,}")])
+    found: list[Point] = []
+    faults: dict[str, Fault] = {}
+    for values in itertools.product(*(variation.values for variation in variations)):
+        data = yaml.load(text, yaml.BaseLoader)
+        where = " ".join(f"{variation.key}={value}" for variation, value in zip(variations, values, strict=True))
+        try:
+            for variation, value in zip(variations, values, strict=True):
+                _set(data, variation.key, value)
+            variant = yaml.dump(_without_expectations(data), Dumper=_Dumper, allow_unicode=True, sort_keys=False)
+            parse_scenario(variant, source=source)
+        except InputError as error:
+            faults |= {fault.message: Fault(f"{source} with {where}", 0, 0, fault.message) for fault in error.faults}
+        except ValueError as error:
+            faults.setdefault(str(error), Fault(f"{source} with {where}", 0, 0, str(error)))
+        else:
+            found.append(Point(values, variant))
+    if faults:
+        raise InputError(faults.values())
+    return found
+
+
+def _set(data: Any, key: str, value: str) -> None:
+    """Replace the value at ``key``, or add it to a mapping; ``ValueError`` if there is no such place."""
+    new: Any
+    if key == POLICY:
+        key, new = f"guests.{EVERY}.policy", _policy_as_text(read_policy(value)[1])
+    else:
+        try:
+            new = yaml.load(value, yaml.BaseLoader)
+        except yaml.YAMLError:
+            raise ValueError(f"found {quote(value)}, expected a value as in a scenario file") from None
+    *path, last = key.split(".")
+    places = [data]
+    for part in path:
+        places = [below for place in places for below in _below(place, part, key)]
+    for place in places:
+        if isinstance(place, list):
+            place[_index(place, last, key)] = new
+        elif isinstance(place, dict):
+            place[last] = new
+        else:
+            raise ValueError(f"found nothing at {quote(key)}, expected a key of the scenario")
+
+
+def _below(place: Any, part: str, key: str) -> list[Any]:
+    """What ``part`` of ``key`` leads to from ``place``; a missing mapping is made."""
+    if isinstance(place, dict):
+        return [place.setdefault(part, {})]
+    if isinstance(place, list):
+        return place if part == EVERY else [place[_index(place, part, key)]]
+    raise ValueError(f"found nothing at {quote(key)}, expected a key of the scenario")
+
+
+def _index(items: list[Any], part: str, key: str) -> int:
+    """Which item ``part`` names, by its number or by its ``name``."""
+    names = [item.get("name") if isinstance(item, dict) else None for item in items]
+    if part in names:
+        return names.index(part)
+    if part.isascii() and part.isdigit() and int(part) < len(items):
+        return int(part)
+    raise ValueError(f"found {quote(part)} in {quote(key)}, expected a name, {EVERY} or a number below {len(items)}")
+
+
+def _policy_as_text(policy: Policy) -> dict[str, Any]:
+    """A policy as a scenario file writes it, all scalars being text."""
+    split = policy.split if isinstance(policy.split, str) else {"ladder": list(map(str, policy.split))}
+    merge = policy.merge if isinstance(policy.merge, str) else {"hysteresis": str(policy.merge.limit)}
+    return {
+        "split": split,
+        "when": policy.when,
+        "merge": merge,
+        "vmemmap": policy.vmemmap,
+        "ordering": policy.ordering,
+    }
+
+
+def _without_expectations(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _without_expectations(value) for key, value in data.items() if key not in _EXPECTATIONS}
+    return [_without_expectations(item) for item in data] if isinstance(data, list) else data
+
+
+def evaluate(point: Point, source: str, metrics: Sequence[str]) -> Row:
+    """Run one variant; also in another process."""
+    try:
+        summary: Mapping[str, Any] = run(parse_scenario(point.text, source=source)).summary
+    except SimulationRefused as error:
+        return Row(point.values, (None,) * len(metrics), str(error))
+    return Row(point.values, tuple(metric_value(summary, metric) for metric in metrics))
+
+
+def sweep(
+    variants: Sequence[Point],
+    source: str,
+    metrics: Sequence[str],
+    executor: Executor | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Row]:
+    """Run all ``variants``, on ``executor`` if there is one; rows come in order, until ``stop()`` is true."""
+    if executor is None:
+        for point in variants:
+            if stop():
+                return
+            yield evaluate(point, source, metrics)
+        return
+    futures = [executor.submit(evaluate, point, source, metrics) for point in variants]
+    try:
+        for future in futures:
+            if stop():
+                return
+            yield future.result()
+    finally:
+        for future in futures:
+            future.cancel()
