@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import re
 from itertools import product
-from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmemsim.gmem.policy import Hysteresis, MergeName, Ordering, Policy, SplitName, VmemmapRegime
-from gmemsim.gmem.presets import PRESETS
+from gmemsim.gmem.policy import MERGES, ORDERINGS, SPLITS, VMEMMAPS, Hysteresis, Policy
+from gmemsim.gmem.presets import PRESETS, read_policy
 from gmemsim.host.costs import PROFILES
 from gmemsim.results.pricing import PHASE_NAMES, call_times, phase_times
 from gmemsim.results.summary import metric_value
@@ -36,13 +35,13 @@ expect:
 """)
 
 KEYS = {
-    "split": st.sampled_from([*get_args(SplitName), (18, 12, 6, 0), (18, 0)]),
-    "merge": st.sampled_from(get_args(MergeName)) | st.builds(Hysteresis, st.integers(1, 10**6)),
-    "vmemmap": st.sampled_from(get_args(VmemmapRegime)),
+    "split": st.sampled_from([*SPLITS.names(), (18, 12, 6, 0), (18, 0)]),
+    "merge": st.sampled_from(MERGES.names()) | st.builds(Hysteresis, st.integers(1, 10**6)),
+    "vmemmap": st.sampled_from(VMEMMAPS.names()),
 }
-ORDERINGS = [("conversion", ordering) for ordering in get_args(Ordering)] + [("fault", "restructure-first")]
+PAIRS = [("conversion", ordering) for ordering in ORDERINGS.names()] + [("fault", "restructure-first")]
 POLICIES = st.builds(
-    lambda order, **keys: Policy(when=order[0], ordering=order[1], **keys), st.sampled_from(ORDERINGS), **KEYS
+    lambda order, **keys: Policy(when=order[0], ordering=order[1], **keys), st.sampled_from(PAIRS), **KEYS
 )
 
 
@@ -55,13 +54,13 @@ def as_text(policy: Policy) -> str:
 
 @given(POLICIES)
 def test_every_policy_can_be_written(policy: Policy) -> None:
-    assert compare.read_policy(f"mine={as_text(policy)}") == ("mine", policy)
+    assert read_policy(f"mine={as_text(policy)}") == ("mine", policy)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_goes_by_its_name_or_another(name: str) -> None:
-    assert compare.read_policy(name) == (name, PRESETS[name].policy)
-    assert compare.read_policy(f"x={name}") == ("x", PRESETS[name].policy)
+    assert read_policy(name) == (name, PRESETS[name].policy)
+    assert read_policy(f"x={name}") == ("x", PRESETS[name].policy)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +85,7 @@ def test_a_preset_goes_by_its_name_or_another(name: str) -> None:
 )
 def test_a_wrong_policy_is_named(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=re.escape(complaint)) as caught:
-        compare.read_policy(text)
+        read_policy(text)
     assert "\n" not in str(caught.value)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gmemsim.errors import SimulationRefused
-from gmemsim.host.ledger import ACCOUNTS
+from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.results.timeline import Event
 from gmemsim.scenario.format.load import load_scenario, parse_scenario
 from gmemsim.scenario.model import GuestSpec, HostSpec, Pin, Scenario, Unpin

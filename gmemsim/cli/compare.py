@@ -140,7 +140,7 @@ def _policies_of(file: str, texts: tuple[str, ...]) -> dict[str, Scenario]:
 
 
 def _read_policies(texts: tuple[str, ...]) -> dict[str, tuple[str, Policy]]:
-    from gmemsim.studies.compare import read_policy
+    from gmemsim.gmem.presets import read_policy
 
     wanted: dict[str, tuple[str, Policy]] = {}
     faults = []

@@ -15,13 +15,13 @@ def policies() -> None:
       gmemsim policies
       gmemsim policies | grep staged
     """
+    from gmemsim.gmem.policy import KEYS
     from gmemsim.gmem.presets import PRESETS
-    from gmemsim.studies.compare import CHOICES
 
     width = max(map(len, PRESETS))
     for name, preset in PRESETS.items():
         click.echo(f"{name:{width}}  {preset.description}")
     click.echo("\nOr NAME=key:value,key:value…, such as mine=split:staged,vmemmap:partial, with")
-    for key, values in CHOICES.items():
-        click.echo(f"{key:{width}}  {', '.join(values)}")
+    for name, key in KEYS.items():
+        click.echo(f"{name:{width}}  {', '.join(key.choices())}")
     click.echo("Any ladder of orders may stand for 18-12-6-0, and any number for 10.")

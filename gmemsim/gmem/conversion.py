@@ -30,7 +30,7 @@ from gmemsim.errors import KernelError, OutOfMemory
 from gmemsim.gmem import restructure
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.state import InodeState
-from gmemsim.host.costs import Work
+from gmemsim.host.work import Work
 
 
 def convert(inode: InodeState, start: int, end: int, *, shared: bool, work: Work) -> None:

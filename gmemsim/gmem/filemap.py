@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gmemsim.errors import OutOfMemory
-from gmemsim.host.costs import Work
 from gmemsim.host.ledger import Holder
+from gmemsim.host.work import Work
 from gmemsim.xarray import Prealloc, Profile, XArray
 from gmemsim.xarray.split import check_depth, nodes_needed
 

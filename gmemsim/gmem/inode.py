@@ -21,7 +21,7 @@ from gmemsim.gmem.check import check
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.ranges import gaps
 from gmemsim.gmem.state import InodeState
-from gmemsim.host.costs import Work
+from gmemsim.host.work import Work
 
 ATTRIBUTE_PRIVATE = 1 << 3
 """KVM_MEMORY_ATTRIBUTE_PRIVATE (include/uapi/linux/kvm.h)."""

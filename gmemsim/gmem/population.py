@@ -16,8 +16,8 @@ from gmemsim.gmem import restructure
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.ranges import gaps
 from gmemsim.gmem.state import InodeState
-from gmemsim.host.costs import Work
 from gmemsim.host.ledger import Holder
+from gmemsim.host.work import Work
 
 PAGE = "page"
 """The entry of every order-0 folio of a guest_memfd that is not backed by hugepages."""

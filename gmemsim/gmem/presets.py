@@ -1,11 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Policies with a name: those that exist in code, and those that people on the lists have asked for."""
+"""Policies with a name: those that exist in code, and those that people on the lists have asked for.
+
+A policy on the command line is text: the name of one of these, or keys and values (:func:`read_policy`).
+"""
 
 from __future__ import annotations
 
+import re
+from typing import Any, Final
+
 import attrs
 
-from gmemsim.gmem.policy import Hysteresis, Policy
+from gmemsim.gmem.policy import KEYS, Hysteresis, Policy
+from gmemsim.messages import did_you_mean, quote
+from gmemsim.registry import Registry
+
+_NAME: Final = re.compile(r"[\w.+-]+")
 
 
 @attrs.frozen
@@ -16,33 +26,42 @@ class Preset:
     description: str
 
 
-PRESETS: dict[str, Preset] = {
-    "b-today": Preset(Policy(), "the work in progress (B): all of the hugepage to 4K, all vmemmap restored"),
-    "a-rfc-v2": Preset(Policy(ordering="attributes-first"), "RFC v2 of May 2025 (A): attributes first, with rollback"),
-    "staged": Preset(Policy(split="staged"), "1G to 2M, then 2M folios that hold shared pages to 4K (Tng)"),
-    "staged-reoptimize": Preset(
-        Policy(split="staged", vmemmap="reoptimize"), "staged; restore all vmemmap, then optimise untouched 2M folios"
+PRESETS: Final[Registry[Preset]] = Registry("policy")
+"""Name → preset; the first is what others are compared with."""
+
+for _name, _policy, _description in (
+    ("b-today", Policy(), "the work in progress (B): all of the hugepage to 4K, all vmemmap restored"),
+    ("a-rfc-v2", Policy(ordering="attributes-first"), "RFC v2 of May 2025 (A): attributes first, with rollback"),
+    ("staged", Policy(split="staged"), "1G to 2M, then 2M folios that hold shared pages to 4K (Tng)"),
+    (
+        "staged-reoptimize",
+        Policy(split="staged", vmemmap="reoptimize"),
+        "staged; restore all vmemmap, then optimise untouched 2M folios",
     ),
-    "staged-partial": Preset(
-        Policy(split="staged", vmemmap="partial"), "staged; restore only the vmemmap that is needed (nobody has it)"
+    (
+        "staged-partial",
+        Policy(split="staged", vmemmap="partial"),
+        "staged; restore only the vmemmap that is needed (not implemented in any tree)",
     ),
-    "nonuniform": Preset(
-        Policy(split="nonuniform"), "only the halves around shared pages, xas_try_split (Hildenbrand)"
+    ("nonuniform", Policy(split="nonuniform"), "only the halves around shared pages, xas_try_split (Hildenbrand)"),
+    (
+        "nonuniform-partial",
+        Policy(split="nonuniform", vmemmap="partial"),
+        "nonuniform; restore only the vmemmap that is needed",
     ),
-    "nonuniform-partial": Preset(
-        Policy(split="nonuniform", vmemmap="partial"), "nonuniform; restore only the vmemmap that is needed"
+    (
+        "ladder-1g",
+        Policy(split=(18, 12, 6, 0)),
+        "1G by one XArray level at a time, which upstream's xas_split can do",
     ),
-    "ladder-1g": Preset(
-        Policy(split=(18, 12, 6, 0)), "1G by one XArray level at a time, which upstream's xas_split can do"
-    ),
-    "no-hvo": Preset(Policy(vmemmap="off"), "B on a host without HVO: vmemmap is always there"),
-    "fault-time": Preset(Policy(when="fault"), "split at the first host fault instead of at conversion (Roth)"),
-    "hysteresis-10": Preset(Policy(merge=Hysteresis(10)), "stop merging a folio after 10 re-splits (an AMD tree)"),
-    "cleanup": Preset(Policy(merge="cleanup"), "merge only when the memory is given back"),
-    "never": Preset(Policy(merge="never"), "never merge while the file is open"),
-    "reserve-first": Preset(Policy(ordering="reserve-first"), "take all memory before anything is torn down (Zhao)"),
-}
-"""Name -> preset; the first is what others are compared with."""
+    ("no-hvo", Policy(vmemmap="off"), "B on a host without HVO: vmemmap is always there"),
+    ("fault-time", Policy(when="fault"), "split at the first host fault instead of at conversion (Roth)"),
+    ("hysteresis-10", Policy(merge=Hysteresis(10)), "stop merging a folio after 10 re-splits (an AMD tree)"),
+    ("cleanup", Policy(merge="cleanup"), "merge only when the memory is given back"),
+    ("never", Policy(merge="never"), "never merge while the file is open"),
+    ("reserve-first", Policy(ordering="reserve-first"), "take all memory before anything is torn down (Zhao)"),
+):
+    PRESETS.add(_name, Preset(_policy, _description))
 
 
 def distinct_splits() -> list[str]:
@@ -51,3 +70,34 @@ def distinct_splits() -> list[str]:
     for name, preset in PRESETS.items():
         seen.setdefault((preset.policy.split, preset.policy.vmemmap), name)
     return list(seen.values())
+
+
+def read_policy(text: str) -> tuple[str, Policy]:
+    """The name and the policy in ``PRESET``, ``NAME=PRESET`` or ``NAME=key:value,key:value…``; else ``ValueError``.
+
+    >>> name, policy = read_policy("mine=split:18-9-0,merge:hysteresis-3")
+    >>> policy.split, policy.merge, policy.vmemmap
+    ((18, 9, 0), Hysteresis(limit=3), 'whole')
+    """
+    name, assigned, definition = text.partition("=")
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"found the name {quote(name)}, expected letters, digits, '.', '+', '-' or '_'")
+    if not assigned or ":" not in definition:
+        return name, _preset(definition if assigned else name)
+    settings: dict[str, Any] = {}
+    for part in definition.split(","):
+        key, _, value = part.partition(":")
+        if key not in KEYS:
+            hint = did_you_mean(key, KEYS) or f" ({', '.join(KEYS)})"
+            raise ValueError(f"found the key {quote(key)}, expected a key of a policy{hint}")
+        if key in settings:
+            raise ValueError(f"found the key {key!r} twice, expected it once")
+        settings[key] = KEYS[key].from_text(value)
+    return name, Policy(**settings)
+
+
+def _preset(name: str) -> Policy:
+    if name not in PRESETS:
+        hint = did_you_mean(name, PRESETS) or " (`gmemsim policies` lists them), or NAME=split:staged,…"
+        raise ValueError(f"found {quote(name)}, expected the name of a policy{hint}")
+    return PRESETS[name].policy

@@ -30,7 +30,7 @@ from gmemsim.errors import OutOfMemory
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.policy import Hysteresis
 from gmemsim.gmem.state import InodeState
-from gmemsim.host.costs import Work
+from gmemsim.host.work import Work
 from gmemsim.xarray import Prealloc
 
 

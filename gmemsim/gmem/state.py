@@ -21,9 +21,8 @@ from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.ranges import PinCounts, RangeSet
 from gmemsim.gmem.stage2 import MappingKind, Stage2
-from gmemsim.host.costs import Work
 from gmemsim.host.host import Host
-from gmemsim.host.slab import FOLIO_METADATA_BYTES
+from gmemsim.host.work import Work
 from gmemsim.units import size_name
 
 
@@ -65,8 +64,8 @@ class InodeState:
             raise Invalid(f"{name}: a guest_memfd on hugepages starts private")
         self.pages = size >> host.geometry.page_shift
         self.rungs = self.policy.rungs(self.page_order, host.geometry)
-        generation = "A" if self.policy.ordering == "attributes-first" else "B"
-        self.metadata_per_split_folio = generation == "A"
+        generation = self.policy.generation_rule
+        self.metadata_per_split_folio = generation.metadata_per_split
         ledger = host.ledger
         with ExitStack() as undo:
             self.subpool = host.pool.reserve(backing, size // backing) if self.page_order else None
@@ -77,7 +76,7 @@ class InodeState:
             self.attributes = Attributes(self.pages, ledger.holder("attributes", name), shared=initially_shared)
             undo.pop_all()
         self.filemap = Filemap(ledger.holder("filemap_nodes", name), host.kernel.xarray)
-        self.metadata = ledger.holder("folio_metadata", name, object_bytes=FOLIO_METADATA_BYTES[generation])
+        self.metadata = ledger.holder("folio_metadata", name, object_bytes=generation.metadata_bytes)
         self.vmemmap = ledger.holder("vmemmap", name)
         self.memdesc = ledger.holder("memdesc", name)
         self.stage2 = Stage2(mapping, host.geometry, ledger.holder("stage2_page_tables", name))

@@ -3,10 +3,10 @@
 
 Theory of operation
 -------------------
-A :class:`Work` says what a step did, in counts that are exact.  A
+A :class:`~gmemsim.host.work.Work` says what a step did, in counts that are exact.  A
 :class:`CostProfile` has a price for each count and multiplies.  **Every time is an estimate**: the published
 timings are few, come from other kernels and machines, and mostly concern 2M hugepages.  So each price is a
-:class:`Figure` that names its source and says whether it has been stretched beyond what was measured; a price
+:class:`Price` that names its source and says whether it has been stretched beyond what was measured; a price
 of 0 says why, too.
 
 A profile that bears the name of a source prices what that source measured and nothing else, so that its
@@ -27,86 +27,11 @@ from types import MappingProxyType
 import attrs
 
 from gmemsim.host.vmemmap import VmemmapLayout
-
-
-@attrs.define
-class Work:
-    """What was done, in counts."""
-
-    nodes_allocated: int = 0
-    """XArray nodes taken for a filemap."""
-    nodes_freed: int = 0
-    """XArray nodes given back, after a grace period or at once."""
-    slots_written: int = 0
-    """Slots of nodes written by splits and stores: 64 for each node that a split fills."""
-    entries_stored: int = 0
-    """Filemap entries stored for single folios, such as one for each page of a hugepage that was split."""
-    folios_split: int = 0
-    """Folios that were taken apart: 1 for 1G to 4K."""
-    folios_merged: int = 0
-    """Folios that were joined into larger ones: 262,144 for 4K to 1G."""
-    vmemmap_pages_restored: int = 0
-    """vmemmap pages allocated by restores."""
-    vmemmap_pages_freed: int = 0
-    """vmemmap pages freed by optimises."""
-    restores: int = 0
-    """Calls that restore the vmemmap of one hugepage."""
-    optimises: int = 0
-    """Calls that optimise the vmemmap of one hugepage."""
-    pages_copied: int = 0
-    """Pages whose contents were copied, such as each vmemmap page that is restored."""
-    tlb_flushes: int = 0
-    """Flushes of the kernel's TLB on all CPUs."""
-    rcu_synchronisations: int = 0
-    """Waits for a grace period, ``synchronize_rcu()``."""
-    conversions: int = 0
-    """Conversion calls' ordinary part: everything but restructuring."""
-    zapped_pages: int = 0
-    """Base pages removed from the guest's second-stage tables or from host mappings."""
-    allocations: int = 0
-    """Hugepages taken from the pool for a guest."""
-
-    def add(self, other: Work) -> None:
-        """Count ``other`` in."""
-        for name in COUNTERS:
-            count = getattr(other, name)
-            if count:
-                setattr(self, name, getattr(self, name) + count)
-
-    def __add__(self, other: Work) -> Work:
-        total = attrs.evolve(self)
-        total.add(other)
-        return total
-
-
-PHASES: Mapping[str, str] = MappingProxyType(
-    {
-        "nodes_allocated": "nodes",
-        "nodes_freed": "nodes",
-        "slots_written": "split",
-        "folios_split": "split",
-        "entries_stored": "store",
-        "folios_merged": "merge",
-        "vmemmap_pages_restored": "vmemmap",
-        "vmemmap_pages_freed": "vmemmap",
-        "restores": "vmemmap",
-        "optimises": "vmemmap",
-        "pages_copied": "vmemmap",
-        "tlb_flushes": "tlb",
-        "rcu_synchronisations": "rcu",
-        "conversions": "convert",
-        "zapped_pages": "zap",
-        "allocations": "allocate",
-    }
-)
-"""Which phase of an operation each count of :class:`Work` belongs to."""
-
-COUNTERS = tuple(field.name for field in attrs.fields(Work))
-"""The names of all counts."""
+from gmemsim.host.work import COUNTERS, PHASES, Work
 
 
 @attrs.frozen
-class Figure:
+class Price:
     """The price of one unit of a count, in ns.
 
     ``extrapolated``: it was measured on another machine, size or operation than the one it is used for, or
@@ -118,7 +43,7 @@ class Figure:
     extrapolated: bool = True
 
 
-def _copy(figures: Mapping[str, Figure]) -> Mapping[str, Figure]:
+def _copy(figures: Mapping[str, Price]) -> Mapping[str, Price]:
     return dict(figures)
 
 
@@ -128,10 +53,10 @@ class CostProfile:
 
     name: str
     description: str
-    figures: Mapping[str, Figure] = attrs.field(converter=_copy)
+    figures: Mapping[str, Price] = attrs.field(converter=_copy)
 
     @figures.validator
-    def _check_figures(self, _: object, figures: Mapping[str, Figure]) -> None:
+    def _check_figures(self, _: object, figures: Mapping[str, Price]) -> None:
         if figures.keys() != set(COUNTERS):
             wrong = sorted(figures.keys() ^ set(COUNTERS))
             raise ValueError(f"profile {self.name}: figures missing or unknown: {', '.join(wrong)}")
@@ -145,9 +70,9 @@ class CostProfile:
         return times
 
 
-def _not_measured(source: str, **figures: Figure) -> dict[str, Figure]:
+def _not_measured(source: str, **figures: Price) -> dict[str, Price]:
     """``figures``, and for every other count a price of 0 because ``source`` has none."""
-    return {name: Figure(0.0, f"not measured by {source}, not priced") for name in COUNTERS} | figures
+    return {name: Price(0.0, f"not measured by {source}, not priced") for name in COUNTERS} | figures
 
 
 VMEMMAP_PAGES_RESTORED_2M = VmemmapLayout().restored(9)
@@ -160,7 +85,7 @@ def _kravetz(
     off: tuple[float, float],
     unbatched: tuple[float, float],
     batched: tuple[float, float],
-) -> dict[str, Figure]:
+) -> dict[str, Price]:
     """Prices from seconds to allocate and to free ``hugepages`` of 2M: HVO off, on one by one, on in batches.
 
     The batched runs flush the TLB once a batch, so what they take beyond those without HVO is the work on
@@ -175,25 +100,25 @@ def _kravetz(
     source = f"Kravetz 2023, {hugepages:,} hugepages of 2M, {machine} (DOMAIN.md section 5)"
     flush = ns_each(unbatched[0] - batched[0])
     return {
-        "vmemmap_pages_freed": Figure(
+        "vmemmap_pages_freed": Price(
             ns_each(batched[0] - off[0]) / VMEMMAP_PAGES_RESTORED_2M,
             f"{source}: allocating in batches beyond HVO off, by 7 pages; 1G is extrapolated",
         ),
-        "vmemmap_pages_restored": Figure(
+        "vmemmap_pages_restored": Price(
             ns_each(batched[1] - off[1]) / VMEMMAP_PAGES_RESTORED_2M,
             f"{source}: freeing in batches beyond HVO off, by 7 pages; 1G is extrapolated",
         ),
-        "pages_copied": Figure(0.0, f"{source}: contained in vmemmap_pages_restored"),
-        "optimises": Figure(0.0, f"{source}: contained in vmemmap_pages_freed and tlb_flushes"),
-        "restores": Figure(
+        "pages_copied": Price(0.0, f"{source}: contained in vmemmap_pages_restored"),
+        "optimises": Price(0.0, f"{source}: contained in vmemmap_pages_freed and tlb_flushes"),
+        "restores": Price(
             ns_each(unbatched[1] - batched[1]) - flush,
             f"{source}: freeing one by one beyond batches, less a flush",
             extrapolated=False,
         ),
-        "tlb_flushes": Figure(
+        "tlb_flushes": Price(
             flush, f"{source}: allocating one by one beyond batches, one flush each", extrapolated=False
         ),
-        "allocations": Figure(
+        "allocations": Price(
             ns_each(off[0]),
             f"{source}: allocating with HVO off; taking from the pool and clearing are not published",
         ),
@@ -235,24 +160,24 @@ PAGES_PER_2M = 512
 """Base pages of a 2M hugepage on x86."""
 
 _ROTH_SOURCE = f"Roth, 12 Jul 2025, SNP guest on 2M HugeTLB (DOMAIN.md section 6), at an assumed {ASSUMED_GHZ} GHz"
-_RESTRUCTURE_PER_PAGE = Figure(
+_RESTRUCTURE_PER_PAGE = Price(
     ORDINARY_CONVERSION_CYCLES * RESTRUCTURE_FACTOR / PAGES_PER_2M / ASSUMED_GHZ,
     f"{_ROTH_SOURCE}: 100 ordinary conversions by 512 pages, everything contained;"
     " his 7 % of all cycles for 622 splits and 30 merges would make it 350; 1G is extrapolated",
 )
-_ROTH_SHARE_PER_PAGE = Figure(
+_ROTH_SHARE_PER_PAGE = Price(
     ROTH_RESTRUCTURE_CYCLES / PAGES_PER_2M / ASSUMED_GHZ,
     f"{_ROTH_SOURCE}: 7 % of 1,043,938,460 cycles by 622 splits and 30 merges of 512 pages, everything contained;"
     " that is 350 ordinary conversions, where he says about 100; other sizes and policies are extrapolated by the page",
 )
 _ROTH = {
-    "conversions": Figure(
+    "conversions": Price(
         ORDINARY_CONVERSION_CYCLES / ASSUMED_GHZ, f"{_ROTH_SOURCE}: 320 cycles; the zap of a page is contained"
     ),
     "entries_stored": _RESTRUCTURE_PER_PAGE,
     "folios_merged": _RESTRUCTURE_PER_PAGE,
-    "folios_split": Figure(0.0, f"{_ROTH_SOURCE}: contained in entries_stored"),
-    "zapped_pages": Figure(0.0, "no published figure beyond the one page that is contained in conversions"),
+    "folios_split": Price(0.0, f"{_ROTH_SOURCE}: contained in entries_stored"),
+    "zapped_pages": Price(0.0, "no published figure beyond the one page that is contained in conversions"),
 }
 
 SPLIT_18_TO_0_NS = 134_000
@@ -266,18 +191,18 @@ SLAB_PAIR_NS = 25.583
 """Taking and giving back one object, one by one, 250 in a row: Linux commit fbd02630c6e3 ("slub: initial bulk
 free implementation"), i7-4790K, column "fallback"."""
 
-_SLAB = Figure(
+_SLAB = Price(
     SLAB_PAIR_NS / 2,
     "half of the 25.583 ns for taking and giving back an object: Linux commit fbd02630c6e3, i7-4790K",
 )
 _LIBRARY = {
     "nodes_allocated": _SLAB,
     "nodes_freed": _SLAB,
-    "slots_written": Figure(
+    "slots_written": Price(
         SPLIT_18_TO_0_NS / SPLIT_18_TO_0_SLOTS,
         "134 µs for splitting order 18 to 0 (266,304 slots) with the kernel's lib/xarray.c in user space",
     ),
-    "rcu_synchronisations": Figure(10_000_000.0, "assumed: one grace period of 10 ms, the default of host.rcu_grace"),
+    "rcu_synchronisations": Price(10_000_000.0, "assumed: one grace period of 10 ms, the default of host.rcu_grace"),
 }
 
 PROFILES: Mapping[str, CostProfile] = MappingProxyType(

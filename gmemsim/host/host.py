@@ -9,12 +9,12 @@ from collections.abc import Mapping
 import attrs
 
 from gmemsim.geometry import Geometry
-from gmemsim.host.costs import Work
 from gmemsim.host.hugetlb import HugePool
 from gmemsim.host.ledger import Holder, Ledger
 from gmemsim.host.registry import Registry
 from gmemsim.host.slab import object_sizes
 from gmemsim.host.vmemmap import VmemmapLayout
+from gmemsim.host.work import Work
 from gmemsim.xarray import Profile
 
 HOST = "(host)"

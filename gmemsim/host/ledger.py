@@ -38,20 +38,9 @@ from typing import Literal, get_args
 import attrs
 
 from gmemsim.errors import OutOfMemory
+from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.rcu import DeferredFrees
 from gmemsim.units import human_size
-
-ACCOUNTS = (
-    "filemap_nodes",  # XArray nodes of every guest_memfd's page cache, roots included
-    "registry_nodes",  # XArray nodes of the global per-folio metadata registry, keyed by PFN
-    "attributes",  # maple tree nodes of the shared/private range maps
-    "folio_metadata",  # guest_memfd's own object for each folio
-    "vmemmap",  # pages of struct pages that are present beyond what HVO keeps
-    "vmemmap_page_tables",  # PTE pages that mapping the vmemmap page by page needs
-    "stage2_page_tables",  # tables of the guests' second-stage translation
-    "memdesc",  # folio descriptors, where struct page has become a pointer to one
-)
-"""Every account, in the order of rows and tables (DESIGN.md, "host/")."""
 
 ANY = "any"
 """The account of an injection that counts the objects of all accounts."""
@@ -293,7 +282,7 @@ class Ledger:
                 account=account,
                 guest=guest,
                 ledger=self,
-                index=ACCOUNTS.index(account),
+                index=ACCOUNTS.names().index(account),
                 of_account=of_account,
                 of_guest=of_guest,
                 of_all=self.total,

@@ -20,17 +20,7 @@ from __future__ import annotations
 
 import attrs
 
-XA_NODE_BYTES = 576
-"""``sizeof(struct xa_node)`` with 64 slots on a 64-bit kernel (DOMAIN.md section 2)."""
-
-MAPLE_NODE_BYTES = 256
-"""``sizeof(struct maple_node)`` (DOMAIN.md section 3)."""
-
-FOLIO_METADATA_BYTES = {"A": 64, "B": 32}
-"""guest_memfd's object for a folio, by kernel generation: A's 48 bytes take a kmalloc-64 (DOMAIN.md section 3)."""
-
-FOLIO_DESCRIPTOR_BYTES = 80
-"""A folio's memory descriptor in the memdesc plan (DOMAIN.md section 5)."""
+from gmemsim.host.accounts import ACCOUNTS
 
 MIN_OBJECTS = 24
 """Objects for which a slab must have room, on 16 to 31 CPUs (see above)."""
@@ -38,24 +28,10 @@ MIN_OBJECTS = 24
 MAX_ORDER = 3
 """No slab is made larger than 2^3 pages to save waste (``slub_max_order``, Documentation/mm/slab.rst)."""
 
-PAGE_ACCOUNTS = frozenset({"vmemmap", "vmemmap_page_tables", "stage2_page_tables"})
-"""Accounts whose objects are pages."""
 
-
-def object_sizes(page_size: int = 4096, *, generation: str = "B") -> dict[str, int]:
-    """Bytes of one object of every account, for a :class:`~gmemsim.host.ledger.Ledger`.
-
-    ``page_size`` is the base page size in bytes; ``generation`` is whose per-folio metadata to use, A's or
-    B's.
-    """
-    return {
-        "filemap_nodes": XA_NODE_BYTES,
-        "registry_nodes": XA_NODE_BYTES,
-        "attributes": MAPLE_NODE_BYTES,
-        "folio_metadata": FOLIO_METADATA_BYTES[generation],
-        "memdesc": FOLIO_DESCRIPTOR_BYTES,
-        **dict.fromkeys(PAGE_ACCOUNTS, page_size),
-    }
+def object_sizes(page_size: int = 4096) -> dict[str, int]:
+    """Bytes of one object of every account on a machine with base pages of ``page_size`` bytes."""
+    return {name: account.size(page_size) for name, account in ACCOUNTS.items()}
 
 
 @attrs.frozen
@@ -90,12 +66,12 @@ class Slab:
         return self.slabs_for(live) * self.slab_bytes
 
 
-def slab_of(account: str, page_size: int = 4096, *, generation: str = "B") -> Slab:
+def slab_of(account: str, page_size: int = 4096) -> Slab:
     """The slab of an account's objects; for accounts made of pages, each page is its own.
 
-    ``KeyError`` for an unknown account.
+    ``ValueError`` for an unknown account.
     """
-    object_bytes = object_sizes(page_size, generation=generation)[account]
-    if account in PAGE_ACCOUNTS:
-        return Slab(object_bytes, 1, object_bytes)
-    return Slab.holding(object_bytes, page_size)
+    row = ACCOUNTS[account]
+    if row.is_pages:
+        return Slab(page_size, 1, page_size)
+    return Slab.holding(row.size(page_size), page_size)

@@ -12,7 +12,8 @@ from operator import attrgetter
 import numpy as np
 import numpy.typing as npt
 
-from gmemsim.host.costs import COUNTERS, PHASES, CostProfile, Work
+from gmemsim.host.costs import CostProfile
+from gmemsim.host.work import COUNTERS, PHASES, Work
 from gmemsim.results.timeline import Event
 
 Times = npt.NDArray[np.float64]

@@ -17,10 +17,12 @@ from typing import Any
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.attributes import node_bounds
 from gmemsim.gmem.inode import GuestMemfd
-from gmemsim.host.costs import CostProfile, Work
+from gmemsim.host.accounts import ACCOUNTS
+from gmemsim.host.costs import CostProfile
 from gmemsim.host.host import Host
-from gmemsim.host.ledger import ACCOUNTS, Tally, Total
-from gmemsim.host.slab import PAGE_ACCOUNTS, slab_of
+from gmemsim.host.ledger import Tally, Total
+from gmemsim.host.slab import slab_of
+from gmemsim.host.work import Work
 from gmemsim.scenario.format.metric import OUTCOMES
 from gmemsim.scenario.model import Expectation, GuestSpec
 
@@ -77,7 +79,7 @@ def _guest(guest: GuestMemfd, spec: GuestSpec, orders: list[int], calls: Calls) 
         "memory": spec.memory,
         "backing": spec.backing,
         "mapping": spec.mapping,
-        "policy": _policy(guest),
+        "policy": guest.policy.as_file(),
         "conversions": _outcomes(calls, "convert", guest.name),
         "splits": _changes(guest.stats.splits, geometry),
         "merges": _changes(guest.stats.merges, geometry),
@@ -89,18 +91,6 @@ def _guest(guest: GuestMemfd, spec: GuestSpec, orders: list[int], calls: Calls) 
             "inconsistent_pages": guest.inconsistent.pages(0, guest.pages),
         },
         "filemap_nodes_charged": charged,
-    }
-
-
-def _policy(guest: GuestMemfd) -> dict[str, Any]:
-    """The policy as a scenario file writes it."""
-    policy = guest.policy
-    return {
-        "split": policy.split if isinstance(policy.split, str) else {"ladder": list(policy.split)},
-        "when": policy.when,
-        "merge": policy.merge if isinstance(policy.merge, str) else {"hysteresis": policy.merge.limit},
-        "vmemmap": policy.vmemmap,
-        "ordering": policy.ordering,
     }
 
 
@@ -123,7 +113,7 @@ def _slabs(host: Host) -> dict[str, int]:
     return {
         name: slab_of(name, page).bytes_for(tally.live)
         for name, tally in host.ledger.tallies.items()
-        if name not in PAGE_ACCOUNTS
+        if not ACCOUNTS[name].is_pages
     }
 
 

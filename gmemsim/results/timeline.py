@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from gmemsim.host.costs import Work
+    from gmemsim.host.work import Work
 
 Column = npt.NDArray[np.int64]
 

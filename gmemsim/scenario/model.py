@@ -22,8 +22,9 @@ import attrs
 
 from gmemsim.geometry import PAGE_SIZES, Geometry
 from gmemsim.gmem.policy import Policy
+from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import PROFILES
-from gmemsim.host.ledger import ACCOUNTS, ANY
+from gmemsim.host.ledger import ANY
 from gmemsim.scenario.format.kinds import (
     Choice,
     Count,

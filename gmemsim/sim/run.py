@@ -27,9 +27,10 @@ import numpy as np
 
 from gmemsim.errors import KernelError, SimulationRefused
 from gmemsim.gmem.inode import GuestMemfd
-from gmemsim.host.costs import COUNTERS, PROFILES, Work
+from gmemsim.host.accounts import ACCOUNTS
+from gmemsim.host.costs import PROFILES
 from gmemsim.host.host import Host, KernelSwitches
-from gmemsim.host.ledger import ACCOUNTS
+from gmemsim.host.work import COUNTERS, Work
 from gmemsim.results.summary import SCHEMA, Calls, folio_orders, judge, summarise
 from gmemsim.results.timeline import Event, Timeline
 from gmemsim.scenario import model as schema
@@ -132,7 +133,7 @@ class Run:
         self._verdicts: dict[int, dict[str, Any]] = {}
         rungs = (rung for guest, _ in self.guests.values() for rung in guest.rungs)
         self._orders = folio_orders(self.host.geometry, rungs)
-        self.timeline = Timeline(ACCOUNTS, [self.host.geometry.name(order) for order in self._orders])
+        self.timeline = Timeline(ACCOUNTS.names(), [self.host.geometry.name(order) for order in self._orders])
         self._sample()
         if observer is not None:
             observer.begun(self)

@@ -7,85 +7,26 @@ A :class:`Comparison` takes results that exist and puts their figures into rows,
 the *reference*, and what the others differ by is a delta and a ratio against it.  A row is named as a metric of the
 scenario format where it is one (``vmemmap.peak_bytes``), so what was compared can be expected.
 
-A policy given on the command line is text (``NAME=split:staged,vmemmap:partial``); :func:`read_policy` makes it a
-value, :func:`with_policy` gives it to every guest of a scenario.
+:func:`with_policy` gives a policy to every guest of a scenario.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Literal
 
 import attrs
 
-from gmemsim.gmem.policy import Hysteresis, MergeName, Ordering, Policy, SplitName, VmemmapRegime, When
+from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import PRESETS, distinct_splits
 from gmemsim.host.costs import PROFILES
 from gmemsim.results.pricing import call_times
 from gmemsim.results.timeline import TOTAL
-from gmemsim.scenario.format.kinds import did_you_mean, quote
 from gmemsim.scenario.model import Scenario
 from gmemsim.sim.run import Result
 
 Unit = Literal["bytes", "count", "ns"]
-
-_NAME = re.compile(r"[\w.+-]+")
-_LADDER = re.compile(r"\d+(?:-\d+)+", re.ASCII)
-_HYSTERESIS = re.compile(r"hysteresis-(\d+)", re.ASCII)
-
-CHOICES: Mapping[str, tuple[str, ...]] = {
-    "split": (*get_args(SplitName), "18-12-6-0"),
-    "when": get_args(When),
-    "merge": (*get_args(MergeName), "hysteresis-10"),
-    "vmemmap": get_args(VmemmapRegime),
-    "ordering": get_args(Ordering),
-}
-"""What a policy given as text may say, by key; a ladder and a hysteresis stand for all of their kind."""
-
-
-def read_policy(text: str) -> tuple[str, Policy]:
-    """The name and the policy in ``PRESET``, ``NAME=PRESET`` or ``NAME=key:value,key:value…``; else ``ValueError``.
-
-    >>> name, policy = read_policy("mine=split:18-9-0,merge:hysteresis-3")
-    >>> policy.split, policy.merge, policy.vmemmap
-    ((18, 9, 0), Hysteresis(limit=3), 'whole')
-    """
-    name, assigned, definition = text.partition("=")
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"found the name {quote(name)}, expected letters, digits, '.', '+', '-' or '_'")
-    if not assigned or ":" not in definition:
-        return name, _preset(definition if assigned else name)
-    settings = [_setting(part) for part in definition.split(",")]
-    for i, (key, _) in enumerate(settings):
-        if any(key == earlier for earlier, _ in settings[:i]):
-            raise ValueError(f"found the key {key!r} twice, expected it once")
-    return name, Policy(**dict(settings))
-
-
-def _preset(name: str) -> Policy:
-    if name not in PRESETS:
-        hint = did_you_mean(name, tuple(PRESETS)) or " (`gmemsim policies` lists them), or NAME=split:staged,…"
-        raise ValueError(f"found {quote(name)}, expected the name of a policy{hint}")
-    return PRESETS[name].policy
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """One ``key:value`` of a policy."""
-    key, _, value = text.partition(":")
-    if key not in CHOICES:
-        hint = did_you_mean(key, tuple(CHOICES)) or f" ({', '.join(CHOICES)})"
-        raise ValueError(f"found the key {quote(key)}, expected a key of a policy{hint}")
-    if key == "split" and _LADDER.fullmatch(value):
-        return key, tuple(map(int, value.split("-")))
-    limit = _HYSTERESIS.fullmatch(value)
-    if key == "merge" and limit:
-        return key, Hysteresis(int(limit[1]))
-    if value not in CHOICES[key] or not value.isascii():
-        hint = did_you_mean(value, CHOICES[key]) or ""
-        raise ValueError(f"found {quote(value)}, expected {key} to be one of {', '.join(CHOICES[key])}{hint}")
-    return key, value
 
 
 def with_policy(scenario: Scenario, policy: Policy) -> Scenario:

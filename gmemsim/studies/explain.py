@@ -15,8 +15,9 @@ from gmemsim.errors import KernelError
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.inode import GuestMemfd
 from gmemsim.gmem.policy import Policy
+from gmemsim.host.accounts import FOLIO_DESCRIPTOR_BYTES, XA_NODE_BYTES
 from gmemsim.host.host import Host, KernelSwitches
-from gmemsim.host.slab import FOLIO_DESCRIPTOR_BYTES, XA_NODE_BYTES, Slab
+from gmemsim.host.slab import Slab
 from gmemsim.host.vmemmap import VmemmapLayout
 from gmemsim.xarray import XArray
 from gmemsim.xarray.census import nodes_by_shift

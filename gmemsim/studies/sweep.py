@@ -23,13 +23,12 @@ import attrs
 import yaml
 
 from gmemsim.errors import Fault, InputError, SimulationRefused
-from gmemsim.gmem.policy import Policy
+from gmemsim.gmem.presets import read_policy
+from gmemsim.messages import quote
 from gmemsim.results.summary import metric_value
-from gmemsim.scenario.format.kinds import quote
 from gmemsim.scenario.format.load import parse_scenario
 from gmemsim.scenario.format.metric import Metric
 from gmemsim.sim.run import run
-from gmemsim.studies.compare import read_policy
 
 MOST_VARIANTS: Final = 10_000
 """Variants of a sweep: hours of work, and more than a table is read for."""
@@ -167,7 +166,7 @@ def _set(data: Any, key: str, value: str) -> None:
     """Replace the value at ``key``, or add it to a mapping; ``ValueError`` if there is no such place."""
     new: Any
     if key == POLICY:
-        key, new = f"guests.{EVERY}.policy", _policy_as_text(read_policy(value)[1])
+        key, new = f"guests.{EVERY}.policy", _scalars_as_text(read_policy(value)[1].as_file())
     else:
         try:
             new = yaml.load(value, yaml.BaseLoader)
@@ -205,17 +204,11 @@ def _index(items: list[Any], part: str, key: str) -> int:
     raise ValueError(f"found {quote(part)} in {quote(key)}, expected a name, {EVERY} or a number below {len(items)}")
 
 
-def _policy_as_text(policy: Policy) -> dict[str, Any]:
-    """A policy as a scenario file writes it, all scalars being text."""
-    split = policy.split if isinstance(policy.split, str) else {"ladder": list(map(str, policy.split))}
-    merge = policy.merge if isinstance(policy.merge, str) else {"hysteresis": str(policy.merge.limit)}
-    return {
-        "split": split,
-        "when": policy.when,
-        "merge": merge,
-        "vmemmap": policy.vmemmap,
-        "ordering": policy.ordering,
-    }
+def _scalars_as_text(value: Any) -> Any:
+    """``value`` as YAML's base loader reads it: every scalar is text."""
+    if isinstance(value, dict):
+        return {key: _scalars_as_text(item) for key, item in value.items()}
+    return [_scalars_as_text(item) for item in value] if isinstance(value, list) else str(value)
 
 
 def _without_expectations(data: Any) -> Any:

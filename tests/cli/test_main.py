@@ -19,8 +19,7 @@ from gmemsim import __version__
 from gmemsim.cli.main import SECTIONS, gmemsim
 from gmemsim.errors import Fault, InputError, OutOfMemory, SimulationRefused
 from gmemsim.gmem.policy import Policy
-from gmemsim.gmem.presets import PRESETS
-from gmemsim.studies.compare import read_policy
+from gmemsim.gmem.presets import PRESETS, read_policy
 
 COMMAND = [sys.executable, "-m", "gmemsim"]
 

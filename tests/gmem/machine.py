@@ -13,10 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from gmemsim.errors import KernelError, OutOfMemory
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.inode import GuestMemfd
-from gmemsim.gmem.policy import Hysteresis, Ordering, Policy, VmemmapRegime, When
+from gmemsim.gmem.policy import ORDERINGS, VMEMMAPS, WHENS, Hysteresis, Policy
 from gmemsim.gmem.stage2 import MappingKind
+from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.host import Host
-from gmemsim.host.ledger import ACCOUNTS
 from tests.gmem.worlds import G, K, M, attributes, make_host, outcome, settle, state
 
 POOLS = {4 * K: {2 * M: 6, G: 3}, 16 * K: {32 * M: 4}, 64 * K: {2 * M: 6, 512 * M: 2}}
@@ -62,12 +62,13 @@ def policies(draw: st.DrawFn, order: int, geometry: Geometry) -> Policy:
     if order > 1:
         below = draw(st.lists(st.integers(1, order - 1), unique=True, max_size=3))
         splits.append((order, *sorted(below, reverse=True), 0))
-    ordering = draw(st.sampled_from(get_args(Ordering)))
+    merges: list[Any] = ["eager", "eager", "cleanup", "never", Hysteresis(1), Hysteresis(2)]
+    ordering = draw(st.sampled_from(ORDERINGS.names()))
     return Policy(
         split=draw(st.sampled_from(splits)),
-        when=draw(st.sampled_from(get_args(When))) if ordering == "restructure-first" else "conversion",
-        merge=draw(st.sampled_from(["eager", "eager", "cleanup", "never", Hysteresis(1), Hysteresis(2)])),
-        vmemmap=draw(st.sampled_from(get_args(VmemmapRegime))),
+        when=draw(st.sampled_from(WHENS.names())) if ordering == "restructure-first" else "conversion",
+        merge=draw(st.sampled_from(merges)),
+        vmemmap=draw(st.sampled_from(VMEMMAPS.names())),
         ordering=ordering,
     )
 

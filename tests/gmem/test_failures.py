@@ -15,7 +15,7 @@ import pytest
 
 from gmemsim.errors import KernelError
 from gmemsim.gmem.inode import GuestMemfd
-from gmemsim.host.ledger import ACCOUNTS
+from gmemsim.host.accounts import ACCOUNTS
 from tests.gmem.worlds import (
     PAGE,
     G,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gmemsim.errors import OutOfMemory
 from gmemsim.gmem.filemap import Filemap
-from gmemsim.host.costs import Work
+from gmemsim.host.work import Work
 from gmemsim.xarray import XArray
 from tests.gmem.worlds import make_host
 

@@ -401,9 +401,9 @@ def test_the_next_guest_finds_a_hugepage_as_it_is() -> None:
         ({"split": (18, 9, 9, 0)}, "at least two strictly decreasing"),
         ({"split": (18, 9)}, "end with 0"),
         ({"merge": "late"}, "expected one of eager, cleanup, never"),
-        ({"when": "later"}, "'when' must be in"),
-        ({"vmemmap": "half"}, "'vmemmap' must be in"),
-        ({"ordering": "random"}, "'ordering' must be in"),
+        ({"when": "later"}, "expected one of conversion, fault"),
+        ({"vmemmap": "half"}, "expected one of whole, reoptimize, partial, off"),
+        ({"ordering": "random"}, "expected one of restructure-first, attributes-first, reserve-first"),
     ],
 )
 def test_policies_that_make_no_sense(wrong: Any, reason: str) -> None:

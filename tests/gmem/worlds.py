@@ -11,8 +11,8 @@ from gmemsim.geometry import Geometry
 from gmemsim.gmem.inode import GuestMemfd
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.stage2 import MappingKind
+from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.host import Host, KernelSwitches
-from gmemsim.host.ledger import ACCOUNTS
 
 K, M, G = 1 << 10, 1 << 20, 1 << 30
 PAGE = 4 * K

@@ -4,7 +4,8 @@
 import pytest
 
 from gmemsim.errors import OutOfMemory
-from gmemsim.host.ledger import ACCOUNTS, InjectionMode, Ledger
+from gmemsim.host.accounts import ACCOUNTS
+from gmemsim.host.ledger import InjectionMode, Ledger
 
 NODE = 576
 PAGE = 4096

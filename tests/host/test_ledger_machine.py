@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gmemsim.errors import OutOfMemory
-from gmemsim.host.ledger import ACCOUNTS, InjectionMode, Ledger
+from gmemsim.host.accounts import ACCOUNTS
+from gmemsim.host.ledger import InjectionMode, Ledger
 
 SIZES = {account: 1 + 2 * i for i, account in enumerate(ACCOUNTS)}  # distinct, so that mixed-up accounts show
-USED = ACCOUNTS[:3]
+USED = ACCOUNTS.names()[:3]
 accounts = st.sampled_from(USED)
 guests = st.sampled_from(["a", "b"])
 counts = st.integers(0, 12)

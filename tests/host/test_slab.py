@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmemsim.geometry import PAGE_SIZES
-from gmemsim.host.ledger import ACCOUNTS, Ledger
+from gmemsim.gmem.policy import GENERATIONS
+from gmemsim.host.accounts import ACCOUNTS
+from gmemsim.host.ledger import Ledger
 from gmemsim.host.slab import Slab, object_sizes, slab_of
 
 
@@ -48,8 +50,8 @@ def test_every_account_has_a_size(page_size: int) -> None:
 
 
 def test_generations_differ_in_their_metadata() -> None:
-    assert slab_of("folio_metadata", generation="A").object_bytes == 64
-    assert slab_of("folio_metadata", generation="B").object_bytes == 32
+    assert GENERATIONS["A"].metadata_bytes == 64
+    assert GENERATIONS["B"].metadata_bytes == slab_of("folio_metadata").object_bytes == 32
 
 
 @pytest.mark.parametrize("object_bytes", [0, -1, 4097])

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from matplotlib.text import Text
 from rich.console import Console
 
+from gmemsim.gmem.presets import read_policy
 from gmemsim.reports.figures import canvas, overlay
 from gmemsim.reports.screen import compare as comparison
 from gmemsim.scenario.format.load import parse_scenario
 from gmemsim.sim.run import run
-from gmemsim.studies.compare import Comparison, Row, read_policy, with_policy
+from gmemsim.studies.compare import Comparison, Row, with_policy
 
 SCENARIO = parse_scenario("""\
 gmemsim: 1

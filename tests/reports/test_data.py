@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gmemsim.host.costs import Work
+from gmemsim.host.work import Work
 from gmemsim.reports.export import csv, jsonl
 from gmemsim.results.timeline import Event
 

@@ -15,6 +15,7 @@ import pytest
 from matplotlib.image import imread
 
 from gmemsim import __version__
+from gmemsim.gmem.policy import KEYS
 from gmemsim.gmem.presets import PRESETS
 from gmemsim.reports.export import html
 from gmemsim.reports.figures.registry import FIGURES, Watch
@@ -22,7 +23,7 @@ from gmemsim.reports.views import View
 from gmemsim.scenario.format.load import parse_scenario
 from gmemsim.sim.observers import Several
 from gmemsim.sim.run import run
-from gmemsim.studies.compare import CHOICES, with_policy
+from gmemsim.studies.compare import with_policy
 
 from . import fakes, views
 
@@ -94,14 +95,15 @@ def test_every_value_of_every_policy_is_explained(name: str) -> None:
     text = "gmemsim: 1\nhost: {hugetlb: {1G: 1}}\nguests: [{name: a, memory: 1G, backing: 1G}]\nworkload: []\n"
     scenario = with_policy(parse_scenario(text), PRESETS[name].policy)
     explained = "".join(html._policies(run(scenario).summary["guests"]))
-    assert explained.count("<tr>") == 5
+    assert explained.count("<tr>") == 6
 
 
 def test_there_are_words_for_all_that_a_policy_may_say() -> None:
-    assert set(html.POLICY_WORDS) == set(CHOICES)
-    for key, values in CHOICES.items():
-        names = {"18-12-6-0": "ladder", "hysteresis-10": "hysteresis"}
-        assert set(html.POLICY_WORDS[key]) == {names.get(value, value) for value in values}
+    for key in KEYS.values():
+        for text in key.choices():
+            written, words = key.explained(key.as_file(key.from_text(text)))
+            assert words
+            assert written.startswith((text.partition("-")[0], "ladder"))
 
 
 def test_a_long_scenario_is_cut_and_says_so() -> None:

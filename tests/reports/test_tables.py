@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gmemsim.host.costs import COUNTERS
+from gmemsim.host.work import COUNTERS
 from gmemsim.reports.export import csv, tables
 
 from . import views

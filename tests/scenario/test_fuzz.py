@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gmemsim.errors import InputError
-from gmemsim.host.ledger import ACCOUNTS
+from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.scenario import Scenario, parse_scenario
 from gmemsim.scenario.format import yaml as yamlnodes
 from gmemsim.scenario.format.kinds import Choice, table

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from gmemsim import __version__
+from gmemsim.gmem.policy import KEYS
 from gmemsim.reports.figures import registry as figures
 from gmemsim.reports.screen import run as text
 from gmemsim.reports.views import View
@@ -51,37 +52,6 @@ thead th { border-bottom: 1px solid #999 } tr.sum td { border-top: 1px solid #99
 pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .85rem; line-height: 1.4 }
 .bad { color: #a40000; font-weight: 600 } .good { color: #116329 }
 """
-
-POLICY_WORDS: Mapping[str, Mapping[str, str]] = {
-    "split": {
-        "uniform": "the whole hugepage is split to base pages at once",
-        "staged": "1G is split to 2M, then only 2M folios that hold shared pages to base pages",
-        "nonuniform": "only the halves around the shared range are split",
-        "ladder": "at each rung only the folios that hold shared pages split further",
-    },
-    "when": {
-        "conversion": "split inside the conversion call",
-        "fault": "split at the first host fault of a shared page",
-    },
-    "merge": {
-        "eager": "merge as soon as a level is all private again",
-        "hysteresis": "merge eagerly until a folio has been split so many times, then leave it",
-        "cleanup": "merge only when the memory is given back",
-        "never": "never merge while the file is open",
-    },
-    "vmemmap": {
-        "whole": "all vmemmap of the hugepage is restored at the first split",
-        "reoptimize": "all is restored, then that of every remaining hugepage-sized folio is optimised again",
-        "partial": "only the vmemmap that is needed is restored",
-        "off": "no HVO: the vmemmap is always there",
-    },
-    "ordering": {
-        "restructure-first": "folios are split or merged, then the attributes are stored",
-        "attributes-first": "attributes are stored first, and rolled back if the rest fails",
-        "reserve-first": "everything that can fail happens before anything is torn down",
-    },
-}
-"""What each value of a policy means, by key."""
 
 
 def write(view: View, path: Path, *, source: str | None, names: Iterable[str]) -> None:
@@ -225,16 +195,8 @@ def _policies(guests: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         having.setdefault(repr(guest["policy"]), (guest["policy"], []))[1].append(str(guest["name"]))
     for policy, names in having.values():
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8:,} more" if len(names) > 8 else "")
-        rows = [(key, *_explained(key, value)) for key, value in policy.items()]
+        rows = [(key, *KEYS[key].explained(value)) for key, value in policy.items()]
         yield f"<p>{_text(shown)}:</p>" + _table((), rows, kind="words")
-
-
-def _explained(key: str, value: object) -> tuple[str, str]:
-    """A policy's value as the scenario format writes it, and what it means."""
-    if isinstance(value, Mapping):
-        ((name, argument),) = value.items()
-        return f"{name}: {argument}", POLICY_WORDS[key][name]
-    return str(value), POLICY_WORDS[key][str(value)]
 
 
 def _expectations(expectations: Sequence[Mapping[str, Any]]) -> str:

@@ -37,6 +37,7 @@ from pathlib import Path
 
 import attrs
 
+from gmemsim.host.work import COUNTERS
 from gmemsim.reports import Reportable
 from gmemsim.results.timeline import Event, Timeline
 
@@ -63,6 +64,6 @@ def lines(timeline: Timeline) -> Iterator[str]:
 
 def _event(event: Event) -> str:
     fields = attrs.asdict(event, recurse=False)
-    work = {} if event.work is None else attrs.asdict(event.work)
-    fields["work"] = {name: count for name, count in work.items() if count}
+    counts = () if event.work is None else zip(COUNTERS, event.work.counts(), strict=True)
+    fields["work"] = {name: count for name, count in counts if count}
     return json.dumps({"type": "event", **fields}) + "\n"

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gmemsim.host.costs import COUNTERS, Work
+from gmemsim.host.work import COUNTERS, Work
 from gmemsim.reports import Reportable
 from gmemsim.reports.figures.calls import profile_of
 from gmemsim.results.pricing import call_times

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gmemsim.host.slab import XA_NODE_BYTES
+from gmemsim.host.accounts import XA_NODE_BYTES
 from gmemsim.reports.figures import canvas
 from gmemsim.reports.figures.curves import Axis, decimate, time_axis
 from gmemsim.reports.figures.orders import census_axis

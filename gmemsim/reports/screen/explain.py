@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gmemsim.gmem.presets import PRESETS
-from gmemsim.host.slab import FOLIO_DESCRIPTOR_BYTES, XA_NODE_BYTES
+from gmemsim.host.accounts import FOLIO_DESCRIPTOR_BYTES, XA_NODE_BYTES
 from gmemsim.reports.screen.run import number, plain_table
 from gmemsim.studies.explain import PolicyCost, SplitFacts
 from gmemsim.units import human_size

@@ -21,12 +21,13 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
+from inspect import signature
 from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
 import attrs
 
-from gmemsim.gmem.policy import MergeName, Ordering, Policy, SplitName, VmemmapRegime, When
+from gmemsim.gmem.policy import MERGES, ORDERINGS, SPLITS, VMEMMAPS, WHENS, Policy
+from gmemsim.messages import SHOWN, did_you_mean, quote
 from gmemsim.units import parse_duration, parse_size, size_name
 
 LARGEST = (1 << 63) - 1
@@ -35,24 +36,9 @@ LARGEST = (1 << 63) - 1
 LONGEST_SCALAR = 200
 """Characters in one scalar (the title is the longest); more is not a value but an accident."""
 
-SHOWN = 40
-"""Characters of a wrong value that a message repeats."""
-
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
-
-
-def quote(text: str) -> str:
-    """``text`` as a message shows it: quoted, on one line whatever it holds, shortened."""
-    return repr(text if len(text) <= SHOWN else text[: SHOWN - 1] + "…")
-
-
-def did_you_mean(found: str, known: tuple[str, ...]) -> str:
-    """``", did you mean 'staged'?"`` if one of ``known`` is close to ``found``, else nothing."""
-    folded = {name.lower(): name for name in known}
-    close = get_close_matches(found.lower()[:LONGEST_SCALAR], folded, n=1)
-    return f", did you mean {folded[close[0]]!r}?" if close else ""
 
 
 @attrs.frozen
@@ -377,7 +363,7 @@ class Pools(Kind):
 class Split(Kind):
     """A policy's ``split``: a name, ``{ladder: [18, 12, 6, 0]}`` or the bare list of decreasing orders."""
 
-    names: ClassVar = Choice("how a hugepage is split", get_args(SplitName))
+    names: ClassVar = Choice("how a hugepage is split", SPLITS.names())
     rung: ClassVar = Count("an order", most=63)
 
 
@@ -385,7 +371,7 @@ class Split(Kind):
 class Merge(Kind):
     """A policy's ``merge``: a name or ``{hysteresis: 10}``."""
 
-    names: ClassVar = Choice("when a hugepage is merged", get_args(MergeName))
+    names: ClassVar = Choice("when a hugepage is merged", MERGES.names())
     limit: ClassVar = Count("splits of a hugepage after which it is left split", least=1)
 
 
@@ -411,10 +397,10 @@ class Entry:
 
 _POLICY: dict[str, Kind] = {
     "split": Split("how a hugepage is split: a name or a ladder of decreasing orders"),
-    "when": Choice("when a hugepage is split", get_args(When)),
+    "when": Choice("when a hugepage is split", WHENS.names()),
     "merge": Merge("when a hugepage is merged again: a name or a hysteresis"),
-    "vmemmap": Choice("what happens to the vmemmap of a split hugepage", get_args(VmemmapRegime)),
-    "ordering": Choice("in which order a conversion does its work", get_args(Ordering)),
+    "vmemmap": Choice("what happens to the vmemmap of a split hugepage", VMEMMAPS.names()),
+    "ordering": Choice("in which order a conversion does its work", ORDERINGS.names()),
 }
 """The kinds of ``gmem.policy.Policy``, which knows nothing of files and so has no annotations of ours."""
 
@@ -431,7 +417,10 @@ _TABLES: dict[type[Any], dict[str, Entry]] = {}
 
 
 def _make_table(cls: type[Any]) -> dict[str, Entry]:
-    kinds = _POLICY if cls is Policy else _annotated(cls)
+    if cls is Policy:
+        defaults = signature(Policy).parameters
+        return {key: Entry(key, key, kind, defaults[key].default) for key, kind in _POLICY.items()}
+    kinds = _annotated(cls)
     entries = [
         Entry(kinds[field.name].key or field.name, field.name, kinds[field.name], field.default)
         for field in attrs.fields(cls)

@@ -18,19 +18,8 @@ from typing import Final, get_args
 
 import attrs
 
-from gmemsim.scenario.format.kinds import (
-    Count,
-    Entry,
-    Inner,
-    Items,
-    Name,
-    Number,
-    Record,
-    Text,
-    did_you_mean,
-    quote,
-    table,
-)
+from gmemsim.messages import did_you_mean, quote
+from gmemsim.scenario.format.kinds import Count, Entry, Inner, Items, Name, Number, Record, Text, table
 from gmemsim.scenario.format.metric import Metric
 from gmemsim.scenario.format.reader import MISSING, Reader, Values
 from gmemsim.scenario.format.validate import Checker

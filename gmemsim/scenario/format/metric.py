@@ -17,9 +17,10 @@ from typing import Any
 
 import attrs
 
-from gmemsim.host.costs import PHASES
-from gmemsim.host.ledger import ACCOUNTS
-from gmemsim.scenario.format.kinds import LONGEST_SCALAR, Errno, Scalar, did_you_mean, quote
+from gmemsim.host.accounts import ACCOUNTS
+from gmemsim.host.work import PHASES
+from gmemsim.messages import did_you_mean, quote
+from gmemsim.scenario.format.kinds import LONGEST_SCALAR, Errno, Scalar
 from gmemsim.scenario.model import STEPS
 from gmemsim.units import parse_size, size_name
 

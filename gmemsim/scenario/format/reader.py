@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import Any, Final, TypeVar
 
 from gmemsim.gmem.policy import Hysteresis
+from gmemsim.messages import did_you_mean, quote
 from gmemsim.scenario.format.kinds import (
     LONGEST_SCALAR,
     Entry,
@@ -29,8 +30,6 @@ from gmemsim.scenario.format.kinds import (
     Records,
     Scalar,
     Split,
-    did_you_mean,
-    quote,
     table,
 )
 from gmemsim.scenario.format.yaml import Faults, ListNode, MapNode, Node, ScalarNode

@@ -17,7 +17,8 @@ from typing import Any
 from gmemsim.errors import InputError
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.policy import Policy
-from gmemsim.scenario.format.kinds import LARGEST, Size, did_you_mean, quote, table
+from gmemsim.messages import did_you_mean, quote
+from gmemsim.scenario.format.kinds import LARGEST, Size, table
 from gmemsim.scenario.format.reader import MISSING, Values
 from gmemsim.scenario.format.yaml import Faults
 from gmemsim.scenario.model import (

@@ -28,7 +28,7 @@ import yaml
 from yaml.reader import Reader
 
 from gmemsim.errors import Fault, InputError
-from gmemsim.scenario.format.kinds import quote
+from gmemsim.messages import quote
 from gmemsim.scenario.model import Place
 from gmemsim.units import size_name
 

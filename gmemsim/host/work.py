@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Work: what the host has done, in exact counts.
+
+The host owns one :class:`Work`, as it owns one ledger; whoever does something counts it there.  What one call did is
+the difference between two moments (:meth:`Work.counts`, :meth:`Work.since`).  ``host.costs`` prices the counts.
+
+A new counter is an attribute of :class:`Work` and its phase in :data:`PHASES`; every cost profile must then say what it
+costs, or that it is not priced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Final
+
+Counts = tuple[int, ...]
+"""The values of all counters, in the order of :data:`COUNTERS`."""
+
+
+class Work:
+    """Counters, all of which only grow."""
+
+    def __init__(
+        self,
+        *,
+        nodes_allocated: int = 0,
+        nodes_freed: int = 0,
+        slots_written: int = 0,
+        entries_stored: int = 0,
+        folios_split: int = 0,
+        folios_merged: int = 0,
+        vmemmap_pages_restored: int = 0,
+        vmemmap_pages_freed: int = 0,
+        restores: int = 0,
+        optimises: int = 0,
+        pages_copied: int = 0,
+        tlb_flushes: int = 0,
+        rcu_synchronisations: int = 0,
+        conversions: int = 0,
+        zapped_pages: int = 0,
+        allocations: int = 0,
+    ) -> None:
+        self.nodes_allocated = nodes_allocated
+        """XArray nodes taken for a filemap."""
+        self.nodes_freed = nodes_freed
+        """XArray nodes given back, after a grace period or at once."""
+        self.slots_written = slots_written
+        """Slots of nodes written by splits and stores: 64 for each node that a split fills."""
+        self.entries_stored = entries_stored
+        """Filemap entries stored for single folios, such as one for each page of a hugepage that was split."""
+        self.folios_split = folios_split
+        """Folios that were taken apart: 1 for 1G to 4K."""
+        self.folios_merged = folios_merged
+        """Folios that were joined into larger ones: 262,144 for 4K to 1G."""
+        self.vmemmap_pages_restored = vmemmap_pages_restored
+        """vmemmap pages allocated by restores."""
+        self.vmemmap_pages_freed = vmemmap_pages_freed
+        """vmemmap pages freed by optimises."""
+        self.restores = restores
+        """Calls that restore the vmemmap of one hugepage."""
+        self.optimises = optimises
+        """Calls that optimise the vmemmap of one hugepage."""
+        self.pages_copied = pages_copied
+        """Pages whose contents were copied, such as each vmemmap page that is restored."""
+        self.tlb_flushes = tlb_flushes
+        """Flushes of the kernel's TLB on all CPUs."""
+        self.rcu_synchronisations = rcu_synchronisations
+        """Waits for a grace period, ``synchronize_rcu()``."""
+        self.conversions = conversions
+        """Conversion calls' ordinary part: everything but restructuring."""
+        self.zapped_pages = zapped_pages
+        """Base pages removed from the guest's second-stage tables or from host mappings."""
+        self.allocations = allocations
+        """Hugepages taken from the pool for a guest."""
+
+    def counts(self) -> Counts:
+        """All counters now, in the order of :data:`COUNTERS`."""
+        counts: Counts = _counts(self)
+        return counts
+
+    def since(self, before: Counts) -> Work:
+        """What has been done since :meth:`counts` said ``before``."""
+        now = self.counts()
+        return Work.of(tuple([count - earlier for count, earlier in zip(now, before, strict=True)]))
+
+    @staticmethod
+    def of(counts: Counts) -> Work:
+        """The work that ``counts`` say."""
+        return Work(**dict(zip(COUNTERS, counts, strict=True)))
+
+    def add(self, other: Work) -> None:
+        """Count ``other`` in."""
+        for name, count in zip(COUNTERS, other.counts(), strict=True):
+            setattr(self, name, getattr(self, name) + count)
+
+    def __add__(self, other: Work) -> Work:
+        return Work.of(tuple([a + b for a, b in zip(self.counts(), other.counts(), strict=True)]))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Work) and self.counts() == other.counts()
+
+    def __repr__(self) -> str:
+        done = ((name, getattr(self, name)) for name in COUNTERS)
+        return f"Work({', '.join(f'{name}={count}' for name, count in done if count)})"
+
+
+PHASES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "nodes_allocated": "nodes",
+        "nodes_freed": "nodes",
+        "slots_written": "split",
+        "folios_split": "split",
+        "entries_stored": "store",
+        "folios_merged": "merge",
+        "vmemmap_pages_restored": "vmemmap",
+        "vmemmap_pages_freed": "vmemmap",
+        "restores": "vmemmap",
+        "optimises": "vmemmap",
+        "pages_copied": "vmemmap",
+        "tlb_flushes": "tlb",
+        "rcu_synchronisations": "rcu",
+        "conversions": "convert",
+        "zapped_pages": "zap",
+        "allocations": "allocate",
+    }
+)
+"""Which phase of an operation each counter belongs to."""
+
+COUNTERS: Final = tuple(PHASES)
+"""The names of all counters."""
+
+_counts = attrgetter(*COUNTERS)
