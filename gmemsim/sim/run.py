@@ -258,13 +258,13 @@ class Run:
     # -- summing up ------------------------------------------------------------------------------------------------
 
     def _summary(self) -> dict[str, Any]:
-        summary = summarise(self.host, self.guests, self._calls, Work(*self._total_work()), self._profile)
+        summary = summarise(self.host, self.guests, self._calls, Work.of(self._total_work()), self._profile)
         logs = list(replays(self.scenario))
         return summary | {"replays": logs} if logs else summary
 
-    def _total_work(self) -> list[int]:
+    def _total_work(self) -> tuple[int, ...]:
         rows = np.array(self._work, dtype=np.int64).reshape(-1, len(COUNTERS))
-        return [int(count) for count in rows.sum(axis=0)]
+        return tuple(int(count) for count in rows.sum(axis=0))
 
     def _judge(self, after: str | None) -> None:
         """Test the expectations that belong after the step ``after``, or at the end."""
