@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gmemsim.gmem.inode import GuestMemfd
+    from gmemsim.gmem.guest import GuestMemfd
     from gmemsim.gmem.policy import Policy
     from gmemsim.host.host import Host
     from gmemsim.scenario.format.load import load_scenario
@@ -29,7 +29,7 @@ __version__ = "0.1.0"
 __all__ = ["GuestMemfd", "Host", "Policy", "XArray", "load_scenario", "run"]
 
 _HOMES = {
-    "GuestMemfd": "gmemsim.gmem.inode",
+    "GuestMemfd": "gmemsim.gmem.guest",
     "Host": "gmemsim.host.host",
     "Policy": "gmemsim.gmem.policy",
     "XArray": "gmemsim.xarray",

@@ -102,7 +102,7 @@ class CensusObserver:
         """Whether there are a tenth more nodes than ever seen; with many guests not asked at every event."""
         if index % (1 + len(run.guests) // 16):
             return False
-        return sum(guest.filemap.tree.nodes for guest, _ in run.guests.values()) > RISE * self._highest
+        return sum(guest.nodes() for guest, _ in run.guests.values()) > RISE * self._highest
 
     def census(self) -> Census:
         """What was seen so far, and the state now."""
@@ -112,7 +112,7 @@ class CensusObserver:
         rows = [row for frame in self._kept for row in frame]
         geometry = run.host.geometry
         orders = (0, geometry.pmd_order, geometry.pud_order)
-        chunk = next(guest.filemap.tree.chunk for guest, _ in run.guests.values())
+        chunk = next(guest.inode.filemap.tree.chunk for guest, _ in run.guests.values())
         return Census(geometry.page_size, chunk.size, orders, (*rows, now))
 
     def _take(self, run: Run, time_ns: int, event: int) -> Row:
@@ -122,13 +122,13 @@ class CensusObserver:
         for guest, _ in run.guests.values():
             if guest.closed:
                 continue
-            head = guest.filemap.tree.head
+            head = guest.inode.filemap.tree.head
             if isinstance(head, Node):
                 visits += _visit(head, 1, row)
             for order in (0, geometry.pmd_order, geometry.pud_order):
-                row.guest_leaves[order] += guest.stage2.mapped_pages(order, 0, guest.pages) >> order
-            host_pages += guest.host_mapped.pages(0, guest.pages)
-            visits += guest.attributes.ranges + 8
+                row.guest_leaves[order] += guest.inode.stage2.mapped_pages(order, 0, guest.pages) >> order
+            host_pages += guest.inode.host_mapped.pages(0, guest.pages)
+            visits += guest.attribute_ranges + 8
         self._visits += visits
         self._last_cost = visits
         self._highest = max(self._highest, row.total)
