@@ -16,6 +16,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gmemsim.compiled import activate
+
 if TYPE_CHECKING:
     from gmemsim.gmem.guest import GuestMemfd
     from gmemsim.gmem.policy import Policy
@@ -37,6 +39,9 @@ _HOMES = {
     "run": "gmemsim.sim.run",
 }
 """Where each name comes from."""
+
+
+activate()
 
 
 def __getattr__(name: str) -> Any:
