@@ -23,7 +23,19 @@ from gmemsim.xarray import find, marks, split
 from gmemsim.xarray.allocator import NodeAllocator
 from gmemsim.xarray.check import check
 from gmemsim.xarray.dump import Levels, dump, levels
-from gmemsim.xarray.node import FREE_MARK, INDEX_BITS, INDEX_MAX, ZERO, Chunk, Node, same_entry
+from gmemsim.xarray.node import (
+    FREE_MARK,
+    INDEX_BITS,
+    INDEX_MAX,
+    ZERO,
+    Chunk,
+    Node,
+    Sibling,
+    Uniform,
+    canonical,
+    order_in,
+    same_entry,
+)
 from gmemsim.xarray.split import KEEP, Prealloc, Profile
 from gmemsim.xarray.tree import NodeObserver, Tree
 
@@ -86,17 +98,44 @@ class XArray:
 
     def load(self, index: int) -> object:
         """The entry that covers ``index``, or ``None`` (``xa_load``)."""
-        entry = self.tree.entry_at(index)
-        if entry is None:  # as it is out of range
+        entry = self.tree.head
+        mask = self.chunk.mask
+        if not isinstance(entry, Node):
+            entry = None if index else entry
+        elif not 0 <= index >> entry.shift <= mask:
+            entry = None
+        else:
+            while isinstance(entry, Node):
+                slots = entry.slots
+                slot = index >> entry.shift & mask
+                entry = slots[slot]
+            if isinstance(entry, Uniform):
+                entry = entry.entry
+            elif isinstance(entry, Sibling):
+                entry = slots[canonical(slots, slot)]
+        if entry is None:  # as it is for an index out of range
             _checked(index)
         return None if entry is ZERO else entry
 
     def get_order(self, index: int) -> int:
         """Order of the entry that covers ``index``; 0 where there is none (``xa_get_order``)."""
-        order = self.tree.order_at(index)
-        if not order:  # as it is out of range
+        entry = self.tree.head
+        mask = self.chunk.mask
+        if not isinstance(entry, Node) or not 0 <= index >> entry.shift <= mask:
             _checked(index)
-        return order
+            return 0
+        while isinstance(entry, Node):
+            node = entry
+            slot = index >> node.shift & mask
+            entry = node.slots[slot]
+        if isinstance(entry, Uniform):
+            return entry.order
+        if entry is None:
+            _checked(index)
+            return 0
+        if isinstance(entry, Sibling):
+            slot = canonical(node.slots, slot)
+        return node.shift + order_in(node.slots, slot)
 
     def find(self, index: int, last: int = INDEX_MAX, mark: int | None = None) -> tuple[int, object] | None:
         """(index, entry) of the first entry (with ``mark``) at or after ``index`` and not after ``last``."""
@@ -186,7 +225,7 @@ class XArray:
 
     def insert(self, index: int, entry: object) -> None:
         """Store ``entry`` (``None`` reserves) where nothing is; raises ``Busy`` where something is (``xa_insert``)."""
-        if self.tree.entry_at(_checked(index)) is not None:
+        if self.tree.walk(_checked(index))[2] is not None:
             raise Busy(f"index {index} is in use")
         self._store_one(index, ZERO if entry is None else entry)
 
@@ -206,7 +245,7 @@ class XArray:
 
     def cmpxchg(self, index: int, old: object, entry: object) -> object:
         """Store ``entry`` at ``index`` if ``old`` is there; returns what was there (``xa_cmpxchg``)."""
-        current = self.tree.entry_at(_checked(index))
+        current = self.tree.walk(_checked(index))[2]
         if same_entry(current, old):
             if entry is None:
                 self.tree.store_at(index, 0, 0, None)

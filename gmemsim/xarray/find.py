@@ -18,7 +18,7 @@ What may live here: searching, never changing.  A new way down must treat Unifor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, final
 
 from gmemsim.xarray.node import (
@@ -31,7 +31,7 @@ from gmemsim.xarray.node import (
     Uniform,
     canonical,
     entry_width,
-    slot_order,
+    order_in,
 )
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ class Walk:
         """Order of the entry found (``xas_get_order``)."""
         if not self._nodes:
             return 0
-        return slot_order(self._nodes[-1], self._offsets[-1])
+        node = self._nodes[-1]
+        return node.shift + order_in(node.view(), self._offsets[-1])
 
     @property
     def end(self) -> int:
@@ -109,7 +110,7 @@ class Walk:
         if not self._nodes:
             return self.index + 1
         node, offset = self._nodes[-1], self._offsets[-1]
-        return self.base + (entry_width(node, offset) << node.shift)
+        return self.base + (entry_width(node.view(), offset) << node.shift)
 
     def marked(self, mark: int) -> bool:
         """Whether the entry found has ``mark``."""
@@ -134,18 +135,17 @@ class PresentWalk(Walk):
         if self._nodes:
             self._move(self._offsets[-1] + 1)
         while self._nodes and self.index <= self.last:
-            offset = self._offsets[-1]
-            if offset == size:
+            offset = _next_used(self._nodes[-1].view(), self._offsets[-1])
+            if offset != self._offsets[-1]:
+                self._move(offset)
+            elif offset == size:
                 self._up()
-                continue
-            entry = self._nodes[-1].view()[offset]
-            if isinstance(entry, NodeLike):
+            else:
+                entry = self._nodes[-1].view()[offset]
+                if not isinstance(entry, NodeLike):
+                    self.entry = entry
+                    return True
                 self._down(entry, 0)
-                continue
-            if entry is not None and not isinstance(entry, Sibling):
-                self.entry = entry
-                return True
-            self._move(offset + 1)
         return False
 
     def _start(self) -> bool:
@@ -237,6 +237,14 @@ class MarkedWalk(Walk):
         return False
 
 
+def _next_used(slots: Sequence[object], slot: int) -> int:
+    """The first slot at or above ``slot`` with a child or an entry (no sibling); the number of slots if none has."""
+    size = len(slots)
+    while slot < size and (slots[slot] is None or isinstance(slots[slot], Sibling)):
+        slot += 1
+    return slot
+
+
 def _next_bit(bits: int, start: int, size: int) -> int:
     """The lowest set bit at or above ``start``, ``size`` if there is none."""
     rest = bits >> start
@@ -308,8 +316,7 @@ def _raw_runs(node: object, base: int, first: int, last: int, mask: int) -> Iter
             if isinstance(entry, NodeLike):
                 yield from _raw_runs(entry, start, first, last, mask)
             elif entry is not None and not isinstance(entry, Sibling):
-                order = slot_order(node, slot)
-                yield start, 1, order, entry
+                yield start, 1, node.shift + order_in(node.slots, slot), entry
             slot += 1
     elif node is not None and first == 0:
         yield 0, 1, 0, node

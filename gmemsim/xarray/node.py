@@ -266,22 +266,23 @@ class Node(NodeLike):
         return self.slots
 
 
-def slot_order(node: NodeLike, slot: int) -> int:
-    """Order of the entry in canonical ``slot``: probes the slots a power of two away (``xas_get_order``)."""
-    slots = node.view()
-    order = node.shift
-    distance = 1
-    while slot + distance < len(slots) and isinstance(slots[slot + distance], Sibling):
+def order_in(slots: Sequence[object], slot: int) -> int:
+    """Order of the entry in canonical ``slot`` above the shift of its node (``xas_get_order``).
+
+    Probes the slots a power of two away, as the kernel does.
+    """
+    order, probe = 0, slot + 1
+    while probe < len(slots) and isinstance(slots[probe], Sibling):
         order += 1
-        distance *= 2
+        probe = slot + (1 << order)
     return order
 
 
 def canonical(slots: Sequence[object], slot: int) -> int:
     """The slot of the entry that ``slot`` belongs to: ``slot`` itself unless a sibling is there.
 
-    ``store_range`` can leave siblings of siblings, hence the loop.  It is the only one: the ways down follow nodes
-    until there are none, and ask here if they end at a sibling (which never stands for a node).
+    ``store_range`` can leave siblings of siblings, hence the loop.  A sibling never stands for a node, so every way
+    down follows nodes until there are none, and asks here only if it ends at a sibling.
     """
     entry = slots[slot]
     while isinstance(entry, Sibling):
@@ -298,9 +299,8 @@ def fills(node: Node, slot: int, width: int) -> bool:
     )
 
 
-def entry_width(node: NodeLike, slot: int) -> int:
+def entry_width(slots: Sequence[object], slot: int) -> int:
     """Slots of the entry in canonical ``slot``; no power of two where ``store_range`` made it."""
-    slots = node.view()
     end = slot + 1
     while end < len(slots) and isinstance(slots[end], Sibling):
         end += 1

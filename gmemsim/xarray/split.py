@@ -44,6 +44,7 @@ from gmemsim.xarray.node import (
     eager_subtree,
     fills,
     is_value,
+    order_in,
 )
 from gmemsim.xarray.tree import NodeObserver, Tree, nodes_changed
 
@@ -187,8 +188,12 @@ def _entry_of_order(tree: Tree, index: int, order: int) -> tuple[Node, int, obje
             and fills(node, slot, tree.chunk.width(order))
         ):
             return node, slot, entry
-    empty = index < 0 or tree.entry_at(index) is None
-    have = "no entry" if empty else f"an entry of order {tree.order_at(index)}"
+    have = "no entry"
+    if index >= 0:
+        holder, place, found = tree.walk(index)
+        if found is not None:
+            held = holder.shift + order_in(holder.view(), place) if holder is not None else 0
+            have = f"an entry of order {held}"
     raise Invalid(f"cannot split: index {index} has {have}, expected a whole and aligned entry of order {order}")
 
 

@@ -48,7 +48,6 @@ from gmemsim.xarray.node import (
     is_value,
     opened,
     same_entry,
-    slot_order,
 )
 
 
@@ -155,39 +154,8 @@ class Tree:
 
     # -- ways down -------------------------------------------------------------------------------------------------
     # All follow nodes as far as they need to, and ask canonical() if they end at a sibling.  They differ in what they
-    # do with a Uniform (take its answer, read on, open it) and with a gap (create() fills it).
-
-    def entry_at(self, index: int) -> object:
-        """The entry that covers ``index``, zero entries included.  O(levels); a Uniform tells it at once."""
-        entry = self.head
-        if not isinstance(entry, Node):
-            return None if index else entry
-        mask = self.chunk.mask
-        if not 0 <= index >> entry.shift <= mask:
-            return None
-        while isinstance(entry, Node):
-            slots = entry.slots
-            slot = index >> entry.shift & mask
-            entry = slots[slot]
-        if isinstance(entry, Uniform):
-            return entry.entry
-        return slots[canonical(slots, slot)] if isinstance(entry, Sibling) else entry
-
-    def order_at(self, index: int) -> int:
-        """The order of the entry that covers ``index``, 0 where there is none (``xas_get_order``).  O(levels)."""
-        entry = self.head
-        mask = self.chunk.mask
-        if not isinstance(entry, Node) or not 0 <= index >> entry.shift <= mask:
-            return 0
-        while isinstance(entry, Node):
-            node = entry
-            slot = index >> node.shift & mask
-            entry = node.slots[slot]
-        if isinstance(entry, Uniform):
-            return entry.order
-        if isinstance(entry, Sibling):
-            slot = canonical(node.slots, slot)
-        return 0 if entry is None else slot_order(node, slot)
+    # do with a Uniform (walk() reads on, the others open it) and with a gap (create() fills it).  Two more, which are
+    # asked most and stop at a Uniform, are XArray.load and XArray.get_order: written out there, to save a call.
 
     def walk(self, index: int) -> tuple[NodeLike | None, int, object]:
         """Descend to the entry that covers ``index`` without changing anything: (its node, canonical slot, entry).

@@ -66,7 +66,7 @@ class Imitation:
         self._storing(index, 0, 0, entry, lambda: self._xa.insert(index, entry))
 
     def cmpxchg(self, index: int, old: object, entry: object) -> object:
-        if not same_entry(self._xa.tree.entry_at(index), old):
+        if not same_entry(self._xa.tree.walk(index)[2], old):
             return self._xa.cmpxchg(index, old, entry)
         return self._storing(index, 0, 0, entry, lambda: self._xa.cmpxchg(index, old, entry))
 
