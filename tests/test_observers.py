@@ -20,7 +20,6 @@ from gmemsim.sim.frames import Frames
 from gmemsim.sim.layout import MOST_GUESTS, NOTHING, LayoutObserver
 from gmemsim.sim.observers import Several
 from gmemsim.sim.run import Run, run
-from gmemsim.xarray.census import nodes_by_shift
 
 M, G = 1 << 20, 1 << 30
 
@@ -160,7 +159,8 @@ class Count:
 
     def stepped(self, run: Run, event: Event) -> None:
         trees = [guest.inode.filemap.tree for guest, _ in run.guests.values() if not guest.closed]
-        self.seen.append((sum(map(nodes_by_shift, trees), Counter[int]()), sum(tree.nodes for tree in trees)))
+        by_level = sum((tree.levels().nodes for tree in trees), Counter[int]())
+        self.seen.append((by_level, sum(tree.nodes for tree in trees)))
 
 
 @pytest.mark.parametrize("policy", ["b-today", "staged", "nonuniform"])
