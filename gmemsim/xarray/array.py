@@ -20,7 +20,7 @@ from typing import final
 
 from gmemsim.errors import Busy, Exists, Invalid, OutOfMemory
 from gmemsim.xarray import find, marks, split
-from gmemsim.xarray.allocator import NodeAllocator
+from gmemsim.xarray.allocator import NodeAllocator, Prealloc
 from gmemsim.xarray.check import check
 from gmemsim.xarray.dump import Levels, dump, levels
 from gmemsim.xarray.node import (
@@ -36,8 +36,8 @@ from gmemsim.xarray.node import (
     order_in,
     same_entry,
 )
-from gmemsim.xarray.split import KEEP, Prealloc, Profile
-from gmemsim.xarray.tree import NodeObserver, Tree
+from gmemsim.xarray.split import KEEP, Profile
+from gmemsim.xarray.tree import NodeObserver, Tree, last_to_cover
 
 
 @final
@@ -189,13 +189,23 @@ class XArray:
         old, _ = self.tree.store_at(_checked(index), 0, 0, None)
         return None if old is ZERO else old
 
-    def store_order(self, index: int, order: int, entry: object) -> None:
+    def store_order(self, index: int, order: int, entry: object, *, prealloc: Prealloc | None = None) -> None:
         """Store ``entry`` at ``order``; ``index`` is rounded down to it.  ``None`` erases.
 
-        Every smaller entry in the range is replaced and its nodes are freed: this is how a merge is done.
+        Every smaller entry in the range is replaced and its nodes are freed: this is how a merge is done.  That needs
+        nodes only where the tree must grow (:meth:`growth`); they are taken from ``prealloc`` if it is given.
         """
         start, shift, sibs = self._slots_of(index, order)
+        if prealloc is not None:
+            self.tree.expand(last_to_cover(start, shift, sibs), prealloc)
         self.tree.store_at(start, shift, sibs, entry)
+
+    def growth(self, index: int, order: int) -> int:
+        """Nodes that :meth:`store_order` over entries which are there would add on top of the tree.
+
+        After an erase the tree may have shrunk; an entry as large as the tree then needs a slot a level higher.
+        """
+        return self.tree.growth(last_to_cover(*self._slots_of(index, order)))
 
     def store_range(self, first: int, last: int, entry: object) -> None:
         """Store ``entry`` from ``first`` to ``last`` in as few slots as possible (``xa_store_range``).
