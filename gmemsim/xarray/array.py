@@ -84,6 +84,8 @@ class XArray:
         self.profile: Profile = profile
 
     # -- reading ---------------------------------------------------------------------------------------------------
+    # load() and get_order() are asked most in a simulation.  They go down the tree by themselves, since a call more is
+    # a fifth of their time in plain Python; the other ways down are in tree.
 
     @property
     def empty(self) -> bool:
@@ -138,19 +140,24 @@ class XArray:
         return node.shift + order_in(node.slots, slot)
 
     def find(self, index: int, last: int = INDEX_MAX, mark: int | None = None) -> tuple[int, object] | None:
-        """(index, entry) of the first entry (with ``mark``) at or after ``index`` and not after ``last``."""
+        """(index, entry) of the first entry at or after ``index`` and not after ``last`` (default: the last index).
+
+        With ``mark`` (0 to 2) only entries that have it count (default: all do).  Zero entries do not.  ``None`` if
+        there is no such entry.  The index is ``index`` itself if that lies inside the entry (``xa_find``).
+        """
         return find.find(self.tree, _checked(index), last, mark)
 
     def find_after(self, index: int, last: int = INDEX_MAX, mark: int | None = None) -> tuple[int, object] | None:
-        """(index, entry) of the first entry (with ``mark``) after ``index`` and not after ``last``."""
+        """Like :meth:`find`, but of the first entry that begins after ``index`` (``xa_find_after``)."""
         return find.find_after(self.tree, _checked(index), last, mark)
 
     def entries(
         self, first: int = 0, last: int = INDEX_MAX, mark: int | None = None
     ) -> Iterator[tuple[int, int, object]]:
-        """(first index, order, entry) of every entry (with ``mark``) that touches ``first`` to ``last``.
+        """(first index, order, entry) of every entry that touches ``first`` to ``last`` (default: the whole array).
 
-        Zero entries appear as :data:`~gmemsim.xarray.node.ZERO`.  The tree must not change meanwhile; a
+        With ``mark`` (0 to 2) of those that have it (default: of all).  Zero entries appear as
+        :data:`~gmemsim.xarray.node.ZERO`.  The tree must not change meanwhile; a
         :class:`~gmemsim.xarray.lab.cursor.Cursor` allows that.
         """
         return find.entries(self.tree, _checked(first), last, mark)
@@ -158,7 +165,7 @@ class XArray:
     def runs(self, first: int, last: int) -> Iterator[tuple[int, int, int, object]]:
         """The entries that touch ``first`` to ``last``, equal neighbours together: (first index, number, order, entry).
 
-        A Uniform counts as one run and costs one step, however many entries it stands for.
+        ``last`` is inclusive.  A Uniform costs one step, however many entries it stands for.
         """
         return find.runs(self.tree, _checked(first), last)
 
@@ -346,7 +353,8 @@ class XArray:
     def alloc(self, entry: object, first: int = 0, last: int = 0xFFFFFFFF) -> int:
         """Store ``entry`` (``None`` reserves) at the lowest free index from ``first`` to ``last`` and return that.
 
-        Raises ``Invalid`` for an array without ``track_free``, ``Busy`` if none is free (``xa_alloc``).
+        ``first`` is 0 and ``last`` is 2**32 - 1 by default, the kernel's ``xa_limit_32b``.  Raises ``Invalid`` for an
+        array without ``track_free``, ``Busy`` if none is free (``xa_alloc``).
         """
         if not self.tree.track_free:
             raise Invalid("alloc needs an array that tracks free indices")
