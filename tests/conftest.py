@@ -1,15 +1,42 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What holds for the whole suite: where the oracle must be there, no test that asks it may be skipped."""
+"""What holds for the whole suite: tests of the oracle may be required, and tests that only repeat are not traced."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
+import coverage
 import pytest
 
 ORACLE_REQUIRED = os.environ.get("GMEMSIM_ORACLE") == "required"
 """Set by ``.ci/run`` once it has built the oracle."""
+
+HERE = Path(__file__).parent
+
+UNTRACED = (
+    "bench",
+    "oracle",
+    "gmem/test_laws.py",
+    "host/test_ledger_machine.py",
+    "xarray/test_laws.py",
+)
+"""Tests that do the same things very often.  Tracing a line takes as long as the line, so coverage of these would
+double the time of the suite; what they reach, others reach too."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Pause the measurement of coverage for the tests in :data:`UNTRACED`."""
+    measurement = coverage.Coverage.current()
+    if measurement is None or not any(item.path.is_relative_to(HERE / place) for place in UNTRACED):
+        return (yield)
+    measurement.stop()
+    try:
+        return (yield)
+    finally:
+        measurement.start()
 
 
 @pytest.hookimpl(wrapper=True)
