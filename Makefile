@@ -24,7 +24,7 @@ PIP = $(PY) -m pip install -qq --disable-pip-version-check --constraint constrai
 SOURCES = gmemsim tests
 FORMATTED = $(SOURCES) notebooks
 
-.PHONY: help run test quick lint types imports dead bench oracle notebooks clean
+.PHONY: help run test test-compiled quick fast lint types imports dead bench oracle notebooks clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -41,7 +41,7 @@ run: $(VENV)/.installed ## simulate SCENARIO (default: the question that started
 test: lint types imports dead ## style, types, import rules, dead code; all tests, examples and notebooks with coverage
 	@echo "== test: pytest, with coverage"
 	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest -n $(WORKERS) $(NBMAKE) $(TESTS) notebooks
+	@GMEMSIM_PURE=1 $(PY) -m coverage run -m pytest -n $(WORKERS) $(NBMAKE) $(TESTS) notebooks
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report --format=total | sed 's/^/== coverage: per cent of lines and branches: /'
 	@$(PY) -m coverage report >$(VENV)/coverage.txt || { tail -n 1 $(VENV)/coverage.txt; exit 1; }
@@ -49,6 +49,14 @@ test: lint types imports dead ## style, types, import rules, dead code; all test
 quick: $(VENV)/.installed-dev ## only the tests in TESTS (default: all but notebooks), without coverage
 	@echo "== quick: pytest $(TESTS)"
 	@$(PY) -m pytest -n $(WORKERS) $(TESTS)
+
+fast: $(VENV)/.installed-dev ## compile the core with mypyc; GMEMSIM_PURE=1 switches the compiled form off
+	@echo "== fast: mypyc"
+	@$(PY) -m gmemsim.compiled.build
+
+test-compiled: fast ## the tests of the compiled rooms, compiled
+	@echo "== test-compiled: pytest"
+	@$(PY) -m pytest -n $(WORKERS) tests/xarray tests/host tests/gmem
 
 lint: $(VENV)/.installed-dev ## check the style, the format and the complexity of the code
 	@echo "== lint: ruff"

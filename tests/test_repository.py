@@ -37,7 +37,6 @@ COUNTERPARTS: dict[str, tuple[set[str], str]] = {
     "sweep": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
     "run": ({"cli", "sim", "reports/screen"}, "a run: its command, the run, its table"),
     "check": ({"gmem", "xarray"}, "the invariants of each"),
-    "census": ({"xarray", "sim"}, "the count of a tree's nodes, and its recorder in a run"),
 }
 """Modules of one name in different rooms, and why that is one name for one thing."""
 
