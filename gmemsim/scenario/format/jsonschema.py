@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gmemsim.scenario.format.kinds import Entry, Inner, Kind, Merge, Pools, Record, Records, Scalar, Split, table
+from gmemsim.scenario.format.kinds import Entry, Inner, Kind, PolicyRule, Pools, Record, Records, Scalar, table
 from gmemsim.scenario.format.load import EXPECT, OPERATORS, ROOT, STEP_TYPES, part_keys
 from gmemsim.scenario.generators import COMPOSITES
 from gmemsim.scenario.model import VERSION, GuestSpec, Step, step_keys
@@ -96,11 +96,12 @@ def _shape(kind: Kind) -> Json:
                 "patternProperties": {pattern: kind.number.json()},
                 "additionalProperties": False,
             }
-        case Split():
-            ladder = {"type": "array", "items": kind.rung.json(), "minItems": 2}
-            return {"anyOf": [kind.names.json(), ladder, _only("ladder", ladder)]}
-        case Merge():
-            return {"anyOf": [kind.names.json(), _only("hysteresis", kind.limit.json())]}
+        case PolicyRule():
+            number, name = kind.number.json(), kind.parameter.name
+            if not kind.parameter.many:
+                return {"anyOf": [kind.names.json(), _only(name, number)]}
+            numbers = {"type": "array", "items": number, "minItems": 2}
+            return {"anyOf": [kind.names.json(), numbers, _only(name, numbers)]}
         case _:
             return {}
 

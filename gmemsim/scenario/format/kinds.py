@@ -19,14 +19,14 @@ only truth values, and everything else is text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from inspect import signature
 from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
 import attrs
 
 from gmemsim.errors import ERRNO_NAMES
-from gmemsim.gmem.policy import MERGES, ORDERINGS, SPLITS, VMEMMAPS, WHENS, Policy
+from gmemsim.gmem.policy import KEYS, Key, Parameter, Policy
 from gmemsim.messages import SHOWN, did_you_mean, quote
 from gmemsim.units import parse_duration, parse_size, size_name
 
@@ -208,9 +208,9 @@ class Number(Scalar):
 
 @attrs.frozen
 class Choice(Scalar):
-    """One of ``values``, spelled exactly."""
+    """One of ``values``, spelled exactly.  A registry may be given: it is read whenever a value is."""
 
-    values: tuple[str, ...]
+    values: Collection[str]
 
     @property
     def expected(self) -> str:
@@ -358,19 +358,22 @@ class Pools(Kind):
 
 
 @attrs.frozen
-class Split(Kind):
-    """A policy's ``split``: a name, ``{ladder: [18, 12, 6, 0]}`` or the bare list of decreasing orders."""
+class PolicyRule(Kind):
+    """A policy's value for ``of``, a key whose rules may take a parameter: a rule's name, or ``{PARAMETER: VALUE}``."""
 
-    names: ClassVar = Choice("how a hugepage is split", SPLITS.names())
-    rung: ClassVar = Count("an order", most=63)
+    of: Key
+    parameter: Parameter
 
+    @property
+    def names(self) -> Choice:
+        """The rules that have a name."""
+        return Choice(self.doc, self.of.rules)
 
-@attrs.frozen
-class Merge(Kind):
-    """A policy's ``merge``: a name or ``{hysteresis: 10}``."""
-
-    names: ClassVar = Choice("when a hugepage is merged", MERGES.names())
-    limit: ClassVar = Count("splits of a hugepage after which it is left split", least=1)
+    @property
+    def number(self) -> Count:
+        """The parameter's number, or each of its numbers."""
+        most = LARGEST if self.parameter.most is None else self.parameter.most
+        return Count(self.doc, least=self.parameter.least, most=most)
 
 
 @attrs.frozen
@@ -393,16 +396,6 @@ class Entry:
         return self.default if factory is None else factory()
 
 
-_POLICY: dict[str, Kind] = {
-    "split": Split("how a hugepage is split: a name or a ladder of decreasing orders"),
-    "when": Choice("when a hugepage is split", WHENS.names()),
-    "merge": Merge("when a hugepage is merged again: a name or a hysteresis"),
-    "vmemmap": Choice("what happens to the vmemmap of a split hugepage", VMEMMAPS.names()),
-    "ordering": Choice("in which order a conversion does its work", ORDERINGS.names()),
-}
-"""The kinds of ``gmem.policy.Policy``, which knows nothing of files and so has no annotations of ours."""
-
-
 def table(cls: type[Any]) -> dict[str, Entry]:
     """The keys of ``cls`` in a scenario file: its attributes that carry a kind, in the order of the class."""
     if cls not in _TABLES:
@@ -417,7 +410,7 @@ _TABLES: dict[type[Any], dict[str, Entry]] = {}
 def _make_table(cls: type[Any]) -> dict[str, Entry]:
     if cls is Policy:
         defaults = signature(Policy).parameters
-        return {key: Entry(key, key, kind, defaults[key].default) for key, kind in _POLICY.items()}
+        return {name: Entry(name, name, _kind_of(key), defaults[name].default) for name, key in KEYS.items()}
     kinds = _annotated(cls)
     entries = [
         Entry(kinds[field.name].key or field.name, field.name, kinds[field.name], field.default)
@@ -425,6 +418,11 @@ def _make_table(cls: type[Any]) -> dict[str, Entry]:
         if field.name in kinds
     ]
     return {entry.key: entry for entry in entries}
+
+
+def _kind_of(key: Key) -> Kind:
+    """The kind of a policy's key; ``gmem.policy`` knows nothing of kinds, so that its values have no annotations."""
+    return Choice(key.doc, key.rules) if key.parameter is None else PolicyRule(key.doc, key, key.parameter)
 
 
 def _annotated(cls: type[Any]) -> dict[str, Kind]:
