@@ -5,7 +5,7 @@ Theory of operation
 -------------------
 A :class:`Scenario` is complete and checked: ``load`` makes one from a file, tests and sweeps make them in
 Python. Sizes are bytes and times nanoseconds, both int.  Every attribute that a file can set is annotated
-with a kind from ``scenario.kinds``; the loader and the JSON Schema are derived from the annotations.
+with a kind from ``format.kinds``; the loader and the JSON Schema are derived from the annotations.
 
 A step names a guest.  A guest with ``count: n`` stands for the instances ``name-0`` … ``name-(n-1)``: a
 step for ``name`` addresses all of them in that order, a step for ``name-3`` one
@@ -258,7 +258,7 @@ class Inject(Step):
 
     key: ClassVar[str] = "inject"
 
-    account: Annotated[str, Choice("which account, or any", (*ACCOUNTS, ANY))]
+    account: Annotated[str, Choice("which account, or any", ACCOUNTS, more=(ANY,))]
     nth: Annotated[int, Count("which object, 1 is the next", least=1)]
     mode: Annotated[Literal["once", "forever"], Choice("this one only, or all later ones", ("once", "forever"))] = (
         "once"

@@ -21,7 +21,7 @@ with the same seed put the same demand, wherever they place it.
 
 What generators share is here: arrivals over time, lifetimes, and :class:`PagePool`, which hands out random places in
 memory that do not overlap.  Each generator is one module in ``scenario.generators``; to add one, write its class and
-put it in the list there.
+add a row to the registry there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import heapq
 import math
 from collections.abc import Callable, Iterator
 from random import Random
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 import attrs
 
@@ -106,7 +106,12 @@ class Generator(GuestStep):
 
 @attrs.frozen(kw_only=True)
 class Composite(Step):
-    """A step made of generators, whose own ``at`` is never before that of the whole."""
+    """A step made of generators, whose own ``at`` is never before that of the whole.
+
+    ``holds`` are the keys of the other composite steps that it may be made of.
+    """
+
+    holds: ClassVar[tuple[str, ...]] = ()
 
     steps: Annotated[tuple[Generator | Composite, ...], Inner("the generators that it is made of")]
 
@@ -184,7 +189,7 @@ def lives(times: Iterator[int], lifetime: int | None, end: int, rng: Random) -> 
     """Births at ``times`` and the deaths that follow, in the order of time: (time, number, whether it is a birth).
 
     ``lifetime`` is the mean of an exponential distribution in ns, ``None`` for ever; whoever would outlive the time
-    ``end`` does not die.  What is kept is the living.
+    ``end`` does not die.  Memory is O(live allocations).
     """
     alive: list[tuple[int, int]] = []
     for number, at in enumerate(times):

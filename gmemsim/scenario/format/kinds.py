@@ -19,7 +19,7 @@ only truth values, and everything else is text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from inspect import signature
 from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
@@ -208,9 +208,15 @@ class Number(Scalar):
 
 @attrs.frozen
 class Choice(Scalar):
-    """One of ``values``, spelled exactly.  A registry may be given: it is read whenever a value is."""
+    """One of ``known`` or ``more``, spelled exactly.  ``known`` may be a registry: it is read whenever a value is."""
 
-    values: Collection[str]
+    known: Iterable[str]
+    more: tuple[str, ...] = attrs.field(default=(), kw_only=True)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """All that there are now."""
+        return *self.known, *self.more
 
     @property
     def expected(self) -> str:
@@ -219,8 +225,9 @@ class Choice(Scalar):
 
     def read(self, text: str, *, plain: bool) -> str:
         """The value itself."""
-        if text not in self.values:
-            raise self.wrong(text, hint=did_you_mean(text, self.values))
+        values = self.values
+        if text not in values:
+            raise self.wrong(text, hint=did_you_mean(text, values))
         return text
 
     def json(self) -> dict[str, Any]:
