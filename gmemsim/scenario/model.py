@@ -43,10 +43,10 @@ VERSION = 1
 """The only version of the file format there has been, the value of the key ``gmemsim``."""
 
 MOST_INSTANCES = 4096
-"""Guests of a host, instances counted: far more than one runs, and few enough to list."""
+"""Guests of a host, instances counted: more than any host runs, and few enough to list."""
 
 EVERY = "all"
-"""What a step calls the guests of the scenario all together; no guest may have this name."""
+"""The name by which a step addresses all guests; no guest may have it."""
 
 Memdesc = Literal["struct-page", "struct-page-32", "struct-page-8", "folio-descriptors"]
 State = Literal["shared", "private"]
@@ -55,7 +55,7 @@ Operator = Literal["eq", "ne", "le", "ge", "approx"]
 
 @attrs.frozen
 class Place:
-    """Where in the file something stands, from 1; 0 for what no file holds."""
+    """Where in the file something stands, from 1; 0 for what is not from a file."""
 
     line: int = 0
     column: int = 0

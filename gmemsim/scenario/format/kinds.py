@@ -34,7 +34,7 @@ LARGEST = (1 << 63) - 1
 """Offsets are the kernel's ``loff_t`` and times a signed 64-bit count of nanoseconds (292 years)."""
 
 LONGEST_SCALAR = 200
-"""Characters in one scalar (the title is the longest); more is not a value but an accident."""
+"""Characters in one scalar (the title is the longest); longer text is taken for a mistake."""
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?", re.ASCII)
@@ -318,7 +318,7 @@ class Text(Scalar):
 
 @attrs.frozen
 class Record(Kind):
-    """A mapping whose keys are the attributes of the attrs class ``of``; ``what`` messages call it."""
+    """A mapping whose keys are the attributes of the attrs class ``of``; ``what`` is its name in messages."""
 
     of: type[Any]
     what: str
@@ -326,7 +326,7 @@ class Record(Kind):
 
 @attrs.frozen
 class FileName(Text):
-    """The name of a file, relative to the folder of the scenario's file; read, it is relative to where we are."""
+    """The name of a file, relative to the scenario's folder in the file, to the current folder as a value."""
 
     @property
     def expected(self) -> str:
@@ -350,7 +350,7 @@ class Inner(Kind):
 
 @attrs.frozen
 class Records(Kind):
-    """A list of mappings whose keys are the attributes of the attrs class ``of``; ``what`` messages call one."""
+    """A list of mappings whose keys are the attributes of the attrs class ``of``; ``what`` names one in messages."""
 
     of: type[Any]
     what: str

@@ -4,7 +4,7 @@
 Theory of operation
 -------------------
 The log stays where it is and is read as a stream (``logs.reading``); a scenario names it relative to its own
-folder.  Before the run it is read once from end to end (:meth:`Replay.read`): that finds what is wrong with it, counts
+folder.  Before the run it is read once from end to end (:meth:`Replay.read`), which finds what is wrong with it, counts
 what cannot be used, and tells when the replay ends.  Guest-physical addresses become offsets through ``slots``; absent,
 those of a q35 machine of the guest's size.  A group of guests replays the same log, ``stagger`` apart.
 """
