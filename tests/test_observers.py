@@ -20,7 +20,6 @@ from gmemsim.sim.frames import Frames
 from gmemsim.sim.layout import MOST_GUESTS, NOTHING, LayoutObserver
 from gmemsim.sim.observers import Several
 from gmemsim.sim.run import Run, run
-from gmemsim.xarray.census import nodes_by_shift
 
 M, G = 1 << 20, 1 << 30
 
@@ -99,8 +98,8 @@ class Slow(LayoutObserver):
                 low, high = i << cells.order, min(i + 1 << cells.order, guest.pages)
                 smallest, shared = NOTHING, False
                 if not guest.closed:
-                    smallest = min((order for _, _, order in guest.filemap.folios(low, high)), default=NOTHING)
-                    shared = any(True for _ in guest.attributes.shared_ranges(low, high))
+                    smallest = min((order for _, _, order in guest.inode.filemap.folios(low, high)), default=NOTHING)
+                    shared = any(True for _ in guest.inode.attributes.shared_ranges(low, high))
                 found = (self._order[cells.first + i], self._shared[cells.first + i])
                 assert found == (smallest, shared), (event, guest.name, i)
         layout = self.layout()
@@ -159,8 +158,9 @@ class Count:
     def begun(self, run: Run) -> None: ...
 
     def stepped(self, run: Run, event: Event) -> None:
-        trees = [guest.filemap.tree for guest, _ in run.guests.values() if not guest.closed]
-        self.seen.append((sum(map(nodes_by_shift, trees), Counter[int]()), sum(tree.nodes for tree in trees)))
+        trees = [guest.inode.filemap.tree for guest, _ in run.guests.values() if not guest.closed]
+        by_level = sum((tree.levels().nodes for tree in trees), Counter[int]())
+        self.seen.append((by_level, sum(tree.nodes for tree in trees)))
 
 
 @pytest.mark.parametrize("policy", ["b-today", "staged", "nonuniform"])

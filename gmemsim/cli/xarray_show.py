@@ -95,7 +95,7 @@ def _of_scenario(file: str, guest: str | None, most: int | None) -> tuple[Tree, 
     run = Run(scenario, observer=counter)
     if most != 0:
         run.result()
-    return run.guests[guest or names[0]][0].filemap.tree, counter.done, "call"
+    return run.guests[guest or names[0]][0].inode.filemap.tree.tree, counter.done, "call"
 
 
 def _execute(lines: Iterable[Line], most: int | None) -> tuple[Machine, int]:

@@ -441,13 +441,24 @@ class Parameter:
     message says after "expected" about numbers that make no such rule; ``shown`` is how it describes a list.
     """
 
-    name: str
-    words: str
-    many: bool = False
-    least: int = 0
-    most: int | None = None
-    expected: str = ""
-    shown: str = ""
+    def __init__(
+        self,
+        name: str,
+        words: str,
+        *,
+        many: bool = False,
+        least: int = 0,
+        most: int | None = None,
+        expected: str,
+        shown: str = "",
+    ) -> None:
+        self.name = name
+        self.words = words
+        self.many = many
+        self.least = least
+        self.most = most
+        self.expected = expected
+        self.shown = shown
 
     def from_text(self, text: str) -> Any:
         """The value that ``text`` of the command line means, ``None`` if it is not of this form."""
@@ -467,12 +478,15 @@ class Parameter:
 
 
 class _LadderForm(Parameter):
-    name = "ladder"
-    words = Ladder((1, 0)).words
-    many = True
-    most = 63
-    expected = "decreasing orders down to 0"
-    shown = "orders such as [18, 9, 0]"
+    def __init__(self) -> None:
+        super().__init__(
+            "ladder",
+            Ladder((1, 0)).words,
+            many=True,
+            most=63,
+            expected="decreasing orders down to 0",
+            shown="orders such as [18, 9, 0]",
+        )
 
     def from_text(self, text: str) -> tuple[int, ...] | None:
         return tuple(map(int, text.split("-"))) if _LADDER.fullmatch(text) else None
@@ -488,10 +502,8 @@ class _LadderForm(Parameter):
 
 
 class _HysteresisForm(Parameter):
-    name = "hysteresis"
-    words = Hysteresis().words
-    least = 1
-    expected = "a whole number from 1"
+    def __init__(self) -> None:
+        super().__init__("hysteresis", Hysteresis().words, least=1, expected="a whole number from 1")
 
     def from_text(self, text: str) -> Hysteresis | None:
         found = _HYSTERESIS.fullmatch(text)

@@ -32,7 +32,7 @@ Two devices keep the common case short, because a million conversions pass throu
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
 from gmemsim.errors import OutOfMemory
@@ -126,9 +126,13 @@ class Injection:
 
 
 class Holder(Tally):
-    """The tally of one ``account`` of one ``guest``, and the only way to change it; :meth:`Ledger.holder` makes it."""
+    """The tally of one ``account`` of one ``guest``, and the only way to change it; :meth:`Ledger.holder` makes it.
 
-    __slots__ = ("_index", "_ledger", "_of_account", "_of_all", "_of_guest", "account", "deferred", "guest")
+    Whoever takes memory with it sets ``known`` to a function that tells how many objects it knows of, so that
+    :meth:`Ledger.check_held` finds what leaks.
+    """
+
+    __slots__ = ("_index", "_ledger", "_of_account", "_of_all", "_of_guest", "account", "deferred", "guest", "known")
 
     def __init__(self, ledger: Ledger, index: int, account: str, guest: str, object_bytes: int) -> None:
         super().__init__(object_bytes)
@@ -136,6 +140,7 @@ class Holder(Tally):
         self.guest = guest
         self.deferred = 0
         """Objects freed with ``rcu`` whose memory has not returned yet; they are part of ``live``."""
+        self.known: Callable[[], int] | None = None
         self._ledger = ledger
         self._index = index
         self._of_account = ledger.tallies[account]
@@ -408,6 +413,13 @@ class Ledger:
         if problems:
             raise AssertionError("\n".join([*problems, str(self)]))
         self._deferred.check()
+
+    def check_held(self, guest: str) -> None:
+        """``AssertionError`` unless ``guest`` holds, of every account, what its holders' users know of."""
+        for (_, name), holder in self._holders.items():
+            if name == guest:
+                known = 0 if holder.known is None else holder.known()
+                assert holder.held == known, f"{guest}: {holder.held} objects of {holder.account} held, {known} known"
 
     def _wrong_sums(self) -> list[str]:
         """Totals and accounts against the holders they are made of."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.attributes import node_bounds
-from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import CostProfile
 from gmemsim.host.host import Host
@@ -73,7 +73,6 @@ def _folios(counts: Mapping[int, int], orders: Iterable[int], geometry: Geometry
 def _guest(guest: GuestMemfd, spec: GuestSpec, orders: list[int], calls: Calls) -> dict[str, Any]:
     ledger, geometry = guest.host.ledger, guest.host.geometry
     accounts = {name: tally_row(tally) for name, tally in ledger.guest_tallies(guest.name).items()}
-    charged = guest.filemap.tree.nodes - (0 if guest.host.kernel.account_nodes else guest.filemap.split_nodes)
     return {
         "name": guest.name,
         "memory": spec.memory,
@@ -85,18 +84,14 @@ def _guest(guest: GuestMemfd, spec: GuestSpec, orders: list[int], calls: Calls) 
         "merges": _changes(guest.stats.merges, geometry),
         "folios": _folios(guest.folios, orders, geometry),
         "accounts": accounts | {"total": tally_row(ledger.guest_total(guest.name))},
-        "outcomes": {
-            "optimise_failures": guest.stats.optimise_failures,
-            "rollback_failures": guest.stats.rollback_failures,
-            "inconsistent_pages": guest.inconsistent.pages(0, guest.pages),
-        },
-        "filemap_nodes_charged": charged,
+        "outcomes": guest.outcomes(),
+        "filemap_nodes_charged": guest.charged_nodes(),
     }
 
 
 def _estimates(guests: Iterable[GuestMemfd], profile: CostProfile) -> dict[str, Any]:
     """What is no exact count: maple tree nodes with their bounds, and every time."""
-    bounds = [node_bounds(guest.attributes.ranges) for guest in guests if not guest.closed and guest.pages > 1]
+    bounds = [node_bounds(guest.attribute_ranges) for guest in guests if not guest.closed and guest.pages > 1]
     return {
         "attributes": {
             "live_at_least": sum(low for low, _ in bounds),

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import attrs
 
 from gmemsim.sim.frames import Frames
-from gmemsim.xarray.node import Node, NodeLike, Uniform
 
 if TYPE_CHECKING:
     from gmemsim.results.timeline import Event
@@ -28,8 +27,6 @@ FRAMES = 512
 
 VISITS = 10
 """Nodes and ranges visited for each event of a run, on average: some ten microseconds."""
-
-NODES = (Node, Uniform)
 
 RISE = 1.1
 """So many times the nodes ever seen are worth a look in the middle of a frame."""
@@ -102,7 +99,7 @@ class CensusObserver:
         """Whether there are a tenth more nodes than ever seen; with many guests not asked at every event."""
         if index % (1 + len(run.guests) // 16):
             return False
-        return sum(guest.filemap.tree.nodes for guest, _ in run.guests.values()) > RISE * self._highest
+        return sum(guest.nodes() for guest, _ in run.guests.values()) > RISE * self._highest
 
     def census(self) -> Census:
         """What was seen so far, and the state now."""
@@ -112,7 +109,7 @@ class CensusObserver:
         rows = [row for frame in self._kept for row in frame]
         geometry = run.host.geometry
         orders = (0, geometry.pmd_order, geometry.pud_order)
-        chunk = next(guest.filemap.tree.chunk for guest, _ in run.guests.values())
+        chunk = next(guest.inode.filemap.tree.chunk for guest, _ in run.guests.values())
         return Census(geometry.page_size, chunk.size, orders, (*rows, now))
 
     def _take(self, run: Run, time_ns: int, event: int) -> Row:
@@ -122,13 +119,14 @@ class CensusObserver:
         for guest, _ in run.guests.values():
             if guest.closed:
                 continue
-            head = guest.filemap.tree.head
-            if isinstance(head, Node):
-                visits += _visit(head, 1, row)
+            levels = guest.inode.filemap.tree.levels()
+            row.nodes.update(levels.nodes)
+            row.slots_used.update(levels.slots_used)
+            visits += levels.visits
             for order in (0, geometry.pmd_order, geometry.pud_order):
-                row.guest_leaves[order] += guest.stage2.mapped_pages(order, 0, guest.pages) >> order
-            host_pages += guest.host_mapped.pages(0, guest.pages)
-            visits += guest.attributes.ranges + 8
+                row.guest_leaves[order] += guest.inode.stage2.mapped_pages(order, 0, guest.pages) >> order
+            host_pages += guest.inode.host_mapped.pages(0, guest.pages)
+            visits += guest.attribute_ranges + 8
         self._visits += visits
         self._last_cost = visits
         self._highest = max(self._highest, row.total)
@@ -151,17 +149,3 @@ class CensusObserver:
             rows.append(row)
         elif row.total > max(kept.total for kept in rows):
             rows[1:] = [row]
-
-
-def _visit(node: NodeLike, copies: int, row: Row) -> int:
-    """Count ``node``, which stands for so many ``copies``, and all below it; returns how many were visited."""
-    row.nodes[node.shift] += copies
-    row.slots_used[node.shift] += copies * node.count
-    if isinstance(node, Uniform):
-        return 1 if node.is_leaf else 1 + _visit(node.below, copies * node.chunk.size, row)
-    visits = 1
-    if node.shift:  # below shift 0 there are entries only
-        for child in node.slots:
-            if isinstance(child, NODES):
-                visits += _visit(child, copies, row)
-    return visits

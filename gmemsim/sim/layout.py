@@ -26,7 +26,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.sim.frames import Frames
 
 if TYPE_CHECKING:
@@ -198,10 +198,10 @@ class _GuestCells:
             return 0, self.number
         low, high = start >> self.order, self._after(end)
         for cell in range(low, high):
-            shared[cell] = not self.guest.attributes.all_private(*self._pages(cell))
+            shared[cell] = not self.guest.all_private(*self._pages(cell))
         if not self.guest.page_order:
             for cell in range(low, high):
-                orders[cell] = NOTHING if self.guest.small.disjoint(*self._pages(cell)) else 0
+                orders[cell] = NOTHING if not self.guest.has_memory(*self._pages(cell)) else 0
         elif len(self._smallest):
             self._small_hugepages(start, end, orders)
         else:
@@ -221,7 +221,7 @@ class _GuestCells:
         """Hugepages of which a cell holds one or several."""
         page_order = self.guest.page_order
         for i in range(start >> page_order, (end - 1 >> page_order) + 1):
-            hugepage = self.guest.hugepages.get(i << page_order)
+            hugepage = self.guest.inode.hugepages.get(i << page_order)
             new = NOTHING if hugepage is None else min(order for order, number in hugepage.folios.items() if number)
             old = int(self._smallest[i])
             if new == old:
@@ -235,7 +235,7 @@ class _GuestCells:
 
     def _large_hugepage(self, first: int, start: int, end: int, orders: Cells) -> tuple[int, int]:
         """A hugepage of several cells: returns the bounds of those that may have changed."""
-        hugepage = self.guest.hugepages.get(first)
+        hugepage = self.guest.inode.hugepages.get(first)
         low, high = first, first + (1 << self.guest.page_order)
         if hugepage is None or len(hugepage.folios) == 1:
             value = NOTHING if hugepage is None else next(iter(hugepage.folios))
@@ -244,7 +244,7 @@ class _GuestCells:
             return cells
         start, end = max(start, low), min(end, high)
         before = int(orders[start >> self.order : self._after(end)].max())
-        now = {order for _, _, order in self.guest.filemap.folios(start, end)}
+        now = {order for _, _, order in self.guest.folio_runs(start, end)}
         block = max(self.order, *now, self.guest.page_order if before == NOTHING else before)
         low, high = start >> block << block, (end - 1 >> block) + 1 << block
         cells = low >> self.order, self._after(high)
@@ -252,14 +252,14 @@ class _GuestCells:
             orders[cells[0]] = 0 if 0 in now else self._smallest_within(low, high)
             return cells
         orders[slice(*cells)] = NOTHING
-        for index, number, order in self.guest.filemap.folios(low, high):
+        for index, number, order in self.guest.folio_runs(low, high):
             run = slice(max(index, low) >> self.order, self._after(min(index + (number << order), high)))
             np.minimum(orders[run], order, out=orders[run])
         return cells
 
     def _smallest_within(self, low: int, high: int) -> int:
         smallest = NOTHING
-        for _, _, order in self.guest.filemap.folios(low, high):
+        for _, _, order in self.guest.folio_runs(low, high):
             if not order:
                 return 0
             smallest = min(smallest, order)

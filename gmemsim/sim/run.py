@@ -26,7 +26,7 @@ import attrs
 import numpy as np
 
 from gmemsim.errors import KernelError, SimulationRefused
-from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import PROFILES
 from gmemsim.host.host import Host, KernelSwitches
@@ -240,8 +240,8 @@ class Run:
         guest, page = self.guests[name][0], self.host.geometry.page_size
         first, last = step.offset // page, (step.offset + step.size) // page
         return [
-            schema.Convert(guest=name, offset=guest.bytes(low), size=guest.bytes(high - low), to="private")
-            for low, high in guest.attributes.shared_ranges(first, last)
+            schema.Convert(guest=name, offset=guest.offset(low), size=guest.offset(high - low), to="private")
+            for low, high in guest.shared_ranges(first, last)
         ]
 
     def _record(self, event: Event) -> None:

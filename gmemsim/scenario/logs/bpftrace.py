@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gmemsim.gmem.inode import ATTRIBUTE_PRIVATE
+from gmemsim.gmem.guest import ATTRIBUTE_PRIVATE
 from gmemsim.scenario.logs.reading import RANGE, LogFormat
 from gmemsim.scenario.model import State
 
