@@ -222,7 +222,7 @@ class Log:
     def _events(self, tally: Tally) -> Iterator[_Found]:
         """Every event of the log, and its lines counted."""
         mark = self.format.mark
-        line: _LongLine | None = None  # one of which only the beginning has been read
+        line: _Line | None = None  # one of which only the beginning has been read
         has_event = False
         for piece in self._pieces(tally):
             ended = piece.endswith(b"\n")
@@ -231,7 +231,7 @@ class Log:
                 if ended and not mark.search(piece):
                     tally.others += 1
                     continue
-                line, has_event = _LongLine(self.format, tally.lines), False
+                line, has_event = _Line(self.format, tally.lines), False
             for found in line.read(piece, last=ended):
                 has_event = True
                 yield found
@@ -277,11 +277,13 @@ class Log:
             raise self.fault(0, 0, f"found a name that no file has ({error}), expected a log") from None
 
 
-class _LongLine:
+class _Line:
     """One line that comes in pieces: finds each of its events once, wherever the pieces end.
 
     Kept is what may hold the timestamp of an event that has not been found yet.
     """
+
+    __slots__ = ("_dropped", "_format", "_free", "_next", "_number", "_text")
 
     def __init__(self, format: LogFormat, number: int) -> None:
         self._format = format
@@ -291,37 +293,37 @@ class _LongLine:
         self._next = 0  # where in the text the next mark is looked for
         self._free = 0  # where in the text the last event ends
 
-    def read(self, piece: bytes, *, last: bool) -> Iterator[_Found]:
+    def read(self, piece: bytes, *, last: bool) -> list[_Found]:
         """The events that are complete with ``piece``; all that are left if it is the ``last``."""
         text = self._text + piece
         end = len(text) if last else max(self._next, len(text) - LONGEST_EVENT)
+        events = []
         for mark in self._format.mark.finditer(text, self._next):
             at = mark.start()
             if at >= end:
                 break
             event = self._format.event.match(text, at)
             stamp = _stamp_before(text, max(self._free, at - REACH), at)
-            begin = at if stamp is None else stamp.start()
             if event is not None:
                 self._free = event.end()
-            yield _Found(self._number, self._dropped + begin + 1, stamp, event)
-        drop = max(0, end - REACH)
-        self._text = text[drop:]
-        self._dropped += drop
-        self._next = end - drop
-        self._free = max(0, self._free - drop)
+            column = self._dropped + (at if stamp is None else stamp.start()) + 1
+            events.append(_Found(self._number, column, stamp, event))
+        if not last:
+            drop = max(0, end - REACH)
+            self._text = text[drop:]
+            self._dropped += drop
+            self._next = end - drop
+            self._free = max(0, self._free - drop)
+        return events
 
 
 def _stamp_before(text: bytes, start: int, end: int) -> re.Match[bytes] | None:
     """The timestamp between ``start`` and ``end``: it has the last ``@`` there, behind any carriage return."""
-    start = max(start, text.rfind(b"\r", start, end) + 1)
     at = text.rfind(b"@", start, end)
-    if at < 0:
+    if at < 0 or text.find(b"\r", at, end) >= 0:
         return None
-    begin = at
-    while begin > max(start, at - 10) and text[begin - 1 : begin].isdigit():
-        begin -= 1
-    return _STAMP.match(text, begin, end)
+    start = max(start, at - 10, text.rfind(b"@", start, at) + 1)  # ten digits, and none of another stamp
+    return _STAMP.search(text, start, end)
 
 
 class _Clock:
