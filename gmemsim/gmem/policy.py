@@ -468,15 +468,106 @@ def _ordering(ordering: str | None, generation: str | None) -> Ordering:
     return rule
 
 
-class Key:
-    """One key of a policy, as files and the command line know it.
+class Parameter:
+    """The form of a rule that takes a parameter: how files and the command line write it.
 
-    ``rules`` are the values with a name.  ``parameter`` is the name of the value that takes one (a ladder's orders, a
-    hysteresis' limit), ``None`` if there is none; ``example`` stands for all of that kind.
+    ``name`` is its key in a file and ``words`` says what the rule means.  In a file the parameter is one whole number,
+    or a list of them if ``many``, each from ``least`` to ``most`` (``None``: any that fits).  ``expected`` is what a
+    message says after "expected" about numbers that make no such rule; ``shown`` is how it describes a list.
     """
 
     def __init__(
-        self, name: str, doc: str, rules: Registry[Any], parameter: str | None = None, example: str = ""
+        self,
+        name: str,
+        words: str,
+        *,
+        many: bool = False,
+        least: int = 0,
+        most: int | None = None,
+        expected: str,
+        shown: str = "",
+    ) -> None:
+        self.name = name
+        self.words = words
+        self.many = many
+        self.least = least
+        self.most = most
+        self.expected = expected
+        self.shown = shown
+
+    def from_text(self, text: str) -> Any:
+        """The value that ``text`` of the command line means, ``None`` if it is not of this form."""
+        raise NotImplementedError
+
+    def from_file(self, value: Any) -> Any:
+        """The value of :class:`Policy` that a file's number or numbers mean; ``ValueError`` says what is wrong."""
+        raise NotImplementedError
+
+    def as_file(self, value: Any) -> Any:
+        """The inverse of :meth:`from_file`."""
+        raise NotImplementedError
+
+    def as_text(self, value: Any) -> str:
+        """The inverse of :meth:`from_text`."""
+        raise NotImplementedError
+
+
+class _LadderForm(Parameter):
+    def __init__(self) -> None:
+        super().__init__(
+            "ladder",
+            Ladder((1, 0)).words,
+            many=True,
+            most=63,
+            expected="decreasing orders down to 0",
+            shown="orders such as [18, 9, 0]",
+        )
+
+    def from_text(self, text: str) -> tuple[int, ...] | None:
+        return tuple(map(int, text.split("-"))) if _LADDER.fullmatch(text) else None
+
+    def from_file(self, value: Any) -> tuple[int, ...]:
+        return Ladder(tuple(value)).orders
+
+    def as_file(self, value: Any) -> list[int]:
+        return list(value)
+
+    def as_text(self, value: Any) -> str:
+        return "-".join(map(str, value))
+
+
+class _HysteresisForm(Parameter):
+    def __init__(self) -> None:
+        super().__init__("hysteresis", Hysteresis().words, least=1, expected="a whole number from 1")
+
+    def from_text(self, text: str) -> Hysteresis | None:
+        found = _HYSTERESIS.fullmatch(text)
+        return Hysteresis(int(found[1])) if found else None
+
+    def from_file(self, value: Any) -> Hysteresis:
+        return Hysteresis(value)
+
+    def as_file(self, value: Any) -> int:
+        limit: int = value.limit
+        return limit
+
+    def as_text(self, value: Any) -> str:
+        return f"hysteresis-{value.limit}"
+
+
+_LADDER_FORM: Final = _LadderForm()
+_HYSTERESIS_FORM: Final = _HysteresisForm()
+
+
+class Key:
+    """One key of a policy, as files and the command line know it.
+
+    ``rules`` are the values with a name.  ``parameter`` is the form of those that take one (a ladder's orders, a
+    hysteresis' limit), ``None`` if there are none; ``example`` stands for all of that form.
+    """
+
+    def __init__(
+        self, name: str, doc: str, rules: Registry[Any], parameter: Parameter | None = None, example: str = ""
     ) -> None:
         self.name = name
         self.doc = doc
@@ -491,7 +582,7 @@ class Key:
     def from_text(self, text: str) -> Any:
         """The value that ``text`` of the command line means, for :class:`Policy`; ``ValueError`` says what is wrong."""
         if self.parameter is not None:
-            value = _PARAMETERS[self.parameter].from_text(text)
+            value = self.parameter.from_text(text)
             if value is not None:
                 return value
         if text not in self.rules:
@@ -502,65 +593,40 @@ class Key:
 
     def as_file(self, value: Any) -> Any:
         """A value of :class:`Policy` as a scenario file writes it."""
-        return value if isinstance(value, str) else {self.parameter: _PARAMETERS[str(self.parameter)].as_file(value)}
+        if self.parameter is None or isinstance(value, str):
+            return value
+        return {self.parameter.name: self.parameter.as_file(value)}
 
     def as_text(self, value: Any) -> str:
         """A value of :class:`Policy` as the command line takes it."""
-        return value if isinstance(value, str) else _PARAMETERS[str(self.parameter)].as_text(value)
+        if self.parameter is None or isinstance(value, str):
+            return str(value)
+        return self.parameter.as_text(value)
 
     def explained(self, value: Any) -> tuple[str, str]:
         """A value as a file writes it, on one line, and in words what it means."""
-        if isinstance(value, Mapping):
+        if self.parameter is not None and isinstance(value, Mapping):
             ((name, argument),) = value.items()
-            return f"{name}: {argument}", _PARAMETERS[name].words
+            return f"{name}: {argument}", self.parameter.words
         return str(value), str(self.rules[str(value)].words)
 
-
-class _LadderForm:
-    def __init__(self) -> None:
-        self.words = Ladder((1, 0)).words
-
-    def from_text(self, text: str) -> tuple[int, ...] | None:
-        return tuple(map(int, text.split("-"))) if _LADDER.fullmatch(text) else None
-
-    def as_file(self, value: Any) -> list[int]:
-        return list(value)
-
-    def as_text(self, value: Any) -> str:
-        return "-".join(map(str, value))
-
-
-class _HysteresisForm:
-    def __init__(self) -> None:
-        self.words = Hysteresis().words
-
-    def from_text(self, text: str) -> Hysteresis | None:
-        found = _HYSTERESIS.fullmatch(text)
-        return Hysteresis(int(found[1])) if found else None
-
-    def as_file(self, value: Any) -> int:
-        limit: int = value.limit
-        return limit
-
-    def as_text(self, value: Any) -> str:
-        return f"hysteresis-{value.limit}"
-
-
-_PARAMETERS: Final[Mapping[str, _LadderForm | _HysteresisForm]] = {
-    "ladder": _LadderForm(),
-    "hysteresis": _HysteresisForm(),
-}
 
 KEYS: Final[Mapping[str, Key]] = {
     key.name: key
     for key in (
-        Key("split", "how a hugepage is split: a name or a ladder of decreasing orders", SPLITS, "ladder", "18-12-6-0"),
+        Key(
+            "split",
+            "how a hugepage is split: a name or a ladder of decreasing orders",
+            SPLITS,
+            _LADDER_FORM,
+            "18-12-6-0",
+        ),
         Key("when", "when a hugepage is split", WHENS),
         Key(
             "merge",
             "when a hugepage is merged again: a name or a hysteresis",
             MERGES,
-            "hysteresis",
+            _HYSTERESIS_FORM,
             "hysteresis-10",
         ),
         Key("vmemmap", "what happens to the vmemmap of a split hugepage", VMEMMAPS),
