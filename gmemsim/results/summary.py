@@ -23,7 +23,7 @@ from gmemsim.host.host import Host
 from gmemsim.host.ledger import Tally, Total
 from gmemsim.host.slab import slab_of
 from gmemsim.host.work import Work
-from gmemsim.scenario.format.metric import OUTCOMES
+from gmemsim.results.metrics import OUTCOMES
 from gmemsim.scenario.model import Expectation, GuestSpec
 
 SCHEMA = 1
