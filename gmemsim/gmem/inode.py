@@ -13,6 +13,8 @@ Offsets and sizes are bytes; inside, everything is a page index.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Literal
 
 from gmemsim.errors import BadAddress, BadFileDescriptor, Invalid, NotSupported
@@ -20,8 +22,11 @@ from gmemsim.gmem import conversion, population, restructure
 from gmemsim.gmem.check import check
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.ranges import gaps
+from gmemsim.gmem.stage2 import MappingKind
 from gmemsim.gmem.state import InodeState
 from gmemsim.host.work import Work
+from gmemsim.xarray import XArray
+from gmemsim.xarray.census import Levels, levels
 
 ATTRIBUTE_PRIVATE = 1 << 3
 """KVM_MEMORY_ATTRIBUTE_PRIVATE (include/uapi/linux/kvm.h)."""
@@ -238,3 +243,84 @@ class GuestMemfd(InodeState):
     def check(self) -> None:
         """Verify every invariant of this guest, slowly; ``AssertionError`` says which is broken."""
         check(self)
+
+    # -- views -------------------------------------------------------------------------------------------------------
+    # What reports and recorders read.  Ranges are page indices, half-open.
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.bytes(self.pages)
+
+    @property
+    def backing(self) -> int:
+        """Bytes of a hugepage, or of a base page where there are none."""
+        return self.host.geometry.size_of(self.page_order)
+
+    @property
+    def mapping(self) -> MappingKind:
+        """How stage 2 maps private memory."""
+        return self.stage2.kind
+
+    @property
+    def page_cache(self) -> XArray:
+        """The filemap's tree, to look at; only the guest may change it."""
+        return self.filemap.tree
+
+    def nodes(self) -> int:
+        """XArray nodes of the filemap, the root included.  O(1)."""
+        return self.filemap.tree.nodes
+
+    def charged_nodes(self) -> int:
+        """Those of :meth:`nodes` that a memcg is charged for (``account_nodes``).  O(1)."""
+        return self.nodes() - (0 if self.host.kernel.account_nodes else self.filemap.split_nodes)
+
+    def census(self) -> Levels:
+        """The filemap's nodes, and their slots in use, by level.  O(nodes that are not all alike)."""
+        return levels(self.filemap.tree)
+
+    def mapped(self) -> tuple[Counter[int], int]:
+        """The leaves of the guest's stage-2 tables by order, and the base pages that host processes have mapped.
+
+        O(ranges that are mapped).
+        """
+        geometry = self.host.geometry
+        orders = (0, geometry.pmd_order, geometry.pud_order)
+        leaves = {order: self.stage2.mapped_pages(order, 0, self.pages) >> order for order in orders}
+        return Counter(leaves), self.host_mapped.pages(0, self.pages)
+
+    def all_private(self, start: int, end: int) -> bool:
+        """Whether no page of the range is shared."""
+        return self.attributes.all_private(start, end)
+
+    def shared_ranges(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """The shared ranges (start, end) within the range, cut to it."""
+        return self.attributes.shared_ranges(start, end)
+
+    def folio_runs(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """Runs of equal folios that touch the range: (first index, number of folios, order)."""
+        return self.filemap.folios(start, end)
+
+    def hugepage_folios(self, page: int) -> Counter[int] | None:
+        """The folios by order of the hugepage that begins at ``page``, ``None`` if it has no memory.  O(1)."""
+        hugepage = self.hugepages.get(page)
+        return None if hugepage is None else hugepage.folios
+
+    def has_memory(self, start: int, end: int) -> bool:
+        """Whether any page of the range has memory."""
+        if not self.page_order:
+            return not self.small.disjoint(start, end)
+        return any(hugepage is not None for _, _, hugepage in self.pieces(start, end))
+
+    @property
+    def attribute_ranges(self) -> int:
+        """Ranges of equal attributes, shared and private.  O(1)."""
+        return self.attributes.ranges
+
+    def outcomes(self) -> dict[str, int]:
+        """What has gone wrong without an errno, by kind."""
+        return {
+            "optimise_failures": self.stats.optimise_failures,
+            "rollback_failures": self.stats.rollback_failures,
+            "inconsistent_pages": self.inconsistent.pages(0, self.pages),
+        }
