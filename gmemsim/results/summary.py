@@ -26,7 +26,7 @@ import attrs
 
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.attributes import node_bounds
-from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import CostProfile
 from gmemsim.host.host import Host

@@ -26,7 +26,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.sim.frames import Frames
 
 if TYPE_CHECKING:

@@ -31,17 +31,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from operator import add
 from typing import Any
 
 import attrs
 
 from gmemsim.errors import KernelError, SimulationRefused
-from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import PROFILES
 from gmemsim.host.host import Host, KernelSwitches
-from gmemsim.host.work import Work
 from gmemsim.results.summary import State, folio_orders, summarise
 from gmemsim.results.timeline import Event, Timeline
 from gmemsim.scenario import model
@@ -139,7 +137,6 @@ class Run(Iterator[Event]):
         self.now = 0
         self._check = check
         self._at_end = False
-        self._work = Work().counts()
         self._calls: dict[str, Counter[tuple[str, str | None]]] = {name: Counter() for name in self.guests}
         self._verdicts: dict[int, Verdict] = {}  # by the expectation's place in the scenario
         self._errors: list[Verdict] = []
@@ -235,7 +232,6 @@ class Run(Iterator[Event]):
             words = f"{words}: {error}".removeprefix(": ")
         self._calls[name][step.key, errno] += 1
         work = guest.work
-        self._work = tuple(map(add, self._work, work.counts()))
         self._sample()
         offset, size = (step.offset, step.size) if isinstance(step, model.RangeStep) else (None, None)
         if self._check:
@@ -276,7 +272,7 @@ class Run(Iterator[Event]):
             guests=tuple(self.guests.values()),
             orders=self._orders,
             calls=self._calls,
-            work=Work.of(self._work),
+            work=self.host.work,
             profile=PROFILES[scenario.host.costs],
             partial=not self._at_end,
             replays=tuple(replays(scenario)),

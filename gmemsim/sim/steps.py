@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.scenario import model
 from gmemsim.scenario.model import GuestStep
 
