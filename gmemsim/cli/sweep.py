@@ -17,6 +17,7 @@ from gmemsim.cli.outputs import Writer, check_free, write_all, write_text
 from gmemsim.cli.progress import Interruption
 from gmemsim.cli.simulate import INTERRUPTED
 from gmemsim.errors import Fault, InputError
+from gmemsim.messages import shown
 
 if TYPE_CHECKING:
     from gmemsim.studies.sweep import Point, Sweep, SweepRow
@@ -46,7 +47,7 @@ T = TypeVar("T")
     multiple=True,
     default=("total.peak_bytes",),
     show_default=True,
-    help="Tell this metric, a path into the summary as in `expect`; repeat it.",
+    help="Show this metric, a path into the summary as in `expect`; repeat it.",
 )
 @click.option(
     "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that share the work."
@@ -73,8 +74,9 @@ def sweep(
 ) -> None:
     """Run FILE with all combinations of some values, and put metrics into one table.
 
-    What the scenario expects is not tested. A variant that cannot be simulated is told as refused. All variants are
-    checked before the first is run. After Ctrl-C there is what has been run, marked as partial; the exit code is 130.
+    The scenario's expectations are not tested. A variant that cannot be simulated is listed as refused. All variants
+    are checked before the first is run. After Ctrl-C the variants that have been run are shown, marked as partial; the
+    exit code is 130.
 
     \b
     Examples:
@@ -106,7 +108,7 @@ def _sweep(file: str, varied: tuple[str, ...], metrics: tuple[str, ...], jobs: i
     metrics = tuple(_read("--metric", metrics, _metric, faults))
     keys = [variation.key for variation in variations]
     for key in {key for key in keys if keys.count(key) > 1}:
-        faults.append(Fault(f"--vary {key}", 0, 0, "found this key twice, expected it once"))
+        faults.append(Fault(f"--vary {shown(key)}", 0, 0, "found this key twice, expected it once"))
     if faults:
         raise InputError(faults)
     title = load_scenario(file).title
@@ -132,7 +134,7 @@ def _read(option: str, texts: tuple[str, ...], read: Callable[[str], T], faults:
         try:
             yield read(text)
         except ValueError as error:
-            faults.append(Fault(f"{option} {text}", 0, 0, str(error)))
+            faults.append(Fault(f"{option} {shown(text)}", 0, 0, str(error)))
 
 
 @contextmanager
