@@ -13,7 +13,7 @@ import click
 from gmemsim.errors import Fault, InputError
 
 if TYPE_CHECKING:
-    from gmemsim.xarray import XArray
+    from gmemsim.xarray.tree import Tree
 
 STDIN = "-"
 """The name of standard input."""
@@ -74,7 +74,7 @@ class Machine:
         self._interpreter = Interpreter(eager=eager)
 
     @property
-    def tree(self) -> XArray:
+    def tree(self) -> Tree:
         """The tree as it is now."""
         return self._interpreter.tree
 

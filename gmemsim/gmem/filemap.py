@@ -18,7 +18,6 @@ from gmemsim.errors import OutOfMemory
 from gmemsim.host.ledger import Holder
 from gmemsim.host.work import Work
 from gmemsim.xarray import Prealloc, Profile, XArray
-from gmemsim.xarray.split import check_depth, nodes_needed
 
 
 class Filemap:
@@ -74,15 +73,15 @@ class Filemap:
 
     def check_depth(self, order: int, new_order: int) -> None:
         """Raise ``OutOfMemory`` if the modelled kernel's ``xas_split_alloc`` refuses this split."""
-        check_depth(self.tree.chunk, order, new_order, self.tree.profile)
+        self.tree.check_depth(order, new_order)
 
     def nodes_for(self, order: int, new_order: int) -> int:
         """Nodes that splitting a folio of ``order`` to ``new_order`` takes."""
-        return nodes_needed(self.tree.chunk, order, new_order)
+        return self.tree.nodes_needed(order, new_order)
 
     def preallocate(self, nodes: int) -> Prealloc:
         """Take ``nodes`` for splits to come; raises ``OutOfMemory`` with nothing held."""
-        return Prealloc(self.tree, nodes)
+        return self.tree.preallocate(nodes)
 
     def split(self, index: int, order: int, new_order: int, prealloc: Prealloc) -> None:
         """Split the folio of ``order`` at ``index`` with nodes of ``prealloc``."""

@@ -29,8 +29,7 @@ from gmemsim.gmem.ranges import gaps
 from gmemsim.gmem.stage2 import MappingKind
 from gmemsim.host.host import Host
 from gmemsim.host.work import Work
-from gmemsim.xarray import XArray
-from gmemsim.xarray.census import Levels, levels
+from gmemsim.xarray import Levels, XArray
 
 ATTRIBUTE_PRIVATE = 1 << 3
 """KVM_MEMORY_ATTRIBUTE_PRIVATE (include/uapi/linux/kvm.h)."""
@@ -319,7 +318,7 @@ class GuestMemfd:
 
     def census(self) -> Levels:
         """The filemap's nodes, and their slots in use, by level.  O(nodes that are not all alike)."""
-        return levels(self.inode.filemap.tree)
+        return self.inode.filemap.tree.levels()
 
     @property
     def page_cache(self) -> XArray:

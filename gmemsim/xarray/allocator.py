@@ -4,19 +4,20 @@
 The kernel tries twice for a node that ``xas_store`` needs: once without sleeping, under the lock, and if that fails
 once more outside it (``xas_nomem``), after which the operation starts again.  Nodes for a split are taken beforehand,
 one attempt each.  :class:`CountingAllocator` fails by the number of the attempt, as the golden traces do.
+
+What may live here: allocators that know nothing of trees.  The host's ledger has its own (:mod:`gmemsim.host.ledger`);
+a change of the protocol changes both.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
-
-import attrs
+from typing import Protocol, final
 
 from gmemsim.errors import OutOfMemory
 
 
 class NodeAllocator(Protocol):
-    """What an :class:`~gmemsim.xarray.tree.Tree` asks of the memory below it; all counts are nodes."""
+    """What a tree asks of the memory below it; all counts are nodes."""
 
     def alloc(self, n: int) -> None:
         """Take ``n`` nodes, or raise ``OutOfMemory`` with ``held`` nodes taken before it and given back."""
@@ -28,22 +29,32 @@ class NodeAllocator(Protocol):
         """Give back ``n`` nodes: at once, or (``rcu``) when the readers that may still see them are gone."""
 
 
-@attrs.define(eq=False)
+@final
 class CountingAllocator:
-    """Counts nodes; attempts ``fail_first`` to ``fail_last`` from :meth:`fail_after` on fail."""
+    """Counts nodes: ``live`` now, ``allocs`` and ``frees`` since the start.  :meth:`fail_after` makes attempts fail.
 
-    live: int = 0
-    allocs: int = 0
-    frees: int = 0
-    _fail_first: int = 0
-    _fail_last: int = 0
+    >>> nodes = CountingAllocator()
+    >>> nodes.alloc(3)
+    >>> nodes.free(1, rcu=False)
+    >>> nodes.live, nodes.allocs, nodes.frees
+    (2, 3, 1)
+    """
+
+    __slots__ = ("_fail_first", "_fail_last", "allocs", "frees", "live")
+
+    def __init__(self) -> None:
+        self.live = 0
+        self.allocs = 0
+        self.frees = 0
+        self._fail_first = 0
+        self._fail_last = 0
 
     def fail_after(self, n: int, times: int = 1) -> None:
         """Let the ``n``-th attempt from now on (1 = the next) and the ``times - 1`` after it fail; 0 disarms."""
         self._fail_first, self._fail_last = n, n + times - 1 if n else 0
 
     def alloc(self, n: int) -> None:
-        """Take ``n`` nodes in as many attempts; see :class:`NodeAllocator`."""
+        """Take ``n`` nodes in as many attempts; see :class:`NodeAllocator`.  O(1)."""
         if not self._fail_last:
             granted = n
         else:
