@@ -40,6 +40,13 @@ FORMATS = ("json", "csv", "markdown")
     help="Give every guest this policy (repeat it; the first is what the others are compared with):"
     " PRESET, NAME=PRESET, or NAME=key:value,key:value…",
 )
+@click.option(
+    "--metric",
+    "metrics",
+    metavar="METRIC",
+    multiple=True,
+    help="Compare this metric, too, a path into the summary as in `expect`; repeat it.",
+)
 @click.option("--json", "form", flag_value="json", help="Print one JSON object, all summaries in it.")
 @click.option("--csv", "form", flag_value="csv", help="Print CSV, one value a line, for a spreadsheet.")
 @click.option("--markdown", "form", flag_value="markdown", help="Print Markdown below 78 columns, for a mail.")
@@ -55,6 +62,7 @@ def compare(
     ctx: click.Context,
     files: tuple[str, ...],
     policies: tuple[str, ...],
+    metrics: tuple[str, ...],
     form: str | None,
     out: Path | None,
     force: bool,
@@ -62,7 +70,7 @@ def compare(
     """Compare one scenario FILE under several policies, or several scenarios, in one table.
 
     With one FILE, its workload is run once for each --policy, which every guest gets; without any, for each named
-    policy that splits differently and fits. What the scenario expects is not tested then, since it was written for its
+    policy that splits differently and fits. The scenario's expectations are not tested then: they were written for its
     own policies. With several FILEs each is run as it is, and the exit code is 1 if an expectation of one fails. After
     Ctrl-C those that have been run to their end are compared, marked as partial, and the exit code is 130.
 
@@ -83,7 +91,8 @@ def compare(
     if out is not None:
         check_free(out, OUTPUTS, force=force)
     scenarios = _policies_of(files[0], policies) if len(files) == 1 else _scenarios(files)
-    comparison = _compare(scenarios, by_policy=len(files) == 1)
+    _check_metrics(scenarios, metrics)
+    comparison = _compare(scenarios, metrics, by_policy=len(files) == 1)
     if out is not None:
         write_all(out, _writers(comparison))
     _show(comparison, form)
@@ -158,15 +167,27 @@ def _read_policies(texts: tuple[str, ...]) -> dict[str, tuple[str, Policy]]:
     return wanted
 
 
-def _compare(scenarios: Mapping[str, Scenario], *, by_policy: bool) -> Comparison:
+def _check_metrics(scenarios: Mapping[str, Scenario], metrics: tuple[str, ...]) -> None:
+    """:class:`InputError` with every metric that the summary of a scenario will not have."""
+    from gmemsim.results.metrics import metric_faults
+
+    faults: dict[Fault, None] = {}
+    for scenario in scenarios.values():
+        faults.update(dict.fromkeys(metric_faults(metrics, scenario.guest_names, scenario.source)))
+    if faults:
+        raise InputError(faults)
+
+
+def _compare(scenarios: Mapping[str, Scenario], metrics: tuple[str, ...], *, by_policy: bool) -> Comparison:
     """Run all ``scenarios``; Ctrl-C leaves those that were run to their end."""
+    from gmemsim.sim.run import Run
     from gmemsim.studies.compare import Comparison
 
     results: dict[str, Result] = {}
     partial = False
     for name, scenario in scenarios.items():
         try:
-            result = simulate(scenario, label=name)
+            result = simulate(Run(scenario), label=name)
         except SimulationRefused as error:
             raise SimulationRefused(f"{name}: {error}") from None
         if result.summary.get("partial"):
@@ -177,7 +198,7 @@ def _compare(scenarios: Mapping[str, Scenario], *, by_policy: bool) -> Compariso
         raise KeyboardInterrupt
     titles = [scenario.title for scenario in scenarios.values()]
     title = titles[0] if by_policy else f"{len(titles)} scenarios"
-    return Comparison(title, "policy" if by_policy else "scenario", results, partial)
+    return Comparison(title, "policy" if by_policy else "scenario", results, partial, metrics)
 
 
 def _writers(comparison: Comparison) -> dict[str, Writer]:

@@ -119,10 +119,11 @@ def run(
 
     from gmemsim.reports.figures.registry import Watch
     from gmemsim.scenario.format.load import load_scenario
+    from gmemsim.sim.run import Run
 
-    scenario = load_scenario(file)
-    watch = Watch(drawn)
-    result = simulate(scenario, watch.observers)
+    simulated = Run(load_scenario(file))
+    watch = Watch(drawn, simulated)
+    result = simulate(simulated, watch.recorders)
     if plan is not None:
         view = watch.view(result)
         write_all(plan.directory, {name: writer(view) for name, writer in plan.writers.items()})

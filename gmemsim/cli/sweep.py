@@ -17,9 +17,10 @@ from gmemsim.cli.outputs import Writer, check_free, write_all, write_text
 from gmemsim.cli.progress import Interruption
 from gmemsim.cli.simulate import INTERRUPTED
 from gmemsim.errors import Fault, InputError
+from gmemsim.messages import shown
 
 if TYPE_CHECKING:
-    from gmemsim.studies.sweep import Point, Row, Sweep
+    from gmemsim.studies.sweep import Point, Sweep, SweepRow
 
 TABLES = ("sweep.json", "sweep.csv")
 HEATMAPS = ("heatmap.png", "heatmap.svg")
@@ -46,7 +47,7 @@ T = TypeVar("T")
     multiple=True,
     default=("total.peak_bytes",),
     show_default=True,
-    help="Tell this metric, a path into the summary as in `expect`; repeat it.",
+    help="Show this metric, a path into the summary as in `expect`; repeat it.",
 )
 @click.option(
     "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that share the work."
@@ -73,8 +74,9 @@ def sweep(
 ) -> None:
     """Run FILE with all combinations of some values, and put metrics into one table.
 
-    What the scenario expects is not tested. A variant that cannot be simulated is told as refused. All variants are
-    checked before the first is run. After Ctrl-C there is what has been run, marked as partial; the exit code is 130.
+    The scenario's expectations are not tested. A variant that cannot be simulated is listed as refused. All variants
+    are checked before the first is run. After Ctrl-C the variants that have been run are shown, marked as partial; the
+    exit code is 130.
 
     \b
     Examples:
@@ -99,24 +101,31 @@ def sweep(
 
 def _sweep(file: str, varied: tuple[str, ...], metrics: tuple[str, ...], jobs: int) -> Sweep:
     from gmemsim.scenario.format.load import load_scenario
-    from gmemsim.studies.sweep import Sweep, check_metric, points, read_variation
+    from gmemsim.studies.sweep import Sweep, points, read_variation
 
     faults: list[Fault] = []
     variations = [*_read("--vary", varied, read_variation, faults)]
-    metrics = tuple(_read("--metric", metrics, check_metric, faults))
+    metrics = tuple(_read("--metric", metrics, _metric, faults))
     keys = [variation.key for variation in variations]
     for key in {key for key in keys if keys.count(key) > 1}:
-        faults.append(Fault(f"--vary {key}", 0, 0, "found this key twice, expected it once"))
+        faults.append(Fault(f"--vary {shown(key)}", 0, 0, "found this key twice, expected it once"))
     if faults:
         raise InputError(faults)
     title = load_scenario(file).title
-    variants = points(Path(file).read_text(encoding="utf-8"), file, variations)
-    interruption = Interruption()
-    with interruption.awaited(), _executor(jobs) as executor:
+    variants = points(Path(file).read_text(encoding="utf-8"), file, variations, metrics)
+    with Interruption() as interruption, _executor(jobs) as executor:
         rows = tuple(_run(variants, file, metrics, executor, interruption))
     if interruption.pressed and not rows:
         raise KeyboardInterrupt
     return Sweep(title, tuple(variations), metrics, rows, partial=len(rows) < len(variants))
+
+
+def _metric(text: str) -> str:
+    """``text`` if it may be a metric; of which guests is known later."""
+    from gmemsim.results.metrics import check_metric
+
+    check_metric(text)
+    return text
 
 
 def _read(option: str, texts: tuple[str, ...], read: Callable[[str], T], faults: list[Fault]) -> Iterator[T]:
@@ -125,7 +134,7 @@ def _read(option: str, texts: tuple[str, ...], read: Callable[[str], T], faults:
         try:
             yield read(text)
         except ValueError as error:
-            faults.append(Fault(f"{option} {text}", 0, 0, str(error)))
+            faults.append(Fault(f"{option} {shown(text)}", 0, 0, str(error)))
 
 
 @contextmanager
@@ -140,7 +149,7 @@ def _executor(jobs: int) -> Iterator[Executor | None]:
 
 def _run(
     variants: list[Point], file: str, metrics: tuple[str, ...], executor: Executor | None, interruption: Interruption
-) -> Iterator[Row]:
+) -> Iterator[SweepRow]:
     """The rows, with a bar on a terminal."""
     from rich.console import Console
     from rich.progress import Progress

@@ -29,6 +29,7 @@ from gmemsim.gmem.ranges import gaps
 from gmemsim.gmem.stage2 import MappingKind
 from gmemsim.host.host import Host
 from gmemsim.host.work import Work
+from gmemsim.xarray import Levels, XArray
 
 ATTRIBUTE_PRIVATE = 1 << 3
 """KVM_MEMORY_ATTRIBUTE_PRIVATE (include/uapi/linux/kvm.h)."""
@@ -331,6 +332,15 @@ class GuestMemfd:
         """XArray nodes of the filemap that are charged to the guest's memcg.  O(1)."""
         uncharged = 0 if self.host.kernel.account_nodes else self.inode.filemap.split_nodes
         return self.inode.filemap.nodes - uncharged
+
+    def census(self) -> Levels:
+        """The filemap's nodes, and their slots in use, by level.  O(nodes that are not all alike)."""
+        return self.inode.filemap.tree.levels()
+
+    @property
+    def page_cache(self) -> XArray:
+        """The filemap's tree, to look at; only the guest may change it."""
+        return self.inode.filemap.tree
 
     def mapped(self) -> tuple[Counter[int], int]:
         """What is mapped now: leaves of the second stage by order, and base pages that host processes map.

@@ -18,10 +18,9 @@ from gmemsim import __version__
 from gmemsim.gmem.policy import KEYS
 from gmemsim.gmem.presets import PRESETS
 from gmemsim.reports.export import html
-from gmemsim.reports.figures.registry import FIGURES, Watch
+from gmemsim.reports.figures.registry import FIGURES
 from gmemsim.reports.views import View
 from gmemsim.scenario.format.load import parse_scenario
-from gmemsim.sim.observers import Several
 from gmemsim.sim.run import run
 from gmemsim.studies.compare import with_policy
 
@@ -114,9 +113,8 @@ def test_a_long_scenario_is_cut_and_says_so() -> None:
 def test_the_same_run_gives_the_same_page() -> None:
     pages = []
     for _ in range(2):
-        watch = Watch(FIGURES)
-        result = run(parse_scenario(views.SCENARIOS["no time"]), observer=Several(watch.observers))
-        pages.append(html.render(watch.view(result), source="", names=FIGURES))
+        view = views.recorded(parse_scenario(views.SCENARIOS["no time"]))
+        pages.append(html.render(view, source="", names=FIGURES))
     assert pages[0] == pages[1]
 
 

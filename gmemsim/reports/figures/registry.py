@@ -14,16 +14,17 @@ from gmemsim.reports import Reportable
 from gmemsim.reports.figures import calls, canvas, foliomap, occupancy, orders
 from gmemsim.reports.figures import memory as plot
 from gmemsim.reports.views import Table, View, write_table
-from gmemsim.sim.census import CensusObserver
-from gmemsim.sim.layout import LayoutObserver
+from gmemsim.sim.census import CensusRecorder
+from gmemsim.sim.layout import LayoutRecorder
+from gmemsim.sim.recorder import Recorder
 
 if TYPE_CHECKING:
-    from gmemsim.sim.run import Observer
+    from gmemsim.sim.run import Run
 
 
 @attrs.frozen
 class Kind:
-    """A figure: ``caption`` says what it shows, ``needs`` which observer must have looked."""
+    """A figure: ``caption`` says what it shows, ``needs`` which recorder must have looked."""
 
     caption: str
     draw: Callable[[View], Figure]
@@ -42,22 +43,22 @@ FIGURES: Mapping[str, Kind] = {
 
 
 class Watch:
-    """The observers that some figures need, and what they have seen."""
+    """The recorders of ``run`` that some figures need, and what they have seen."""
 
-    def __init__(self, figures: Iterable[str]) -> None:
+    def __init__(self, figures: Iterable[str], run: Run) -> None:
         needs = {FIGURES[name].needs for name in figures}
-        self._layout = LayoutObserver() if "layout" in needs else None
-        self._census = CensusObserver() if "census" in needs else None
+        self._layout = LayoutRecorder(run) if "layout" in needs else None
+        self._census = CensusRecorder(run) if "census" in needs else None
 
     @property
-    def observers(self) -> tuple[Observer, ...]:
-        """The observers, for the run; none where no figure needs one."""
-        return tuple(observer for observer in (self._layout, self._census) if observer is not None)
+    def recorders(self) -> tuple[Recorder, ...]:
+        """The recorders; none where no figure needs one."""
+        return tuple(recorder for recorder in (self._layout, self._census) if recorder is not None)
 
     def view(self, result: Reportable) -> View:
         """What figures are drawn from, after the run."""
-        layout = None if self._layout is None else self._layout.layout()
-        return View(result, layout, None if self._census is None else self._census.census())
+        layout = None if self._layout is None else self._layout.result()
+        return View(result, layout, None if self._census is None else self._census.result())
 
 
 def write(name: str, view: View, path: Path) -> None:
