@@ -20,7 +20,7 @@ STDIN = "-"
 
 
 @attrs.frozen
-class Line:
+class TraceLine:
     """One line of a trace: where it is, its kind (``#``, ``>`` or ``<``), and its text without kind and newline."""
 
     source: str
@@ -47,7 +47,7 @@ def check_readable(files: Iterable[str]) -> None:
         raise InputError(faults)
 
 
-def read_lines(file: str) -> Iterator[Line]:
+def read_lines(file: str) -> Iterator[TraceLine]:
     """The lines of ``file``, blank ones left out; :class:`InputError` at the first that is not of the format."""
     source = "<stdin>" if file == STDIN else file
     with click.open_file(file, "rb") as stream:
@@ -62,7 +62,7 @@ def read_lines(file: str) -> Iterator[Line]:
             if text[:1] != "#" and text[:2] not in ("> ", "< "):
                 expected = "expected a line that begins with '# ', '> ' or '< '"
                 raise InputError([Fault(source, number, 1, f"found {text[:40]!r}, {expected}")])
-            yield Line(source, number, text[0], text[1:] if text[0] == "#" else text[2:])
+            yield TraceLine(source, number, text[0], text[1:] if text[0] == "#" else text[2:])
 
 
 class Machine:
@@ -78,7 +78,7 @@ class Machine:
         """The tree as it is now."""
         return self._interpreter.tree
 
-    def execute(self, line: Line) -> list[str]:
+    def execute(self, line: TraceLine) -> list[str]:
         """The result lines of the operation in ``line``."""
         from gmemsim.xarray.lab.interpreter import TraceError
 

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gmemsim.cli.main import gmemsim
-from gmemsim.cli.run import OUTPUTS
 from gmemsim.errors import SimulationRefused
+from gmemsim.reports.filesets import run_files
 from gmemsim.scenario.model import Scenario
 
 from ..reports import fakes
@@ -28,6 +28,8 @@ guests:
 workload:
   - convert: {guest: vm0, offset: 0, size: 4K, to: shared}
 """
+
+OUTPUTS = tuple(run_files())
 
 Simulate = Callable[[Scenario], fakes.FakeResult]
 Install = Callable[[Simulate], None]
@@ -167,7 +169,7 @@ def test_a_failure_while_writing_leaves_nothing_behind(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gmemsim.reports.figures.registry.write", full)
+    monkeypatch.setattr("gmemsim.reports.figures.write", full)
     result = run(scenario, "--out", tmp_path / "out")
     assert (result.exit_code, result.stderr) == (2, "gmemsim: No space left on device\n")
     assert list((tmp_path / "out").iterdir()) == []
@@ -283,7 +285,7 @@ def test_options_that_make_no_sense_are_usage_errors(scenario: Path, arguments: 
 def test_a_format_whose_package_is_missing_says_how_to_get_it(
     scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gmemsim.cli.run.find_spec", lambda name: None)
+    monkeypatch.setattr("gmemsim.reports.export.find_spec", lambda name: None)
     result = run(scenario, "--format", "parquet", "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert "--format parquet needs the package pyarrow: pip install 'gmemsim[parquet]'" in result.stderr

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from gmemsim.reports.figures.registry import FIGURES, Watch
+from gmemsim.reports.figures import FIGURES
+from gmemsim.reports.recordings import recorders, recordings
 from gmemsim.reports.views import View
 from gmemsim.scenario.format.load import parse_scenario
 from gmemsim.sim.observers import Several
@@ -71,7 +72,12 @@ workload:
 
 @cache
 def view(name: str) -> View:
-    """The run of one of :data:`SCENARIOS`, with all that observers can see."""
-    watch = Watch(FIGURES)
-    result: Result = run(parse_scenario(SCENARIOS[name]), observer=Several(watch.observers))
-    return watch.view(result)
+    """The run of one of :data:`SCENARIOS`, with all that recorders can see."""
+    return seen(SCENARIOS[name])
+
+
+def seen(scenario: str) -> View:
+    """The run of a scenario, with all that recorders can see."""
+    used = recorders(FIGURES)
+    result: Result = run(parse_scenario(scenario), observer=Several(used.values()))
+    return View(result, recordings(used))

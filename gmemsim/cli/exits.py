@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How commands end: the exit codes, and the one place where an error becomes one of them.
+
+Theory of operation
+-------------------
+A command raises what went wrong; :func:`report` turns it into lines on standard error and a code:
+
+    === ==========================================================================
+      0  done, and everything expected holds
+      1  an expectation failed, or a check found a difference (the command says so itself)
+      2  the input or the command line is wrong, or a file cannot be read or written:
+         one line a fault, no output file is written
+      3  the simulation refused to run what is well formed; no output file is written
+     70  a bug in gmemsim: a traceback (``EX_SOFTWARE`` of sysexits.h)
+     74  standard output is closed, full or broken (``EX_IOERR``); output files are complete
+         if the command got that far, and absent if not
+    130  interrupted with Ctrl-C (SIGINT); what was complete has been kept, and said
+    141  whoever read the output has gone (what a shell reports for SIGPIPE); as 74
+    143  ended with SIGTERM; as 130
+    === ==========================================================================
+
+What must change together: this table and the README's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import TextIO
+
+from gmemsim.cli.terminal import say
+from gmemsim.errors import InputError, SimulationRefused
+
+INPUT_WRONG, REFUSED, BUG, OUTPUT_BROKEN = 2, 3, 70, 74
+INTERRUPTED, READER_GONE, TERMINATED = 130, 141, 143
+
+STDERR = 2
+"""The highest standard descriptor."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has come: what Ctrl-C ends, this ends too."""
+
+
+def notice_sigterm() -> None:
+    """From now on SIGTERM raises :class:`Terminated`, so that temporary files are removed."""
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def report(error: BaseException) -> int:
+    """Say what went wrong on standard error; the exit code."""
+    match error:
+        case InputError(faults=faults):
+            for fault in faults:
+                _complain(str(fault))
+            return INPUT_WRONG
+        case SimulationRefused():
+            _complain(f"gmemsim: refused: {error}")
+            return REFUSED
+        case Terminated():
+            _complain("gmemsim: terminated")
+            return TERMINATED
+        case KeyboardInterrupt():
+            _complain("gmemsim: interrupted")
+            return INTERRUPTED
+        case BrokenPipeError():
+            _let_go_of(sys.stdout)
+            return READER_GONE
+        case OSError(strerror=str(reason)):
+            if error.filename is None and _is_broken(sys.stdout):
+                _let_go_of(sys.stdout)
+                _complain(f"gmemsim: standard output: {reason}")
+                return OUTPUT_BROKEN
+            _complain(f"{error.filename or 'gmemsim'}: {reason}")
+            return INPUT_WRONG
+        case Exception():
+            with contextlib.suppress(OSError):
+                traceback.print_exception(error)
+            _complain("gmemsim: this is a bug in gmemsim, not in its input")
+            return BUG
+        case _:
+            raise error
+
+
+def check_standard_output() -> None:
+    """``OSError`` if standard output is closed: what a command prints would be lost."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "it is closed")
+
+
+def hold_standard_descriptors() -> None:
+    """Open those of the descriptors 0, 1 and 2 that are closed, or the next file would get the number of one."""
+    descriptor = 0
+    while descriptor <= STDERR:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
+
+
+def _complain(line: str) -> None:
+    try:
+        say(line, err=True)
+    except OSError:
+        _let_go_of(sys.stderr)
+
+
+def _is_broken(stream: TextIO | None) -> bool:
+    """Whether what was written to ``stream`` cannot get out: that is tried again, since it is still in its buffer."""
+    if stream is None:
+        return True
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        return True
+    return False
+
+
+def _let_go_of(stream: TextIO | None) -> None:
+    """Point ``stream`` at nothing, or the interpreter would complain again when it flushes on exit."""
+    if stream is not None:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
