@@ -26,15 +26,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
 import traceback
 from types import FrameType
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from gmemsim.cli.terminal import say
 from gmemsim.errors import InputError, SimulationRefused
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 INPUT_WRONG, REFUSED, BUG, OUTPUT_BROKEN = 2, 3, 70, 74
 INTERRUPTED, READER_GONE, TERMINATED = 130, 141, 143
@@ -45,6 +49,18 @@ STDERR = 2
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM has come: what Ctrl-C ends, this ends too."""
+
+
+class BrokenOutputError(OSError):
+    """Standard output does not take what is written to it."""
+
+
+class _StandardOutput(io.FileIO):
+    def write(self, data: Buffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise BrokenOutputError(error.errno, error.strerror) from None
 
 
 def notice_sigterm() -> None:
@@ -72,14 +88,14 @@ def report(error: BaseException) -> int:
         case KeyboardInterrupt():
             _complain("gmemsim: interrupted")
             return INTERRUPTED
-        case BrokenPipeError():
+        case BrokenPipeError() | BrokenOutputError(errno=errno.EPIPE):
             _let_go_of(sys.stdout)
             return READER_GONE
+        case BrokenOutputError(strerror=str(reason)):
+            _let_go_of(sys.stdout)
+            _complain(f"gmemsim: standard output: {reason}")
+            return OUTPUT_BROKEN
         case OSError(strerror=str(reason)):
-            if error.filename is None and _is_broken(sys.stdout):
-                _let_go_of(sys.stdout)
-                _complain(f"gmemsim: standard output: {reason}")
-                return OUTPUT_BROKEN
             _complain(f"{error.filename or 'gmemsim'}: {reason}")
             return INPUT_WRONG
         case Exception():
@@ -91,10 +107,28 @@ def report(error: BaseException) -> int:
             raise error
 
 
+def standard_output() -> TextIO | None:
+    """Standard output as it is, but what goes wrong with it is a :class:`BrokenOutputError`; ``None`` if it is closed.
+
+    A character that it cannot show becomes a question mark.
+    """
+    before = sys.stdout
+    if not isinstance(before, io.TextIOWrapper):
+        return before
+    buffer = io.BufferedWriter(_StandardOutput(before.fileno(), "w", closefd=False))
+    return io.TextIOWrapper(
+        buffer,
+        before.encoding,
+        errors="replace",
+        line_buffering=before.line_buffering,
+        write_through=before.write_through,
+    )
+
+
 def check_standard_output() -> None:
-    """``OSError`` if standard output is closed: what a command prints would be lost."""
+    """:class:`BrokenOutputError` if standard output is closed: what a command prints would be lost."""
     if sys.stdout is None:
-        raise OSError(errno.EBADF, "it is closed")
+        raise BrokenOutputError(errno.EBADF, "it is closed")
 
 
 def hold_standard_descriptors() -> None:
@@ -110,17 +144,6 @@ def _complain(line: str) -> None:
         say(line, err=True)
     except OSError:
         _let_go_of(sys.stderr)
-
-
-def _is_broken(stream: TextIO | None) -> bool:
-    """Whether what was written to ``stream`` cannot get out: that is tried again, since it is still in its buffer."""
-    if stream is None:
-        return True
-    try:
-        stream.flush()
-    except (OSError, ValueError):
-        return True
-    return False
 
 
 def _let_go_of(stream: TextIO | None) -> None:

@@ -88,7 +88,7 @@ def main() -> None:
     """Run the command line of this process, and exit."""
     exits.hold_standard_descriptors()
     exits.notice_sigterm()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without ≈ gets a question mark, not a traceback
+    sys.stdout = exits.standard_output()
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="replace")
     gmemsim(prog_name="gmemsim")

@@ -103,6 +103,11 @@ def test_version() -> None:
     assert CliRunner().invoke(gmemsim, ["--version"]).stdout == f"gmemsim, version {__version__}\n"
 
 
+def test_python_m_is_the_same_command() -> None:
+    done = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == (f"gmemsim, version {__version__}\n", "")
+
+
 def commands(group: click.Group, *path: str) -> Iterator[list[str]]:
     yield list(path)
     context = click.Context(group)

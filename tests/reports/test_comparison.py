@@ -130,3 +130,17 @@ def test_the_figure_is_always_the_same_and_nothing_overlaps(number: int, workloa
         assert all(box.x0 >= -1 and box.x1 <= canvas.WIDTH * 100 + 1 for box in boxes)
         for i, box in enumerate(boxes):
             assert not any(box.overlaps(other) for other in boxes[:i])
+
+
+def test_names_and_titles_are_text_in_markdown_and_csv() -> None:
+    one = compared("b-today")
+    (result,) = one.results.values()
+    hostile = "=1+1|<b>*x*_y_ `z` a_b"
+    many = Comparison("# [t](http://x)\n|", "scenario", {hostile: result, "@b": result})
+    text = compare_markdown.write(many)
+    assert text.startswith("\\# \\[t\\](http://x) \\|\n")
+    assert "\\|\\<b\\>\\*x" in text
+    assert max(map(len, text.splitlines())) <= compare_markdown.COLUMNS
+    assert "a_b" in compare_markdown._escaped(hostile)
+    names = [row["name"] for row in csv.DictReader(io.StringIO(compare_csv.write(many)))]
+    assert set(names) == {f"'{hostile}", "'@b"}
