@@ -18,6 +18,7 @@ from gmemsim.reports import figures
 from gmemsim.reports.figures import calls, canvas, foliomap
 from gmemsim.reports.figures.curves import BUCKETS, time_axis
 from gmemsim.reports.views import View
+from gmemsim.results.pricing import PHASE_NAMES
 from gmemsim.results.timeline import Event, Timeline
 from gmemsim.sim.layout import NOTHING, Layout
 
@@ -183,7 +184,7 @@ def test_a_figure_without_what_it_needs_says_so(name: str, needs: str) -> None:
 
 def test_the_sums_of_calls_are_the_same_on_every_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python 3.12 began to add floats more exactly than 3.11: a sum must not depend on it."""
-    phases = np.array([[1e16, 1.0, -1e16, *[0.0] * (len(calls.PHASE_NAMES) - 3)]])
+    phases = np.array([[1e16, 1.0, -1e16, *[0.0] * (len(PHASE_NAMES) - 3)]])
     monkeypatch.setattr(calls, "phase_times", lambda events, profile: phases)
     timeline = Timeline([], [])
     timeline.event(Event(0, 0, None, "convert"))
