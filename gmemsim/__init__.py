@@ -16,8 +16,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gmemsim.compiled import activate
+
 if TYPE_CHECKING:
-    from gmemsim.gmem.inode import GuestMemfd
+    from gmemsim.gmem.guest import GuestMemfd
     from gmemsim.gmem.policy import Policy
     from gmemsim.host.host import Host
     from gmemsim.scenario.format.load import load_scenario
@@ -29,7 +31,7 @@ __version__ = "0.1.0"
 __all__ = ["GuestMemfd", "Host", "Policy", "XArray", "load_scenario", "run"]
 
 _HOMES = {
-    "GuestMemfd": "gmemsim.gmem.inode",
+    "GuestMemfd": "gmemsim.gmem.guest",
     "Host": "gmemsim.host.host",
     "Policy": "gmemsim.gmem.policy",
     "XArray": "gmemsim.xarray",
@@ -37,6 +39,9 @@ _HOMES = {
     "run": "gmemsim.sim.run",
 }
 """Where each name comes from."""
+
+
+activate()
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,9 @@ from typing import ClassVar
 
 import attrs
 
+ERRNO_NAMES = (*_errno.errorcode.values(), "EHWPOISON")
+"""The symbolic names of all errnos; Python's errno module lacks the last."""
+
 
 class GmemsimError(Exception):
     """Base class of all exceptions raised by gmemsim."""

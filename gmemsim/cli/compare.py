@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gmemsim.cli.exits import INTERRUPTED
 from gmemsim.cli.outputs import check_free, tell_written, write_all
 from gmemsim.cli.parameters import complete_presets, format_options
-from gmemsim.cli.simulate import INTERRUPTED, simulate
+from gmemsim.cli.simulate import simulate
 from gmemsim.cli.terminal import show
 from gmemsim.cli.verdicts import name_failures
 from gmemsim.errors import Fault, InputError, SimulationRefused
@@ -40,6 +41,13 @@ OUTPUTS = tuple(compare_files())
     help="Give every guest this policy (repeat it; the first is what the others are compared with):"
     " PRESET, NAME=PRESET, or NAME=key:value,key:value…",
 )
+@click.option(
+    "--metric",
+    "metrics",
+    metavar="METRIC",
+    multiple=True,
+    help="Compare this metric, too, a path into the summary as in `expect`; repeat it.",
+)
 @format_options(COMPARE_EXPORTS)
 @click.option(
     "--out",
@@ -53,6 +61,7 @@ def compare(
     ctx: click.Context,
     files: tuple[str, ...],
     policies: tuple[str, ...],
+    metrics: tuple[str, ...],
     form: str | None,
     out: Path | None,
     force: bool,
@@ -82,7 +91,8 @@ def compare(
         check_free(out, OUTPUTS, force=force)
     scenarios = _policies_of(files[0], policies) if len(files) == 1 else _scenarios(files)
     written: tuple[str, ...] = ()
-    comparison = _compare(scenarios, by_policy=len(files) == 1)
+    _check_metrics(scenarios, metrics)
+    comparison = _compare(scenarios, metrics, by_policy=len(files) == 1)
     if out is not None:
         written = write_all(out, bound(compare_files(), comparison), force=force)
     if form is None:
@@ -159,15 +169,27 @@ def _read_policies(texts: tuple[str, ...]) -> dict[str, tuple[str, Policy]]:
     return wanted
 
 
-def _compare(scenarios: Mapping[str, Scenario], *, by_policy: bool) -> Comparison:
+def _check_metrics(scenarios: Mapping[str, Scenario], metrics: tuple[str, ...]) -> None:
+    """:class:`InputError` with every metric that the summary of a scenario will not have."""
+    from gmemsim.results.metrics import metric_faults
+
+    faults: dict[Fault, None] = {}
+    for scenario in scenarios.values():
+        faults.update(dict.fromkeys(metric_faults(metrics, scenario.guest_names, scenario.source)))
+    if faults:
+        raise InputError(faults)
+
+
+def _compare(scenarios: Mapping[str, Scenario], metrics: tuple[str, ...], *, by_policy: bool) -> Comparison:
     """Run all ``scenarios``; Ctrl-C leaves those that were run to their end."""
+    from gmemsim.sim.run import Run
     from gmemsim.studies.compare import Comparison
 
     results: dict[str, Result] = {}
     partial = False
     for name, scenario in scenarios.items():
         try:
-            result = simulate(scenario, label=name)
+            result = simulate(Run(scenario), label=name)
         except SimulationRefused as error:
             raise SimulationRefused(f"{name}: {error}") from None
         if result.summary.get("partial"):
@@ -178,4 +200,4 @@ def _compare(scenarios: Mapping[str, Scenario], *, by_policy: bool) -> Compariso
         raise KeyboardInterrupt
     titles = [scenario.title for scenario in scenarios.values()]
     title = titles[0] if by_policy else f"{len(titles)} scenarios"
-    return Comparison(title, "policy" if by_policy else "scenario", results, partial)
+    return Comparison(title, "policy" if by_policy else "scenario", results, partial, metrics)

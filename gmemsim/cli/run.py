@@ -18,7 +18,7 @@ from gmemsim.cli.simulate import simulate
 from gmemsim.cli.terminal import show
 from gmemsim.cli.verdicts import name_failures
 from gmemsim.reports.export import EXPORTS
-from gmemsim.reports.figures import FIGURES
+from gmemsim.reports.figures import FIGURES, recorders, recordings
 from gmemsim.reports.filesets import FileSet, bound, format_files, run_files
 
 
@@ -83,15 +83,15 @@ def run(
     if plan is not None:
         check_free(plan.directory, plan.files, force=force)
 
-    from gmemsim.reports.recordings import recorders, recordings
     from gmemsim.reports.views import View
     from gmemsim.scenario.format.load import parse_scenario
     from gmemsim.scenario.format.yaml import read_file
+    from gmemsim.sim.run import Run
 
     data = read_file(file)  # once: it may be a pipe
-    scenario = parse_scenario(data, source=file)
-    used = recorders(drawn)
-    result = simulate(scenario, used.values())
+    simulated = Run(parse_scenario(data, source=file))
+    used = recorders(drawn, simulated)
+    result = simulate(simulated, used.values())
     written: tuple[str, ...] = ()
     if plan is not None:
         view = View(result, recordings(used), data.decode("utf-8-sig"), drawn)

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from gmemsim.cli.exits import INTERRUPTED
 from gmemsim.cli.outputs import check_free, tell_written, write_all
 from gmemsim.cli.parameters import format_options
 from gmemsim.cli.progress import Interruption
-from gmemsim.cli.simulate import INTERRUPTED
 from gmemsim.cli.terminal import show
 from gmemsim.errors import Fault, InputError
 from gmemsim.reports.export import SWEEP_EXPORTS
 from gmemsim.reports.filesets import MOST_KEYS, bound, sweep_files
 
 if TYPE_CHECKING:
-    from gmemsim.studies.sweep import Point, Row, Sweep
+    from gmemsim.studies.sweep import Point, Sweep, SweepRow
 
 TABLES = tuple(sweep_files(MOST_KEYS + 1))
 HEATMAPS = tuple(name for name in sweep_files(1) if name not in TABLES)
@@ -103,25 +103,34 @@ def sweep(
 
 
 def _sweep(file: str, varied: tuple[str, ...], metrics: tuple[str, ...], jobs: int) -> Sweep:
-    from gmemsim.scenario.format.load import load_scenario
-    from gmemsim.studies.sweep import Sweep, check_metric, points, read_variation
+    from gmemsim.scenario.format.load import parse_scenario
+    from gmemsim.scenario.format.yaml import read_file
+    from gmemsim.studies.sweep import Sweep, points, read_variation
 
     faults: list[Fault] = []
     variations = [*_read("--vary", varied, read_variation, faults)]
-    metrics = tuple(_read("--metric", metrics, check_metric, faults))
+    metrics = tuple(_read("--metric", metrics, _metric, faults))
     keys = [variation.key for variation in variations]
     for key in {key for key in keys if keys.count(key) > 1}:
         faults.append(Fault(f"--vary {key}", 0, 0, "found this key twice, expected it once"))
     if faults:
         raise InputError(faults)
-    title = load_scenario(file).title
-    variants = points(Path(file).read_text(encoding="utf-8"), file, variations)
-    interruption = Interruption()
-    with interruption.awaited(), _executor(jobs) as executor:
+    data = read_file(file)  # once: it may be a pipe
+    title = parse_scenario(data, source=file).title
+    variants = points(data.decode("utf-8-sig"), file, variations, metrics)
+    with Interruption() as interruption, _executor(jobs) as executor:
         rows = tuple(_run(variants, file, metrics, executor, interruption))
     if interruption.pressed and not rows:
         raise KeyboardInterrupt
     return Sweep(title, tuple(variations), metrics, rows, partial=len(rows) < len(variants))
+
+
+def _metric(text: str) -> str:
+    """``text`` if it may be a metric; of which guests is known later."""
+    from gmemsim.results.metrics import check_metric
+
+    check_metric(text)
+    return text
 
 
 def _read(option: str, texts: tuple[str, ...], read: Callable[[str], T], faults: list[Fault]) -> Iterator[T]:
@@ -145,7 +154,7 @@ def _executor(jobs: int) -> Iterator[Executor | None]:
 
 def _run(
     variants: list[Point], file: str, metrics: tuple[str, ...], executor: Executor | None, interruption: Interruption
-) -> Iterator[Row]:
+) -> Iterator[SweepRow]:
     """The rows, with a bar on a terminal."""
     from rich.console import Console
     from rich.progress import Progress

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,30 +71,16 @@ def _of_trace(file: str, most: int | None) -> tuple[Tree, int, str]:
 
 def _of_scenario(file: str, guest: str | None, most: int | None) -> tuple[Tree, int, str]:
     """A guest's filemap after the first ``most`` calls of a scenario, how many those were, and what they are called."""
-    from gmemsim.results.timeline import Event
     from gmemsim.scenario.format.load import load_scenario
-    from gmemsim.sim.run import Run, StopRun
-
-    class Counter:
-        done = 0
-
-        def begun(self, run: Run) -> None:
-            pass
-
-        def stepped(self, run: Run, event: Event) -> None:
-            self.done += 1
-            if self.done == most:
-                raise StopRun
+    from gmemsim.sim.run import Run
 
     scenario = load_scenario(file)
     names = scenario.guest_names
     if guest is not None and guest not in names:
         raise click.UsageError(f"there is no guest {guest!r}, expected one of {', '.join(names[:20])}")
-    counter = Counter()
-    run = Run(scenario, observer=counter)
-    if most != 0:
-        run.result()
-    return run.guests[guest or names[0]][0].filemap.tree, counter.done, "call"
+    run = Run(scenario)
+    done = sum(1 for _ in islice(run, most))
+    return run.guests[guest or names[0]].page_cache, done, "call"
 
 
 def _execute(lines: Iterable[TraceLine], most: int | None) -> tuple[Machine, int]:

@@ -75,16 +75,18 @@ def preallocation(ranges: int) -> int:
 class Attributes:
     """The attributes of ``pages`` pages, all private at first (or all shared); ``nodes`` holds the map's memory."""
 
-    __slots__ = ("_nodes", "_preallocated", "_shared", "pages", "ranges")
+    __slots__ = ("_nodes", "_preallocated", "_released", "_shared", "pages", "ranges")
 
     def __init__(self, pages: int, nodes: Holder, *, shared: bool = False) -> None:
         self.pages = pages
         self._nodes = nodes
         self._shared = RangeSet()
         self._preallocated = 0
+        self._released = False
         self.ranges = 1
         """Ranges of equal attributes, shared and private, that cover all pages."""
         nodes.alloc(1 if pages > 1 else 0)
+        nodes.known = self._expected_nodes
         if shared:
             self._shared.add(0, pages)
 
@@ -136,13 +138,16 @@ class Attributes:
     def release(self) -> None:
         """Give back all nodes (the inode is gone)."""
         self._nodes.free(self._nodes.held)
+        self._released = True
+
+    def _expected_nodes(self) -> int:
+        if self._released:
+            return 0
+        return self._preallocated + (0 if self.pages == 1 else node_estimate(self.ranges))
 
     def check(self) -> None:
-        """``AssertionError`` unless the ranges are well formed and the nodes are the estimate for them."""
+        """``AssertionError`` unless the ranges are well formed and nothing is preallocated."""
         self._shared.check()
         outside = [(a, b) for a, b in self._shared.ranges(-1, self.pages + 1) if a < 0 or b > self.pages]
         assert not outside, f"attributes of pages that the file of {self.pages} does not have: {outside}"
-        live = self._nodes.held
-        expected = 0 if self.pages == 1 else node_estimate(self.ranges)
         assert not self._preallocated, f"{self._preallocated} preallocated nodes were not given back"
-        assert live == expected, f"{live} attribute nodes held, {expected} estimated for {self.ranges} ranges"

@@ -7,81 +7,69 @@ generation A's failed rollbacks leave ranges, listed in ``inconsistent``, whose 
 
 from __future__ import annotations
 
+from collections import Counter
+
 from gmemsim.gmem.hugepage import Hugepage
-from gmemsim.gmem.state import InodeState
+from gmemsim.gmem.inode import Inode
 
 
-def check(guest: InodeState) -> None:
-    """``AssertionError`` unless all invariants of ``guest`` hold."""
-    for ranges in (guest.small, guest.host_mapped, guest.poisoned, guest.inconsistent):
+def check(inode: Inode) -> None:
+    """``AssertionError`` unless all invariants of ``inode`` hold."""
+    for ranges in (inode.small, inode.host_mapped, inode.poisoned, inode.inconsistent):
         ranges.check()
-    guest.pins.check()
-    for hugepage in guest.hugepages.values():
-        _check_hugepage(guest, hugepage)
-    folios = sum((hugepage.folios for hugepage in guest.hugepages.values()), start=type(guest.folios)())
-    folios[0] += guest.small.pages(0, guest.pages)
-    assert +guest.folios == +folios, f"{guest.name}: folios {guest.folios} counted, {folios} exist"
-    restored = sum(hugepage.restored for hugepage in guest.hugepages.values())
-    assert guest.vmemmap.live == restored, f"{guest.name}: {guest.vmemmap.live} vmemmap pages, {restored} known"
-    if guest.closed:
+    inode.pins.check()
+    for hugepage in inode.hugepages.values():
+        _check_hugepage(inode, hugepage)
+    folios = sum((hugepage.folios for hugepage in inode.hugepages.values()), start=Counter[int]())
+    folios[0] += inode.small.pages(0, inode.pages)
+    assert +inode.folios == +folios, f"{inode.name}: folios {inode.folios} counted, {folios} exist"
+    inode.host.ledger.check_held(inode.name)
+    taken = len(inode.subpool.outstanding) if inode.subpool is not None else 0
+    assert taken == len(inode.hugepages), f"{inode.name}: {taken} hugepages taken, {len(inode.hugepages)} in the file"
+    if inode.closed:
         return
-    guest.attributes.check()
-    guest.filemap.check()
-    guest.stage2.check(guest.pages)
-    resident = sum(1 << hugepage.order for hugepage in guest.hugepages.values()) + guest.small.pages(0, guest.pages)
-    assert sum(number << order for order, number in guest.folios.items()) == resident, f"{guest.name}: pages lost"
-    _check_ledger(guest)
-    _check_users(guest)
+    inode.attributes.check()
+    inode.filemap.check()
+    inode.stage2.check(inode.pages)
+    resident = sum(1 << hugepage.order for hugepage in inode.hugepages.values()) + inode.small.pages(0, inode.pages)
+    assert sum(number << order for order, number in inode.folios.items()) == resident, f"{inode.name}: pages lost"
+    _check_users(inode)
 
 
-def _check_ledger(guest: InodeState) -> None:
-    """What is held for each hugepage and each folio, and nothing else."""
-    metadata, memdesc = len(guest.hugepages), 0
-    if guest.metadata_per_split_folio:
-        metadata = sum(h.folios.total() for h in guest.hugepages.values() if not h.whole)
-    if guest.host.folio_descriptors:
-        memdesc = guest.folios.total()
-    for holder, expected in ((guest.metadata, metadata), (guest.memdesc, memdesc)):
-        held = holder.held
-        assert held == expected, f"{guest.name}: {held} objects of {holder.account}, expected {expected}"
-    taken = len(guest.subpool.outstanding) if guest.subpool is not None else 0
-    assert taken == len(guest.hugepages), f"{guest.name}: {taken} hugepages taken, {len(guest.hugepages)} in the file"
-
-
-def _check_users(guest: InodeState) -> None:
+def _check_users(inode: Inode) -> None:
     """The host uses shared pages only; the guest maps what exists, and large leaves hold private pages only."""
-    shared = guest.attributes.all_are
-    for start, end in guest.host_mapped.ranges(0, guest.pages):
-        assert shared(start, end, shared=True), f"{guest.name}: the host maps private pages of {start} to {end}"
-    for start, end, _ in guest.pins.pinned(0, guest.pages):
-        assert shared(start, end, shared=True), f"{guest.name}: pinned private pages in {start} to {end}"
-    for start, end, order in guest.stage2.leaves(0, guest.pages):
-        where = f"{guest.name}, leaves of order {order} from {start} to {end}"
-        hugepages = all(hugepage is not None for _, _, hugepage in guest.pieces(start, end))
-        there = hugepages if guest.page_order else guest.small.covers(start, end)
+    shared = inode.attributes.all_are
+    for start, end in inode.host_mapped.ranges(0, inode.pages):
+        assert shared(start, end, shared=True), f"{inode.name}: the host maps private pages of {start} to {end}"
+    for start, end, _ in inode.pins.pinned(0, inode.pages):
+        assert shared(start, end, shared=True), f"{inode.name}: pinned private pages in {start} to {end}"
+    for start, end, order in inode.stage2.leaves(0, inode.pages):
+        where = f"{inode.name}, leaves of order {order} from {start} to {end}"
+        hugepages = all(hugepage is not None for _, _, hugepage in inode.pieces(start, end))
+        there = hugepages if inode.page_order else inode.small.covers(start, end)
         assert there, f"{where}: pages are not there"
-        assert guest.poisoned.disjoint(start, end), f"{where}: a page with a memory error is mapped"
-        if order and guest.inconsistent.disjoint(start, end):
-            assert guest.attributes.all_private(start, end), f"{where}: shared pages are mapped large"
+        assert inode.poisoned.disjoint(start, end), f"{where}: a page with a memory error is mapped"
+        if order and inode.inconsistent.disjoint(start, end):
+            assert inode.attributes.all_private(start, end), f"{where}: shared pages are mapped large"
 
 
-def _check_hugepage(guest: InodeState, hugepage: Hugepage) -> None:
-    where = f"{guest.name}, hugepage at {hugepage.first}"
-    assert guest.hugepages[hugepage.first] is hugepage, f"{where}: filed at another index"
-    assert guest.closed or guest.filemap.tree.load(hugepage.first) is hugepage, f"{where}: another one in the filemap"
-    needed = guest.vmemmap_needed(hugepage, hugepage.folios)
+def _check_hugepage(inode: Inode, hugepage: Hugepage) -> None:
+    where = f"{inode.name}, hugepage at {hugepage.first}"
+    assert inode.hugepages[hugepage.first] is hugepage, f"{where}: filed at another index"
+    assert inode.closed or inode.filemap.holds(hugepage.first, hugepage), f"{where}: another one in the filemap"
+    needed = inode.vmemmap_needed(hugepage, hugepage.folios)
     if not hugepage.optimise_failed:
         assert hugepage.restored == needed, f"{where}: {hugepage.restored} vmemmap pages restored, {needed} needed"
     assert hugepage.restored >= needed, f"{where}: {hugepage.restored} vmemmap pages restored, {needed} needed"
-    if guest.closed:
+    if inode.closed:
         return
-    found = guest.filemap.histogram(hugepage.first, hugepage.end)
+    found = inode.filemap.histogram(hugepage.first, hugepage.end)
     assert found == +hugepage.folios, f"{where}: the filemap has {found}, counted are {hugepage.folios}"
-    private = guest.attributes.all_private(hugepage.first, hugepage.end)
-    consistent = guest.inconsistent.disjoint(hugepage.first, hugepage.end)
-    if consistent and private and guest.policy.merge == "eager":
+    private = inode.attributes.all_private(hugepage.first, hugepage.end)
+    consistent = inode.inconsistent.disjoint(hugepage.first, hugepage.end)
+    if consistent and private and inode.policy.always_merges_early:
         assert hugepage.whole, f"{where}: all private, but {hugepage.folios}"
-    must_be_split = guest.attributes.shared_ranges if guest.policy.when == "conversion" else guest.host_mapped.ranges
+    must_be_split = inode.attributes.shared_ranges if inode.policy.splits_at_conversion else inode.host_mapped.ranges
     for start, end in must_be_split(hugepage.first, hugepage.end) if consistent else ():
-        orders = {order for _, _, order in guest.filemap.folios(start, end)}
+        orders = {order for _, _, order in inode.filemap.folios(start, end)}
         assert orders == {0}, f"{where}: pages {start} to {end} are shared, but of orders {orders}"

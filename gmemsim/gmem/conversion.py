@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The three orderings of a conversion: what happens first, and what a failure leaves behind.
+"""The orderings of a conversion: what happens first, and what a failure leaves behind.
 
 Theory of operation
 -------------------
@@ -20,43 +20,49 @@ everything as it was.  The price is the peak: all reservations of a call exist a
 To-private unmaps host users, then checks references (a pinned folio gives EAGAIN).  To-shared checks no references,
 since the guest is the only user of private memory, but must split stage-2 leaves that cross the range, which may fail;
 and a folio with a memory error is not split (EHWPOISON).
+
+A new ordering is a procedure here, a row of :data:`PROCEDURES`, and its row in ``gmem.policy``.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Callable
 
 from gmemsim.errors import KernelError, OutOfMemory
 from gmemsim.gmem import restructure
 from gmemsim.gmem.hugepage import Hugepage
-from gmemsim.gmem.state import InodeState
-from gmemsim.host.work import Work
+from gmemsim.gmem.inode import Inode
+from gmemsim.gmem.policy import ATTRIBUTES_FIRST, RESERVE_FIRST, RESTRUCTURE_FIRST, Ordering
+
+Piece = tuple[int, int, Hugepage | None]
+"""A range of pages within one hugepage: start, end, the hugepage if it has been allocated."""
+
+Procedure = Callable[[Inode, int, int, bool], None]
+"""Converts the pages from start to end of an inode to shared (or private); raises ``Again`` or ``OutOfMemory``."""
 
 
-def convert(inode: InodeState, start: int, end: int, *, shared: bool, work: Work) -> None:
-    """Convert the pages ``start`` to ``end`` in the policy's ordering; raises ``Again`` or ``OutOfMemory``."""
-    orderings[inode.policy.ordering](inode, start, end, shared, work)
-
-
-def _restructure_first(inode: InodeState, start: int, end: int, shared: bool, work: Work) -> None:
+def restructure_first(inode: Inode, start: int, end: int, shared: bool) -> None:
+    """Generation B: one hugepage after the other, its attributes last."""
+    attributes = inode.attributes
     for low, high, hugepage in inode.pieces(start, end):
-        if (low, high) != (start, end) and inode.attributes.all_are(low, high, shared=shared):
+        if (low, high) != (start, end) and attributes.all_are(low, high, shared=shared):
             continue  # the caller has asked about the whole range
         try:
-            nodes = inode.attributes.preallocate()
+            nodes = attributes.preallocate()
             try:
-                _tear_down(inode, low, high, shared, work)
-                _restructure(inode, hugepage, low, high, shared, work)
+                _tear_down(inode, low, high, shared)
+                _restructure(inode, hugepage, low, high, shared)
             except KernelError:
-                inode.attributes.give_back(nodes)
+                attributes.give_back(nodes)
                 raise
         except OutOfMemory as error:
-            error.error_offset = inode.bytes(low)
+            error.error_offset = inode.offset(low)
             raise
-        inode.attributes.store(low, high, shared=shared, preallocated=nodes)
+        attributes.store(low, high, shared=shared, preallocated=nodes)
 
 
-def _attributes_first(inode: InodeState, start: int, end: int, shared: bool, work: Work) -> None:
+def attributes_first(inode: Inode, start: int, end: int, shared: bool) -> None:
+    """Generation A: zap everything, then store and restructure piece by piece; reverse all on a failure."""
     pieces = [
         piece
         for low, high in inode.attributes.differing(start, end, shared=shared)
@@ -64,107 +70,126 @@ def _attributes_first(inode: InodeState, start: int, end: int, shared: bool, wor
     ]
     for low, high, _ in pieces:
         try:
-            _tear_down(inode, low, high, shared, work)
+            _tear_down(inode, low, high, shared)
         except OutOfMemory as error:
-            error.error_offset = inode.bytes(low)
+            error.error_offset = inode.offset(low)
             raise
-    done: list[tuple[int, int, Hugepage | None]] = []
+    done: list[Piece] = []
     for low, high, hugepage in pieces:
         try:
             nodes = inode.attributes.preallocate()
             inode.attributes.store(low, high, shared=shared, preallocated=nodes)
             done.append((low, high, hugepage))
-            _restructure(inode, hugepage, low, high, shared, work)
+            _restructure(inode, hugepage, low, high, shared)
             inode.inconsistent.remove(low, high)
         except KernelError as error:
-            error.error_offset = inode.bytes(low)
+            error.error_offset = inode.offset(low)
             for piece in reversed(done):
-                _reverse(inode, *piece, shared, work)
+                _reverse(inode, piece, shared)
             raise
 
 
-def _reverse(inode: InodeState, low: int, high: int, hugepage: Hugepage | None, shared: bool, work: Work) -> None:
+def _reverse(inode: Inode, piece: Piece, shared: bool) -> None:
     """Convert one piece back; where that fails too, the state stays inconsistent and is counted."""
+    low, high, hugepage = piece
     try:
         nodes = inode.attributes.preallocate()
         inode.attributes.store(low, high, shared=not shared, preallocated=nodes)
-        _restructure(inode, hugepage, low, high, not shared, work)
+        _restructure(inode, hugepage, low, high, not shared)
     except KernelError:
         inode.stats.rollback_failures += 1
         inode.inconsistent.add(low, high)
 
 
-def _reserve_first(inode: InodeState, start: int, end: int, shared: bool, work: Work) -> None:
-    pieces = [p for p in inode.pieces(start, end) if not inode.attributes.all_are(p[0], p[1], shared=shared)]
+class _Reservation:
+    """All that converting one piece needs, taken before anything is torn down."""
+
+    def __init__(self, low: int, high: int, hugepage: Hugepage | None) -> None:
+        self.low = low
+        self.high = high
+        self.hugepage = hugepage
+        self.attribute_nodes = 0
+        self.split: restructure.Split | None = None
+
+    def take(self, inode: Inode, shared: bool) -> None:
+        """Take it; raises ``OutOfMemory`` with the part that was had still held."""
+        self.attribute_nodes = inode.attributes.preallocate()
+        if not shared:
+            return
+        inode.refuse_to_split_poisoned(self.low, self.high)
+        inode.stage2.reserve(self.low, self.high)
+        if self.hugepage is None:
+            return
+        split = restructure.Split(inode, self.hugepage, self.low, self.high)
+        if split.steps:
+            self.split = split
+            split.take_nodes()
+            split.take_vmemmap()
+            split.take_descriptors()
+
+    def give_back(self, inode: Inode) -> None:
+        """Give back what is held; the stage-2 tables of all pieces are given back together."""
+        inode.attributes.give_back(self.attribute_nodes)
+        if self.split is not None:
+            self.split.give_back()
+
+
+def reserve_first(inode: Inode, start: int, end: int, shared: bool) -> None:
+    """Take all that the whole call needs, then convert; what cannot be had is refused with nothing changed."""
+    all_are = inode.attributes.all_are
+    pieces = [p for p in inode.pieces(start, end) if not all_are(p[0], p[1], shared=shared)]
     if not shared:
         for low, high, _ in pieces:
             inode.refuse_if_pinned(low, high, low)
-    reserved: list[tuple[int, restructure.Split | None]] = []
-    with ExitStack() as undo:
-        for low, high, hugepage in pieces:
-            try:
-                reserved.append(_reserve(inode, low, high, hugepage, shared, work, undo))
-            except OutOfMemory as error:
-                error.error_offset = inode.bytes(low)
-                raise
-        undo.pop_all()
-    for (low, high, hugepage), (nodes, split) in zip(pieces, reserved, strict=True):
-        _tear_down(inode, low, high, shared, work)
-        if split is not None:
-            split.split_entries(work)
-            split.finish(work)
+    reserved: list[_Reservation] = []
+    for low, high, hugepage in pieces:
+        reservation = _Reservation(low, high, hugepage)
+        reserved.append(reservation)
+        try:
+            reservation.take(inode, shared)
+        except KernelError as error:
+            if isinstance(error, OutOfMemory):
+                error.error_offset = inode.offset(low)
+            for held in reversed(reserved):
+                held.give_back(inode)
+            inode.stage2.give_back()
+            raise
+    for reservation in reserved:
+        low, high = reservation.low, reservation.high
+        _tear_down(inode, low, high, shared)
+        if reservation.split is not None:
+            reservation.split.split_entries()
+            reservation.split.finish()
         elif not shared:
-            _restructure(inode, hugepage, low, high, shared, work)
-        inode.attributes.store(low, high, shared=shared, preallocated=nodes)
+            _restructure(inode, reservation.hugepage, low, high, shared)
+        inode.attributes.store(low, high, shared=shared, preallocated=reservation.attribute_nodes)
     inode.stage2.give_back()
 
 
-def _reserve(
-    inode: InodeState, low: int, high: int, hugepage: Hugepage | None, shared: bool, work: Work, undo: ExitStack
-) -> tuple[int, restructure.Split | None]:
-    """Take all that converting one piece needs; registers in ``undo`` how to give it back."""
-    nodes = inode.attributes.preallocate()
-    undo.callback(inode.attributes.give_back, nodes)
-    if not shared:
-        return nodes, None
-    inode.refuse_to_split_poisoned(low, high)
-    inode.stage2.reserve(low, high)
-    undo.callback(inode.stage2.give_back)
-    if hugepage is None or inode.policy.when == "fault":
-        return nodes, None
-    split = restructure.Split(inode, hugepage, low, high)
-    if not split.steps:
-        return nodes, None
-    undo.callback(split.give_back)
-    split.take_nodes()
-    split.take_vmemmap(work)
-    split.take_descriptors()
-    return nodes, split
-
-
-def _tear_down(inode: InodeState, low: int, high: int, shared: bool, work: Work) -> None:
+def _tear_down(inode: Inode, low: int, high: int, shared: bool) -> None:
     """Take the range away from those who must lose it: the guest, and (to-private) every host process."""
     if shared:
         inode.refuse_to_split_poisoned(low, high)
         inode.stage2.split_leaves(low, high)
     else:
-        inode.unmap_host(low, high, work)
+        inode.unmap_host(low, high)
         inode.refuse_if_pinned(low, high, low)
-    work.zapped_pages += inode.stage2.zap(low, high)
+    inode.zap(low, high)
 
 
-def _restructure(inode: InodeState, hugepage: Hugepage | None, low: int, high: int, shared: bool, work: Work) -> None:
+def _restructure(inode: Inode, hugepage: Hugepage | None, low: int, high: int, shared: bool) -> None:
     """Give the folios of one piece the orders that its new state wants."""
     if hugepage is None:
         return
     if not shared:
-        restructure.merge(inode, hugepage, low, high, work)
-    elif inode.policy.when == "conversion":
-        restructure.split(inode, hugepage, low, high, work)
+        restructure.merge(inode, hugepage, low, high)
+    elif inode.policy.splits_at_conversion:
+        restructure.split(inode, hugepage, low, high)
 
 
-orderings = {
-    "restructure-first": _restructure_first,
-    "attributes-first": _attributes_first,
-    "reserve-first": _reserve_first,
+PROCEDURES: dict[Ordering, Procedure] = {
+    RESTRUCTURE_FIRST: restructure_first,
+    ATTRIBUTES_FIRST: attributes_first,
+    RESERVE_FIRST: reserve_first,
 }
+"""How a conversion is carried out in every ordering."""

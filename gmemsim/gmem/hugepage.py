@@ -5,37 +5,30 @@ from __future__ import annotations
 
 from collections import Counter
 
-import attrs
 
-
-@attrs.define(eq=False)
 class Hugepage:
     """``2**order`` pages from index ``first`` on, taken from the pool as hugepage ``pool_index``.
 
     The filemap stores this object at every index, whatever the folios' order: as ``xas_split`` keeps the same entry in
-    every slot, a folio is (hugepage, index, order found).  ``folios`` counts the folios it is split into by order.
+    every slot, a folio is (hugepage, index, order found).  ``restored`` is the number of vmemmap pages that are present
+    beyond what HVO keeps; not 0 for a whole hugepage that could not be optimised again.
     """
 
-    first: int
-    order: int
-    pool_index: int
-    restored: int = 0
-    """vmemmap pages present beyond what HVO keeps.  Not 0 for a whole hugepage that could not be optimised again."""
-    folios: Counter[int] = attrs.field(init=False)
-    optimise_failed: bool = attrs.field(init=False)
-    """Whether there may be more vmemmap than the folios need, because it could not be optimised."""
-    splits: Counter[tuple[int, int]] = attrs.field(factory=Counter)
-    """How often the folio at (first index, order) has been split: what hysteresis goes by."""
+    __slots__ = ("first", "folios", "optimise_failed", "order", "pool_index", "restored", "splits")
 
-    @folios.default
-    def _one_folio(self) -> Counter[int]:
-        return Counter({self.order: 1})
+    def __init__(self, first: int, order: int, pool_index: int, restored: int = 0) -> None:
+        self.first = first
+        self.order = order
+        self.pool_index = pool_index
+        self.restored = restored
+        self.folios: Counter[int] = Counter({order: 1})
+        """How many folios of each order it is split into."""
+        self.optimise_failed = restored > 0
+        """Whether there may be more vmemmap than the folios need, because it could not be optimised."""
+        self.splits: Counter[tuple[int, int]] = Counter()
+        """How often the folio at (first index, order) has been split: what hysteresis goes by."""
 
-    @optimise_failed.default
-    def _found_unoptimised(self) -> bool:
-        return self.restored > 0
-
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"hugepage@{self.first}"
 
     @property
@@ -46,4 +39,4 @@ class Hugepage:
     @property
     def whole(self) -> bool:
         """Whether this is one folio."""
-        return self.folios[self.order] == 1
+        return self.order in self.folios

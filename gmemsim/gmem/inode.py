@@ -1,240 +1,190 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""GuestMemfd: one guest_memfd inode as its callers see it - the ioctl, faults, fallocate, pins, close.
+"""The inode: all state of one guest_memfd, and the small steps that several of those who work on it need.
 
-Theory of operation
--------------------
-A call checks its arguments as generation C's ioctl contract wants it (DOMAIN.md section 4), then leaves the work to
-``conversion`` (attributes), ``restructure`` (splits and merges), ``population`` (memory in and out) and ``stage2``, all
-of which work on the ``state`` beneath.  Every call is all or nothing except where the modelled kernel is not, and then
-says so.  ``check()`` holds after each.
+What may live here: state, and methods that keep two parts of it in step (a folio is counted here and on the host).
+What a call does is elsewhere: ``conversion`` (attributes), ``restructure`` (splits and merges), ``population``
+(memory in and out), ``stage2``; the calls themselves are ``guest``'s.  Each part of the state has one writer:
 
-Offsets and sizes are bytes; inside, everything is a page index.
+=================================================  ======================================
+attributes                                         ``conversion``
+hugepages' folios, restored vmemmap, descriptors   ``restructure``
+hugepages, small, filemap roots, metadata          ``population``
+host_mapped, pins, orphaned, poisoned, closed      ``guest`` (``population`` for holes)
+stage2                                             ``guest``, ``conversion``
+=================================================  ======================================
+
+``check`` verifies how they fit together; a new part of the state belongs into the table above and into ``check``.
+Ranges are page indices, half-open; offsets of errors are bytes.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterator
 
-from gmemsim.errors import BadAddress, BadFileDescriptor, Invalid, NotSupported
-from gmemsim.gmem import conversion, population, restructure
-from gmemsim.gmem.check import check
+from gmemsim.errors import Again, Invalid, OutOfMemory, Poisoned
+from gmemsim.gmem.attributes import Attributes
+from gmemsim.gmem.filemap import Filemap
 from gmemsim.gmem.hugepage import Hugepage
-from gmemsim.gmem.ranges import gaps
-from gmemsim.gmem.state import InodeState
-from gmemsim.host.work import Work
+from gmemsim.gmem.policy import Policy
+from gmemsim.gmem.ranges import PinCounts, RangeSet
+from gmemsim.gmem.stage2 import MappingKind, Stage2
+from gmemsim.host.host import Host
+from gmemsim.host.hugetlb import Subpool
+from gmemsim.units import size_name
 
-ATTRIBUTE_PRIVATE = 1 << 3
-"""KVM_MEMORY_ATTRIBUTE_PRIVATE (include/uapi/linux/kvm.h)."""
+
+class Stats:
+    """What has happened to one inode so far; splits and merges are counted by (order, new order)."""
+
+    def __init__(self) -> None:
+        self.splits: Counter[tuple[int, int]] = Counter()
+        self.merges: Counter[tuple[int, int]] = Counter()
+        self.optimise_failures = 0
+        """Merges after which the vmemmap could not be optimised again."""
+        self.rollback_failures = 0
+        """Conversions of generation A whose rollback failed as well: the state is inconsistent."""
 
 
-class GuestMemfd(InodeState):
-    """A guest_memfd of ``size`` bytes on ``host``, backed by hugepages of ``backing`` bytes (or base pages).
+class Inode:
+    """The state of a guest_memfd; see :class:`~gmemsim.gmem.guest.GuestMemfd` for the arguments."""
 
-    ``initially_shared`` is refused for hugepages, as generation B does.  Raises ``Invalid`` for a size that is no
-    multiple of the backing, ``OutOfMemory`` if the pool has too few hugepages to reserve.
-
-    >>> host = Host(hugetlb={1 << 30: 1})
-    >>> guest = GuestMemfd(host, "vm0", size=1 << 30, backing=1 << 30)
-    >>> guest.allocate(0, 1 << 30)
-    >>> guest.set_attributes(0, 4096, private=False)
-    >>> host.ledger.tallies["filemap_nodes"].live, host.ledger.tallies["vmemmap"].live_bytes
-    (4162, 16773120)
-    """
-
-    # -- the ioctl -------------------------------------------------------------------------------------------------
-
-    def set_attributes(
+    def __init__(
         self,
-        offset: int,
+        host: Host,
+        name: str,
         size: int,
-        private: bool | None = None,
-        *,
-        attributes: int | None = None,
-        flags: int = 0,
-        reserved: int = 0,
+        backing: int,
+        policy: Policy,
+        mapping: MappingKind,
+        initially_shared: bool,
     ) -> None:
-        """KVM_SET_MEMORY_ATTRIBUTES2: make ``size`` bytes at ``offset`` private or shared.
+        self.host = host
+        self.name = name
+        self.policy = policy
+        self.generation = policy.generation_rule
+        self.work = host.work
+        self.page_shift = host.geometry.page_shift
+        self.page_order = host.geometry.order_of(backing)
+        if size <= 0 or size % backing:
+            raise Invalid(f"{name}: size {size_name(size)} is not a multiple of the backing {size_name(backing)}")
+        if initially_shared and self.page_order:
+            raise Invalid(f"{name}: a guest_memfd on hugepages starts private")
+        self.pages = size >> self.page_shift
+        self.rungs = policy.rungs(self.page_order, host.geometry)
+        ledger = host.ledger
+        attribute_nodes = ledger.holder("attributes", name)
+        self.subpool: Subpool | None = None
+        if self.page_order:
+            self.subpool = host.pool.reserve(backing, size // backing)
+            try:
+                if policy.uses_hvo:
+                    host.optimise_pool(backing)
+                self.attributes = Attributes(self.pages, attribute_nodes, shared=False)
+            except OutOfMemory:
+                self.subpool.release()
+                raise
+        else:
+            self.attributes = Attributes(self.pages, attribute_nodes, shared=initially_shared)
+        self.filemap = Filemap(ledger.holder("filemap_nodes", name), host.kernel.xarray, host.work)
+        self.metadata = ledger.holder("folio_metadata", name, object_bytes=self.generation.metadata_bytes)
+        self.vmemmap = ledger.holder("vmemmap", name)
+        self.memdesc = ledger.holder("memdesc", name)
+        self.stage2 = Stage2(mapping, host.geometry, ledger.holder("stage2_page_tables", name))
+        self.hugepages: dict[int, Hugepage] = {}
+        self.small = RangeSet()
+        """Pages that base-page folios hold, without hugepages."""
+        self.host_mapped = RangeSet()
+        """Pages that some host process has mapped."""
+        self.poisoned = RangeSet()
+        self.pins = PinCounts()
+        self.orphaned = PinCounts()
+        """References to base pages that a hole has taken out of the file, by the index they had."""
+        self.folios: Counter[int] = Counter()
+        self.stats = Stats()
+        self.closed = False
+        self.inconsistent = RangeSet()
+        """Where a failed rollback of generation A has left attributes and folios that do not fit each other."""
+        self.metadata.known = self._known_metadata
+        self.vmemmap.known = self._known_vmemmap
+        self.memdesc.known = self._known_descriptors
 
-        ``attributes`` is the raw value instead of ``private`` (0 or KVM_MEMORY_ATTRIBUTE_PRIVATE).  Raises ``Invalid``
-        for bad arguments, ``NotSupported`` without in-place conversion, and with ``error_offset`` ``Again`` at a folio
-        in use and ``OutOfMemory``; what those leave behind is the ordering's matter (``gmem.conversion``).
-        """
-        work = self._begin()
-        if not self.in_place:
-            raise NotSupported("in-place conversion is off")
-        if attributes is not None:
-            if attributes & ~ATTRIBUTE_PRIVATE:
-                raise Invalid(f"attributes {attributes:#x}: unknown bits, only {ATTRIBUTE_PRIVATE:#x} is known")
-            private = bool(attributes)
-        if private is None:
-            raise Invalid("neither private nor attributes is given")
-        if flags or reserved:
-            raise Invalid(f"flags {flags:#x} and reserved fields {reserved:#x} must be 0")
-        start, end = self._range(offset, size)
-        if self.attributes.all_are(start, end, shared=not private):
-            return
-        work.conversions += 1
-        conversion.convert(self, start, end, shared=not private, work=work)
+    def _known_metadata(self) -> int:
+        if self.generation.metadata_per_split:
+            return sum([hugepage.folios.total() for hugepage in self.hugepages.values() if not hugepage.whole])
+        return len(self.hugepages)
 
-    # -- memory in and out -----------------------------------------------------------------------------------------
+    def _known_vmemmap(self) -> int:
+        return sum([hugepage.restored for hugepage in self.hugepages.values()])
 
-    def allocate(self, offset: int, size: int) -> None:
-        """fallocate: give every hugepage that touches the range memory now; raises ``OutOfMemory``.
+    def _known_descriptors(self) -> int:
+        return self.folios.total() if self.host.folio_descriptors else 0
 
-        Hugepages allocated before the failure stay, as after an interrupted fallocate.
-        """
-        work = self._begin()
-        start, end = self._range(offset, size)
-        population.populate(self, start, end, work)
+    def offset(self, page: int) -> int:
+        """Offset of ``page`` in bytes."""
+        return page << self.page_shift
 
-    def fault(self, offset: int, size: int | None = None, *, by: Literal["guest", "host"] = "guest") -> None:
-        """The guest, or a host process, touches every page of the range (default: one base page).
-
-        Allocates what is missing.  The host may touch shared pages only (``BadAddress``); a folio that is still large
-        is split for it first (``when: fault``).  Raises ``Poisoned`` for a folio with a memory error, ``OutOfMemory``.
-        """
-        work = self._begin()
-        start, end = self._range(offset, self.host.geometry.page_size if size is None else size)
-        self._touch(start, end, by, work)
-
-    def _touch(self, start: int, end: int, by: Literal["guest", "host"], work: Work) -> None:
-        self.refuse_poisoned(start, end, 0)
-        if by == "host" and not self.attributes.all_are(start, end, shared=True):
-            raise BadAddress("the host touched private memory (SIGBUS)", error_offset=self.bytes(start))
-        population.populate(self, start, end, work)
-        if by == "host":
-            self._split_for_host(start, end, work)
-            self.host_mapped.add(start, end)
-            return
-        for first, number, order in list(self.filemap.folios(start, end)):
-            low, high = max(first, start), min(first + (number << order), end)
-            self.stage2.touch(low, high, order, self.attributes.all_private)
-
-    def _split_for_host(self, start: int, end: int, work: Work) -> None:
-        for low, high, hugepage in self.pieces(start, end):
-            if hugepage is not None and any(order for _, _, order in self.filemap.folios(low, high)):
-                self.stage2.split_leaves(low, high)
-                work.zapped_pages += self.stage2.zap(low, high)
-                restructure.split(self, hugepage, low, high, work)
-
-    def punch_hole(self, offset: int, size: int) -> None:
-        """FALLOC_FL_PUNCH_HOLE: give the range's memory back; attributes stay as they are.
-
-        On hugepages generation B wants the range aligned to them (``Invalid``); generation A zeroes what is not a whole
-        one.  A split hugepage is merged first (``Invalid`` under ``merge: never``); one with pinned pages gives
-        ``Again``, and those before it are gone already.
-        """
-        work = self._begin()
-        start, end = self._range(offset, size)
+    def pieces(self, start: int, end: int) -> Iterator[tuple[int, int, Hugepage | None]]:
+        """The range cut at hugepage bounds: (start, end, the hugepage if it has been allocated)."""
         if not self.page_order:
-            population.drop_small(self, start, end, work)
+            yield start, end, None
             return
         mask = (1 << self.page_order) - 1
-        if (start | end) & mask and not self.metadata_per_split_folio:
-            raise Invalid(f"a hole must be aligned to {self.host.geometry.name(self.page_order)}")
-        for first in range(start + mask & ~mask, end & ~mask, mask + 1):
-            hugepage = self.hugepages.get(first)
-            if hugepage is not None:
-                self._punch(hugepage, work)
+        while start < end:
+            stop = min(end, (start | mask) + 1)
+            yield start, stop, self.hugepages.get(start & ~mask)
+            start = stop
 
-    def _punch(self, hugepage: Hugepage, work: Work) -> None:
-        first, end = hugepage.first, hugepage.end
-        self.unmap_host(first, end, work)
-        self.refuse_if_pinned(first, end, first)
-        if not hugepage.whole and self.policy.merge == "never":
-            raise Invalid("the hugepage is split and the policy never merges", error_offset=self.bytes(first))
-        restructure.merge(self, hugepage, first, end, work, forced=True)
-        work.zapped_pages += self.stage2.zap(first, end)
-        self.filemap.remove(first, self.page_order)
-        population.retire(self, hugepage)
+    def unmap_host(self, start: int, end: int) -> None:
+        """Take the range away from every host process."""
+        mapped = self.host_mapped.pages(start, end)
+        if mapped:
+            self.host_mapped.remove(start, end)
+            self.work.zapped_pages += mapped
 
-    def close(self) -> None:
-        """Close the file: everything goes back, except hugepages with pinned pages; those follow the last unpin."""
-        work = self._begin()
-        self.unmap_host(0, self.pages, work)
-        work.zapped_pages += self.stage2.zap(0, self.pages)
-        for first, hugepage in list(self.hugepages.items()):
-            if self.pins.first_pinned(first, hugepage.end) is None:
-                restructure.merge(self, hugepage, first, hugepage.end, work, forced=True)
-                population.retire(self, hugepage)
-        population.drop_small(self, 0, self.pages, work)
-        self.filemap.destroy()
-        self.stage2.release(self.pages)
-        self.attributes.release()
-        self.closed = True
-        if self.subpool is not None:
-            self.subpool.release()
+    def zap(self, start: int, end: int) -> None:
+        """Take the range away from the guest."""
+        self.work.zapped_pages += self.stage2.zap(start, end)
 
-    # -- references ------------------------------------------------------------------------------------------------
-
-    def pin(self, offset: int, size: int, *, pages: Literal["each", "first"] = "each") -> None:
-        """Take a long-term reference to ``each`` page of the range, or to its ``first``, faulting it in for the host.
-
-        Raises what :meth:`fault` by the host raises.
-        """
-        work = self._begin()
-        start, end = self._range(offset, size)
-        if pages == "first":
-            end = start + 1
-        self._touch(start, end, "host", work)
-        self.pins.change(start, end, 1)
-
-    def unpin(self, offset: int, size: int, *, pages: Literal["each", "first"] = "each") -> None:
-        """Drop a reference that :meth:`pin` took; works on a closed file too.  ``Invalid`` if a page has none.
-
-        References to what a hole has taken away go first.
-        After close, the last reference to a hugepage lets it be merged and returned to the pool.
-        """
-        work = self.work = Work()
-        start, end = self._range(offset, size, closed=True)
-        if pages == "first":
-            end = start + 1
-        gone = list(self.orphaned.pinned(start, end))
-        there = list(gaps(((low, high) for low, high, _ in gone), start, end))
-        if any(not self.pins.lowest(low, high) for low, high in there):
-            raise Invalid("a page of the range is not pinned", error_offset=offset)
-        for low, high, _ in gone:
-            self.orphaned.change(low, high, -1)
-        for low, high in there:
-            self.pins.change(low, high, -1)
-        if self.closed:
-            for _, _, hugepage in list(self.pieces(start, end)):
-                if hugepage is not None and self.pins.first_pinned(hugepage.first, hugepage.end) is None:
-                    restructure.merge(self, hugepage, hugepage.first, hugepage.end, work, forced=True)
-                    population.retire(self, hugepage)
-
-    def poison(self, offset: int) -> None:
-        """An uncorrectable memory error hits the memory of the base page at ``offset``, if it has any.
-
-        The folio is zapped everywhere; who touches it later gets ``Poisoned``, until a hole is punched over it.
-        """
-        work = self._begin()
-        page, end = self._range(offset, self.host.geometry.page_size)
-        for _, _, order in list(self.filemap.folios(page, end)):
+    def refuse_if_pinned(self, start: int, end: int, call_start: int) -> None:
+        """Raise ``Again`` if a folio of the range is pinned, with the offset ``max(call_start, first folio index)``."""
+        page = self.pins.first_pinned(start, end)
+        if page is not None:
+            order = self.filemap.order_at(page)
             first = page >> order << order
-            self.unmap_host(first, first + (1 << order), work)
-            work.zapped_pages += self.stage2.zap(first, first + (1 << order))
-            self.poisoned.add(page, end)
+            raise Again(f"page {page} is pinned", error_offset=self.offset(max(call_start, first)))
 
-    # -- inside ------------------------------------------------------------------------------------------------------
+    def refuse_to_split_poisoned(self, start: int, end: int) -> None:
+        """Raise ``Poisoned`` if making the range shared now would split a folio that has a memory error."""
+        if self.policy.splits_at_conversion:
+            self.refuse_poisoned(start, end, 1)
 
-    def _begin(self) -> Work:
-        self.work = Work()
-        if self.closed:
-            raise BadFileDescriptor(f"{self.name} is closed")
-        return self.work
+    def refuse_poisoned(self, start: int, end: int, least_order: int) -> None:
+        """Raise ``Poisoned`` if a folio of the range, of ``least_order`` or more, has a memory error."""
+        if not len(self.poisoned):
+            return
+        for first, number, order in self.filemap.folios(start, end):
+            if order < least_order:
+                continue
+            low = max(first, start >> order << order)
+            high = min(first + (number << order), (end - 1 >> order) + 1 << order)
+            for page, _ in self.poisoned.ranges(low, high):
+                where = self.offset(max(start, page >> order << order))
+                raise Poisoned(f"page {page} has a memory error", error_offset=where)
 
-    def _range(self, offset: int, size: int, *, closed: bool = False) -> tuple[int, int]:
-        """First page and the page after the last, or ``Invalid``."""
-        if self.closed and not closed:
-            raise BadFileDescriptor(f"{self.name} is closed")
-        page = self.host.geometry.page_size
-        if offset < 0 or size <= 0 or offset % page or size % page:
-            raise Invalid(f"offset {offset} and size {size} must be multiples of {page}, the size above 0")
-        if offset + size > self.bytes(self.pages):
-            raise Invalid(f"offset {offset} and size {size} end past the file's {self.bytes(self.pages)} bytes")
-        return offset // page, (offset + size) // page
+    def vmemmap_needed(self, hugepage: Hugepage, folios: Counter[int]) -> int:
+        """vmemmap pages beyond those kept that ``folios`` of the hugepage need under the policy."""
+        return self.policy.vmemmap_needed(self.host.vmemmap, folios, hugepage.order)
 
-    def check(self) -> None:
-        """Verify every invariant of this guest, slowly; ``AssertionError`` says which is broken."""
-        check(self)
+    def replace_folios(self, hugepage: Hugepage, folios: Counter[int]) -> None:
+        """The hugepage consists of ``folios`` from now on."""
+        self.count_folios(hugepage.folios, -1)
+        hugepage.folios = folios
+        self.count_folios(folios, 1)
+
+    def count_folios(self, folios: Counter[int], sign: int) -> None:
+        """``folios`` appear (``sign`` 1) or disappear (-1): here and on the host."""
+        here, host = self.folios, self.host.folios
+        for order, number in folios.items():
+            here[order] += sign * number
+            host[order] += sign * number

@@ -482,7 +482,8 @@ class Key:
 
 
 class _LadderForm:
-    words = Ladder((1, 0)).words
+    def __init__(self) -> None:
+        self.words = Ladder((1, 0)).words
 
     def from_text(self, text: str) -> tuple[int, ...] | None:
         return tuple(map(int, text.split("-"))) if _LADDER.fullmatch(text) else None
@@ -495,7 +496,8 @@ class _LadderForm:
 
 
 class _HysteresisForm:
-    words = Hysteresis().words
+    def __init__(self) -> None:
+        self.words = Hysteresis().words
 
     def from_text(self, text: str) -> Hysteresis | None:
         found = _HYSTERESIS.fullmatch(text)

@@ -1,132 +1,151 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Memory in and out of a guest_memfd: hugepages from the pool's reservation, or base pages.
+"""Memory in and out of a guest_memfd: hugepages from the reservation and back, and single base pages.
 
-A first touch takes a whole hugepage and, if some of its pages are shared already, splits it at once; it is all or
-nothing.  A hugepage goes back whole: whoever takes it out of the file merges it first.
+Theory of operation
+-------------------
+The first touch of a hugepage takes it from the reservation, with what it holds as long as it lives: an entry in the
+filemap and in the global registry, generation B's metadata, a descriptor.  If it holds shared pages already it is split
+at once (DOMAIN.md section 4).  Each step that can fail gives back what the steps before it took.
+
+A guest_memfd without hugepages has folios of one base page; ranges of them come and go together.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
 
 from gmemsim.errors import KernelError, OutOfMemory
 from gmemsim.gmem import restructure
 from gmemsim.gmem.hugepage import Hugepage
+from gmemsim.gmem.inode import Inode
 from gmemsim.gmem.ranges import gaps
-from gmemsim.gmem.state import InodeState
-from gmemsim.host.ledger import Holder
-from gmemsim.host.work import Work
 
 PAGE = "page"
 """The entry of every order-0 folio of a guest_memfd that is not backed by hugepages."""
 
 
-def populate(inode: InodeState, start: int, end: int, work: Work) -> None:
+def populate(inode: Inode, start: int, end: int) -> None:
     """Give memory to every hugepage, or base page, that touches the range and has none.
 
-    Raises ``OutOfMemory`` with the offset; what was allocated before the failure stays.
+    Raises ``OutOfMemory`` (ENOMEM) with the offset; what was allocated before the failure stays.
     """
     if not inode.page_order:
-        _populate_small(inode, start, end, work)
+        for low, high in list(gaps(inode.small.ranges(start, end), start, end)):
+            _add_small(inode, low, high)
         return
     for low, _, hugepage in inode.pieces(start, end):
         if hugepage is None:
             try:
-                _allocate_hugepage(inode, low >> inode.page_order << inode.page_order, work)
+                _allocate_hugepage(inode, low >> inode.page_order << inode.page_order)
             except KernelError as error:
-                error.error_offset = inode.bytes(low)
+                error.error_offset = inode.offset(low)
                 raise
 
 
-def _allocate_hugepage(inode: InodeState, first: int, work: Work) -> None:
+def _allocate_hugepage(inode: Inode, first: int) -> None:
     """Take a hugepage from the reservation, and split it at once if it holds shared pages already."""
     assert inode.subpool is not None
-    with ExitStack() as undo:
-        pool_index = inode.subpool.take()
-        undo.callback(inode.subpool.give_back, pool_index)
-        restored = inode.host.unoptimised.pop((inode.page_order, pool_index), 0)
+    pool_index = inode.subpool.take()
+    restored = inode.host.unoptimised.pop((inode.page_order, pool_index), 0)
+    if restored:
         inode.host.vmemmap_of_pool.hand_over(restored, inode.vmemmap)
-        hugepage = Hugepage(first, inode.page_order, pool_index, restored)
-        undo.callback(_leave_unoptimised, inode, hugepage)
-        for holder, objects in _per_hugepage(inode):
-            holder.alloc(objects)
-            undo.callback(holder.free, objects)
-        number = inode.host.page_number(hugepage.order, hugepage.pool_index)
-        inode.host.registry.add(number, inode.page_order, inode)
-        undo.callback(inode.host.registry.remove, number, inode.page_order)
-        inode.filemap.add(first, inode.page_order, hugepage)
-        undo.callback(inode.filemap.remove, first, inode.page_order)
-        inode.count_folios(hugepage.folios, 1)
-        undo.callback(lambda: inode.count_folios(hugepage.folios, -1))
-        if inode.policy.when == "conversion":
-            undo.callback(restructure.merge, inode, hugepage, first, hugepage.end, work, forced=True)
+    hugepage = Hugepage(first, inode.page_order, pool_index, restored)
+    try:
+        _take_lifelong(inode, hugepage)
+    except OutOfMemory:
+        _leave_unoptimised(inode, hugepage)
+        inode.subpool.give_back(pool_index)
+        raise
+    inode.count_folios(hugepage.folios, 1)
+    if inode.policy.splits_at_conversion and not inode.attributes.all_private(first, hugepage.end):
+        try:
             for low, high in list(inode.attributes.shared_ranges(first, hugepage.end)):
-                restructure.split(inode, hugepage, low, high, work)
-        undo.pop_all()
+                restructure.split(inode, hugepage, low, high)
+        except OutOfMemory:
+            restructure.merge_whole(inode, hugepage)
+            inode.filemap.remove(first, inode.page_order)
+            _give_back(inode, hugepage)
+            raise
     inode.hugepages[first] = hugepage
-    work.allocations += 1
-    work.entries_stored += 1
+    inode.work.allocations += 1
+    inode.work.entries_stored += 1
 
 
-def _per_hugepage(inode: InodeState) -> Iterator[tuple[Holder, int]]:
-    """What a whole hugepage holds for as long as it lives: (holder, objects)."""
-    if not inode.metadata_per_split_folio:
-        yield inode.metadata, 1
-    if inode.host.folio_descriptors:
-        yield inode.memdesc, 1
+def _take_lifelong(inode: Inode, hugepage: Hugepage) -> None:
+    """Take what a whole hugepage holds as long as it lives, all or nothing: objects, registry, filemap."""
+    host, number = inode.host, inode.host.page_number(hugepage.order, hugepage.pool_index)
+    metadata, descriptors = _lifelong_objects(inode)
+    inode.metadata.alloc(metadata)
+    try:
+        inode.memdesc.alloc(descriptors)
+        try:
+            host.registry.add(number, hugepage.order, inode)
+            try:
+                inode.filemap.add(hugepage.first, hugepage.order, hugepage)
+            except OutOfMemory:
+                host.registry.remove(number, hugepage.order)
+                raise
+        except OutOfMemory:
+            inode.memdesc.free(descriptors)
+            raise
+    except OutOfMemory:
+        inode.metadata.free(metadata)
+        raise
 
 
-def retire(inode: InodeState, hugepage: Hugepage) -> None:
+def _lifelong_objects(inode: Inode) -> tuple[int, int]:
+    """What a whole hugepage holds: metadata objects, folio descriptors."""
+    return int(not inode.generation.metadata_per_split), int(inode.host.folio_descriptors)
+
+
+def retire(inode: Inode, hugepage: Hugepage) -> None:
     """A whole hugepage that is in no filemap any more goes back to the pool, or out of use if it has a memory error."""
+    _give_back(inode, hugepage)
+    del inode.hugepages[hugepage.first]
+    for ranges in (inode.poisoned, inode.inconsistent):
+        ranges.remove(hugepage.first, hugepage.end)
+
+
+def _give_back(inode: Inode, hugepage: Hugepage) -> None:
     assert inode.subpool is not None
     inode.count_folios(hugepage.folios, -1)
     inode.host.registry.remove(inode.host.page_number(hugepage.order, hugepage.pool_index), hugepage.order)
-    for holder, objects in _per_hugepage(inode):
-        holder.free(objects)
+    metadata, descriptors = _lifelong_objects(inode)
+    inode.memdesc.free(descriptors)
+    inode.metadata.free(metadata)
     if inode.poisoned.disjoint(hugepage.first, hugepage.end):
         _leave_unoptimised(inode, hugepage)
         inode.subpool.give_back(hugepage.pool_index)
     else:
         inode.vmemmap.free(hugepage.restored)
         inode.subpool.discard(hugepage.pool_index)
-    del inode.hugepages[hugepage.first]
-    for ranges in (inode.poisoned, inode.inconsistent):
-        ranges.remove(hugepage.first, hugepage.end)
 
 
-def _leave_unoptimised(inode: InodeState, hugepage: Hugepage) -> None:
+def _leave_unoptimised(inode: Inode, hugepage: Hugepage) -> None:
     """A hugepage whose vmemmap could not be optimised goes back to the pool as it is; its next user finds it so."""
     if hugepage.restored:
         inode.vmemmap.hand_over(hugepage.restored, inode.host.vmemmap_of_pool)
         inode.host.unoptimised[hugepage.order, hugepage.pool_index] = hugepage.restored
 
 
-def _populate_small(inode: InodeState, start: int, end: int, work: Work) -> None:
-    for low, high in list(gaps(inode.small.ranges(start, end), start, end)):
-        _add_small(inode, low, high, work)
-
-
-def _add_small(inode: InodeState, low: int, high: int, work: Work) -> None:
-    if inode.host.folio_descriptors:
-        inode.memdesc.alloc(high - low)
+def _add_small(inode: Inode, low: int, high: int) -> None:
+    descriptors = high - low if inode.host.folio_descriptors else 0
+    inode.memdesc.alloc(descriptors)
     try:
         inode.filemap.add_pages(low, high, PAGE)
     except OutOfMemory as error:
-        if inode.host.folio_descriptors:
-            inode.memdesc.free(high - low)
-        error.error_offset = inode.bytes(low)
+        inode.memdesc.free(descriptors)
+        error.error_offset = inode.offset(low)
         raise
     inode.small.add(low, high)
     inode.count_folios(Counter({0: high - low}), 1)
-    work.entries_stored += high - low
+    inode.work.entries_stored += high - low
 
 
-def drop_small(inode: InodeState, start: int, end: int, work: Work) -> None:
+def drop_small(inode: Inode, start: int, end: int) -> None:
     """Take the range's base pages out of the file; pinned ones live on as orphans until their last reference goes."""
-    inode.unmap_host(start, end, work)
-    work.zapped_pages += inode.stage2.zap(start, end)
+    inode.unmap_host(start, end)
+    inode.zap(start, end)
     for low, high in list(inode.small.ranges(start, end)):
         inode.filemap.remove_pages(low, high)
         if inode.host.folio_descriptors:

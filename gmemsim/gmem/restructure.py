@@ -24,28 +24,22 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
-import attrs
-
 from gmemsim.errors import OutOfMemory
 from gmemsim.gmem.hugepage import Hugepage
-from gmemsim.gmem.policy import Hysteresis
-from gmemsim.gmem.state import InodeState
-from gmemsim.host.work import Work
+from gmemsim.gmem.inode import Inode
 from gmemsim.xarray import Prealloc
 
 
-@attrs.frozen
 class SplitStep:
-    """Entries of ``order`` at ``index`` become entries of the last of ``orders``, passing through the others."""
+    """The entry of ``order`` at ``index`` becomes entries of the last of ``orders``, passing through the others."""
 
-    index: int
-    order: int
-    orders: tuple[int, ...]
+    __slots__ = ("index", "new_order", "order", "orders")
 
-    @property
-    def new_order(self) -> int:
-        """The order after this step."""
-        return self.orders[-1]
+    def __init__(self, index: int, order: int, orders: tuple[int, ...]) -> None:
+        self.index = index
+        self.order = order
+        self.orders = orders
+        self.new_order = orders[-1]
 
     def rungs(self) -> Iterator[tuple[int, int, int]]:
         """(order, next order, folios split) for every rung passed."""
@@ -55,81 +49,82 @@ class SplitStep:
             above = below
 
 
-@attrs.define(eq=False)
 class Split:
     """Making the pages ``start`` to ``end`` of one hugepage folios of their own."""
 
-    inode: InodeState
-    hugepage: Hugepage
-    start: int
-    end: int
-    steps: list[SplitStep] = attrs.field(init=False)
-    folios: Counter[int] = attrs.field(init=False)
-    """Folios of the hugepage by order after the split."""
-    _nodes: Prealloc | None = attrs.field(default=None, init=False)
-    _vmemmap: int = attrs.field(default=0, init=False)
-    _descriptors: int = attrs.field(default=0, init=False)
-    _metadata: int = attrs.field(default=0, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.steps = list(self._plan())
-        self.folios = folios = self.hugepage.folios.copy()
+    def __init__(self, inode: Inode, hugepage: Hugepage, start: int, end: int) -> None:
+        self.inode = inode
+        self.hugepage = hugepage
+        self.start = start
+        self.end = end
+        self.steps = self._plan()
+        self.folios: Counter[int] = hugepage.folios.copy()
+        """Folios of the hugepage by order after the split."""
         for step in self.steps:
-            folios[step.new_order] += 1 << step.order - step.new_order
-            folios[step.order] -= 1
-            if not folios[step.order]:
-                del folios[step.order]
+            self.folios[step.new_order] += 1 << step.order - step.new_order
+            self.folios[step.order] -= 1
+            if not self.folios[step.order]:
+                del self.folios[step.order]
+        self._nodes: Prealloc | None = None
+        self._vmemmap = 0
+        self._descriptors = 0
+        self._metadata = 0
 
-    def _plan(self) -> Iterator[SplitStep]:
-        order = self.inode.filemap.order_at(self.start)
-        index = self.start >> order << order
+    def _plan(self) -> list[SplitStep]:
+        steps: list[SplitStep] = []
+        filemap, start = self.inode.filemap, self.start
+        order = filemap.order_at(start)
+        index = start >> order << order
         if self.end <= index + (1 << order):  # one folio holds it all: the common case
             if order:
-                yield from self._plan_folio(index, order)
-            return
-        for first, number, order in self.inode.filemap.folios(self.start, self.end):
+                self._plan_folio(index, order, steps)
+            return steps
+        for first, number, order in filemap.folios(start, self.end):
             if order:
                 for index in range(first, first + (number << order), 1 << order):
-                    yield from self._plan_folio(index, order)
+                    self._plan_folio(index, order, steps)
+        return steps
 
-    def _plan_folio(self, index: int, order: int) -> Iterator[SplitStep]:
-        below = tuple(rung for rung in self.inode.rungs if rung < order)
+    def _plan_folio(self, index: int, order: int, steps: list[SplitStep]) -> None:
+        below = tuple([rung for rung in self.inode.rungs if rung < order])
         if self.start <= index and index + (1 << order) <= self.end:
-            yield SplitStep(index, order, below)
+            steps.append(SplitStep(index, order, below))
             return
         new_order = below[0]
-        yield SplitStep(index, order, (new_order,))
+        steps.append(SplitStep(index, order, (new_order,)))
         if not new_order:
             return
         size = 1 << new_order
         first = max(index, self.start >> new_order << new_order)
         for piece in range(first, min(index + (1 << order), self.end), size):
-            yield from self._plan_folio(piece, new_order)
+            self._plan_folio(piece, new_order, steps)
 
     # -- what can fail ---------------------------------------------------------------------------------------------
 
     def take_nodes(self) -> None:
         """Take the XArray nodes of all steps; raises ``OutOfMemory`` also where the kernel refuses the depth."""
         filemap = self.inode.filemap
-        if self.inode.policy.split != "nonuniform":  # that one is a chain of xas_try_split, which takes single steps
-            for step in self.steps:
+        nodes = 0
+        for step in self.steps:
+            if not self.inode.policy.splits_in_single_steps:
                 for order, new_order, _ in step.rungs():
                     filemap.check_depth(order, new_order)
-        self._nodes = filemap.preallocate(sum(filemap.nodes_for(s.order, s.new_order) for s in self.steps))
+            nodes += filemap.nodes_for(step.order, step.new_order)
+        self._nodes = filemap.preallocate(nodes)
 
-    def take_vmemmap(self, work: Work) -> None:
+    def take_vmemmap(self) -> None:
         """Restore the vmemmap that the pieces need; all or nothing, raises ``OutOfMemory``."""
-        inode, hugepage = self.inode, self.hugepage
+        inode, hugepage, work = self.inode, self.hugepage, self.inode.work
         needed = inode.vmemmap_needed(hugepage, self.folios)
         restore = max(0, needed - hugepage.restored)
-        if inode.policy.vmemmap == "reoptimize" and not hugepage.restored and needed:
-            restore = inode.host.vmemmap.restored(hugepage.order)  # everything first, then optimise the pieces
+        if inode.policy.restores_all_first and not hugepage.restored and needed:
+            restore = inode.host.vmemmap.restored(hugepage.order)
         if restore:
             inode.vmemmap.alloc(restore)
             work.restores += 1
             work.vmemmap_pages_restored += restore
             work.pages_copied += restore
-            inode.host.count_flush(work)
+            inode.host.count_flush()
         self._vmemmap = restore
 
     def take_descriptors(self) -> None:
@@ -138,7 +133,7 @@ class Split:
         if self.inode.host.folio_descriptors:
             self.inode.memdesc.alloc(new)
             self._descriptors = new
-        if self.inode.metadata_per_split_folio:
+        if self.inode.generation.metadata_per_split:
             try:
                 self._take_metadata()
             except OutOfMemory:
@@ -162,104 +157,108 @@ class Split:
 
     # -- what cannot -----------------------------------------------------------------------------------------------
 
-    def split_entries(self, work: Work) -> None:
+    def split_entries(self) -> None:
         """Split the filemap's entries with the nodes taken."""
         assert self._nodes is not None
-        with self._nodes as prealloc:
-            for step in self.steps:
-                self.inode.filemap.split(step.index, step.order, step.new_order, prealloc, work)
+        for step in self.steps:
+            self.split_entry(step)
+        self._nodes.close()
 
-    def merge_entries_back(self, work: Work) -> None:
+    def split_entry(self, step: SplitStep) -> None:
+        """Split the filemap's entry of one step; until the split is finished every slot holds the hugepage itself."""
+        assert self._nodes is not None
+        self.inode.filemap.split(step.index, step.order, step.new_order, self._nodes)
+
+    def merge_entries_back(self) -> None:
         """Undo :meth:`split_entries` in reverse: the old entry at every step's order."""
         for step in reversed(self.steps):
-            self.inode.filemap.merge(step.index, step.order, self.hugepage, work)
+            self.inode.filemap.merge(step.index, step.order, self.hugepage)
 
-    def finish(self, work: Work) -> None:
+    def finish(self) -> None:
         """The folios are split: count them, and optimise pieces that need less vmemmap than was restored."""
         inode, hugepage = self.inode, self.hugepage
+        splits = inode.stats.splits
         for step in self.steps:
             for order, new_order, number in step.rungs():
-                inode.stats.splits[order, new_order] += number
-                work.folios_split += number
+                splits[order, new_order] += number
+                inode.work.folios_split += number
             hugepage.splits[step.index, step.order] += 1
         inode.replace_folios(hugepage, self.folios)
         hugepage.restored += self._vmemmap
-        optimise(inode, hugepage, work)
+        optimise(inode, hugepage)
 
 
-def split(inode: InodeState, hugepage: Hugepage, start: int, end: int, work: Work) -> None:
+def split(inode: Inode, hugepage: Hugepage, start: int, end: int) -> None:
     """Split in generation B's order; raises ``OutOfMemory`` with the hugepage as it was."""
     plan = Split(inode, hugepage, start, end)
     if not plan.steps:
         return
     plan.take_nodes()
-    plan.split_entries(work)
+    plan.split_entries()
     try:
-        plan.take_vmemmap(work)
+        plan.take_vmemmap()
         plan.take_descriptors()
     except OutOfMemory:
-        plan.merge_entries_back(work)
+        plan.merge_entries_back()
         plan.give_back()
         raise
-    plan.finish(work)
+    plan.finish()
 
 
-def merge(inode: InodeState, hugepage: Hugepage, start: int, end: int, work: Work, *, forced: bool = False) -> None:
-    """Merge what may be merged once the pages ``start`` to ``end`` are private (the attributes may not say so yet).
-
-    ``forced`` (the memory goes back to the pool) ignores the policy and the attributes: the whole hugepage is merged.
-    """
-    if hugepage.whole:
-        return
-    if forced:
-        _merge_block(inode, hugepage, hugepage.first, hugepage.order, work)
-    elif inode.policy.merge not in ("cleanup", "never"):
-        _merge_within(inode, hugepage, hugepage.first, hugepage.order, start, end, work)
+def merge_whole(inode: Inode, hugepage: Hugepage) -> None:
+    """Merge the whole hugepage, since its memory goes back to the pool; policy and attributes do not matter."""
+    if not hugepage.whole:
+        _merge_block(inode, hugepage, hugepage.first, hugepage.order)
 
 
-def _merge_within(
-    inode: InodeState, hugepage: Hugepage, index: int, order: int, start: int, end: int, work: Work
-) -> None:
+def merge(inode: Inode, hugepage: Hugepage, start: int, end: int) -> None:
+    """Merge what may be merged once the pages ``start`` to ``end`` are private (the attributes may not say so yet)."""
+    if inode.policy.merges_early and not hugepage.whole:
+        _merge_within(inode, hugepage, hugepage.first, hugepage.order, start, end)
+
+
+def _merge_within(inode: Inode, hugepage: Hugepage, index: int, order: int, start: int, end: int) -> None:
     """Merge the largest private blocks within the block of ``order`` at ``index`` that touch ``start`` to ``end``."""
     private = inode.attributes.all_private
     others_private = private(index, max(index, start)) and private(end, max(end, index + (1 << order)))
-    if others_private and _may_merge(inode, hugepage, index, order):
+    if others_private and inode.policy.may_merge(hugepage.splits[index, order]):
         if inode.filemap.order_at(index) < order:
-            _merge_block(inode, hugepage, index, order, work)
+            _merge_block(inode, hugepage, index, order)
         return
-    below = next(rung for rung in inode.rungs if rung < order)
+    below = _rung_below(inode, order)
     if not below:
         return
     first = max(index, start >> below << below)
     for block in range(first, min(index + (1 << order), end), 1 << below):
-        _merge_within(inode, hugepage, block, below, start, end, work)
+        _merge_within(inode, hugepage, block, below, start, end)
 
 
-def _may_merge(inode: InodeState, hugepage: Hugepage, index: int, order: int) -> bool:
-    """Whether hysteresis still allows this block: not after ``limit`` re-splits of it."""
-    limit = inode.policy.merge
-    return not isinstance(limit, Hysteresis) or hugepage.splits[index, order] <= limit.limit
+def _rung_below(inode: Inode, order: int) -> int:
+    for rung in inode.rungs:
+        if rung < order:
+            return rung
+    return 0
 
 
-def _merge_block(inode: InodeState, hugepage: Hugepage, index: int, order: int, work: Work) -> None:
+def _merge_block(inode: Inode, hugepage: Hugepage, index: int, order: int) -> None:
     """Make one folio of the block; everything in it is smaller."""
     inside = _folios_inside(inode, hugepage, index, order)
     if not inode.closed:
-        inode.filemap.merge(index, order, hugepage, work)
+        inode.filemap.merge(index, order, hugepage)
     _count_merges(inode, inside, order)
-    work.folios_merged += inside.total()
+    inode.work.folios_merged += inside.total()
     folios = hugepage.folios - inside if order < hugepage.order else Counter[int]()
     folios[order] += 1
     freed = inside.total() - 1
     if inode.host.folio_descriptors:
         inode.memdesc.free(freed, rcu=True)
-    if inode.metadata_per_split_folio:
+    if inode.generation.metadata_per_split:
         inode.metadata.free(freed + (order == hugepage.order))
     inode.replace_folios(hugepage, folios)
-    optimise(inode, hugepage, work)
+    optimise(inode, hugepage)
 
 
-def _folios_inside(inode: InodeState, hugepage: Hugepage, index: int, order: int) -> Counter[int]:
+def _folios_inside(inode: Inode, hugepage: Hugepage, index: int, order: int) -> Counter[int]:
     """Folios by order in a block that is split."""
     if order == hugepage.order:
         return hugepage.folios.copy()
@@ -268,20 +267,20 @@ def _folios_inside(inode: InodeState, hugepage: Hugepage, index: int, order: int
     return inode.filemap.histogram(index, index + (1 << order))
 
 
-def _count_merges(inode: InodeState, inside: Counter[int], order: int) -> None:
+def _count_merges(inode: Inode, inside: Counter[int], order: int) -> None:
     """Count the merges level by level that make one folio of ``order`` of the folios ``inside``."""
     if order == inode.rungs[-2]:  # of base pages, in one level
         inode.stats.merges[0, order] += 1
         return
     rungs = [rung for rung in reversed(inode.rungs) if rung <= order]
     for below, above in pairwise(rungs):
-        there = sum(number << folio - above for folio, number in inside.items() if folio >= above)
+        there = sum([number << folio - above for folio, number in inside.items() if folio >= above])
         merged = (1 << order - above) - there
         if merged:
             inode.stats.merges[below, above] += merged
 
 
-def optimise(inode: InodeState, hugepage: Hugepage, work: Work) -> None:
+def optimise(inode: Inode, hugepage: Hugepage) -> None:
     """Free the vmemmap that the folios do not need any more; may fail silently and leave it as it is."""
     surplus = hugepage.restored - inode.vmemmap_needed(hugepage, hugepage.folios)
     if surplus <= 0:
@@ -297,6 +296,6 @@ def optimise(inode: InodeState, hugepage: Hugepage, work: Work) -> None:
     hugepage.optimise_failed = False
     hugepage.restored -= surplus
     inode.vmemmap.free(surplus)
-    work.vmemmap_pages_freed += surplus
-    work.optimises += 1
-    inode.host.count_flush(work)
+    inode.work.vmemmap_pages_freed += surplus
+    inode.work.optimises += 1
+    inode.host.count_flush()

@@ -57,6 +57,7 @@ class Host:
         self.geometry = geometry or Geometry()
         self.kernel = kernel or KernelSwitches()
         self.ledger = Ledger(object_sizes(self.geometry.page_size), budget=kernel_memory, rcu_grace=rcu_grace)
+        self.work = Work()
         self.pool = HugePool(hugetlb or {})
         self.vmemmap = VmemmapLayout(self.geometry, STRUCT_PAGE_BYTES_OF[self.kernel.memdesc])
         self.folio_descriptors = self.kernel.memdesc == "folio-descriptors"
@@ -66,7 +67,11 @@ class Host:
         """Hugepages in the pool, by (order, index), whose vmemmap could not be optimised: how many pages that is."""
         self.vmemmap_of_pool: Holder = self.ledger.holder("vmemmap", HOST)
         """Who holds those pages."""
+        self.vmemmap_of_pool.known = self._left_unoptimised
+        self._vmemmap_tables = self.ledger.holder("vmemmap_page_tables", HOST)
+        self._vmemmap_tables.known = self._tables_of_optimised
         self._optimised: set[int] = set()
+        """Sizes of hugepages, in bytes, whose pool has been optimised."""
 
     def optimise_pool(self, size: int) -> None:
         """HVO optimises the free hugepages of ``size`` bytes once: the PTE pages for that are never given back.
@@ -75,16 +80,25 @@ class Host:
         """
         if size in self._optimised:
             return
-        tables = self.vmemmap.page_tables_for(self.geometry.order_of(size), self.pool.total(size))
-        self.ledger.holder("vmemmap_page_tables", HOST).alloc(tables)
+        self._vmemmap_tables.alloc(self._tables_of(size))
         self._optimised.add(size)
+
+    def _tables_of(self, size: int) -> int:
+        return self.vmemmap.page_tables_for(self.geometry.order_of(size), self.pool.total(size))
+
+    def _tables_of_optimised(self) -> int:
+        return sum([self._tables_of(size) for size in self._optimised])
+
+    def _left_unoptimised(self) -> int:
+        return sum(self.unoptimised.values())
 
     def page_number(self, order: int, pool_index: int) -> int:
         """The physical page number of the first page of a hugepage."""
         return self.pool.address(self.geometry.size_of(order), pool_index) >> self.geometry.page_shift
 
-    def count_flush(self, work: Work) -> None:
+    def count_flush(self) -> None:
         """One restore or optimise in the single-folio call: a TLB flush, and in older kernels a grace period."""
+        work = self.work
         work.tlb_flushes += 1
         work.rcu_synchronisations += self.kernel.synchronize_rcu
 
@@ -94,5 +108,4 @@ class Host:
         self.pool.check()
         self.registry.check()
         assert all(count >= 0 for count in self.folios.values()), f"negative folios: {self.folios}"
-        left, live = sum(self.unoptimised.values()), self.vmemmap_of_pool.live
-        assert live == left, f"{live} vmemmap pages of hugepages in the pool in the ledger, {left} known"
+        self.ledger.check_held(HOST)

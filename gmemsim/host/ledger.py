@@ -32,10 +32,8 @@ Two devices keep the common case short, because a million conversions pass throu
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, get_args
-
-import attrs
 
 from gmemsim.errors import OutOfMemory
 from gmemsim.host.accounts import ACCOUNTS
@@ -50,13 +48,15 @@ InjectionMode = Literal["once", "forever"]
 _UNLIMITED = sys.maxsize
 
 
-@attrs.define(eq=False)
 class _Counts:
     """Objects live now, at the highest, taken and given back since the start."""
 
-    live: int = attrs.field(default=0, init=False)
-    freed: int = attrs.field(default=0, init=False)
-    _noted_peak: int = attrs.field(default=0, init=False)
+    __slots__ = ("_noted_peak", "freed", "live")
+
+    def __init__(self) -> None:
+        self.live = 0
+        self.freed = 0
+        self._noted_peak = 0
 
     @property
     def peak(self) -> int:
@@ -69,11 +69,14 @@ class _Counts:
         return self.live + self.freed
 
 
-@attrs.define(eq=False)
 class Tally(_Counts):
-    """Objects of one size."""
+    """Objects of one size, ``object_bytes``."""
 
-    object_bytes: int
+    __slots__ = ("object_bytes",)
+
+    def __init__(self, object_bytes: int) -> None:
+        super().__init__()
+        self.object_bytes = object_bytes
 
     @property
     def live_bytes(self) -> int:
@@ -86,12 +89,15 @@ class Tally(_Counts):
         return self.peak * self.object_bytes
 
 
-@attrs.define(eq=False)
 class Total(_Counts):
     """The sum of tallies of different object sizes; its peaks are peaks of the sum, not sums of peaks."""
 
-    live_bytes: int = attrs.field(default=0, init=False)
-    _noted_peak_bytes: int = attrs.field(default=0, init=False)
+    __slots__ = ("_noted_peak_bytes", "live_bytes")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live_bytes = 0
+        self._noted_peak_bytes = 0
 
     @property
     def peak_bytes(self) -> int:
@@ -99,17 +105,19 @@ class Total(_Counts):
         return max(self._noted_peak_bytes, self.live_bytes)
 
 
-@attrs.define(eq=False)
 class Injection:
     """An armed fault: ``left`` more objects of ``account``, the failing one included, until it strikes.
 
-    ``left`` is 1 for as long as a ``forever`` injection keeps striking.
+    ``nth`` is what ``left`` was in the beginning.  ``left`` is 1 for as long as a ``forever`` injection keeps striking.
     """
 
-    account: str
-    nth: int
-    mode: InjectionMode
-    left: int
+    __slots__ = ("account", "left", "mode", "nth")
+
+    def __init__(self, account: str, nth: int, mode: InjectionMode) -> None:
+        self.account = account
+        self.nth = nth
+        self.mode: InjectionMode = mode
+        self.left = nth
 
     def __str__(self) -> str:
         later = " and all later ones" if self.mode == "forever" else ""
@@ -117,19 +125,27 @@ class Injection:
         return f"injected fault at object {self.nth} of {of}{later}"
 
 
-@attrs.define(eq=False)
 class Holder(Tally):
-    """The tally of one account of one guest, and the only way to change it."""
+    """The tally of one ``account`` of one ``guest``, and the only way to change it; :meth:`Ledger.holder` makes it.
 
-    account: str
-    guest: str
-    deferred: int = attrs.field(default=0, init=False)
-    """Objects freed with ``rcu`` whose memory has not returned yet; they are part of ``live``."""
-    _ledger: Ledger
-    _index: int
-    _of_account: Total
-    _of_guest: Total
-    _of_all: Total
+    Whoever takes memory with it sets ``known`` to a function that tells how many objects it knows of, so that
+    :meth:`Ledger.check_held` finds what leaks.
+    """
+
+    __slots__ = ("_index", "_ledger", "_of_account", "_of_all", "_of_guest", "account", "deferred", "guest", "known")
+
+    def __init__(self, ledger: Ledger, index: int, account: str, guest: str, object_bytes: int) -> None:
+        super().__init__(object_bytes)
+        self.account = account
+        self.guest = guest
+        self.deferred = 0
+        """Objects freed with ``rcu`` whose memory has not returned yet; they are part of ``live``."""
+        self.known: Callable[[], int] | None = None
+        self._ledger = ledger
+        self._index = index
+        self._of_account = ledger.tallies[account]
+        self._of_guest = ledger._guests[guest]
+        self._of_all = ledger.total
 
     def alloc(self, n: int = 1) -> None:
         """Take ``n`` objects, or none and raise :class:`OutOfMemory` (``held`` before the failure).  O(1)."""
@@ -255,6 +271,7 @@ class Ledger:
         self.total = Total()
         self.tallies: Mapping[str, Total] = {account: Total() for account in ACCOUNTS}
         self._object_bytes = dict(object_bytes)
+        self._indices = {account: index for index, account in enumerate(ACCOUNTS)}
         self._guests: dict[str, Total] = {}
         self._holders: dict[tuple[str, str], Holder] = {}
         self._injections: list[Injection] = []
@@ -275,18 +292,9 @@ class Ledger:
         """
         holder = self._holders.get((account, guest))
         if holder is None:
-            of_account = self.tallies[account]
-            of_guest = self._guests.setdefault(guest, Total())
-            holder = self._holders[account, guest] = Holder(
-                object_bytes=object_bytes or self._object_bytes[account],
-                account=account,
-                guest=guest,
-                ledger=self,
-                index=ACCOUNTS.names().index(account),
-                of_account=of_account,
-                of_guest=of_guest,
-                of_all=self.total,
-            )
+            index, size = self._indices[account], object_bytes or self._object_bytes[account]
+            self._guests.setdefault(guest, Total())
+            holder = self._holders[account, guest] = Holder(self, index, account, guest, size)
         return holder
 
     def guests(self) -> tuple[str, ...]:
@@ -341,7 +349,7 @@ class Ledger:
             raise ValueError(f"nth is {nth}, but the next object is number 1")
         if mode not in get_args(InjectionMode):
             raise ValueError(f"mode is {mode!r}, expected one of {', '.join(get_args(InjectionMode))}")
-        self._injections.append(Injection(account, nth, mode, left=nth))
+        self._injections.append(Injection(account, nth, mode))
         self._limit = -1
 
     def armed(self) -> tuple[Injection, ...]:
@@ -405,6 +413,13 @@ class Ledger:
         if problems:
             raise AssertionError("\n".join([*problems, str(self)]))
         self._deferred.check()
+
+    def check_held(self, guest: str) -> None:
+        """``AssertionError`` unless ``guest`` holds, of every account, what its holders' users know of."""
+        for (_, name), holder in self._holders.items():
+            if name == guest:
+                known = 0 if holder.known is None else holder.known()
+                assert holder.held == known, f"{guest}: {holder.held} objects of {holder.account} held, {known} known"
 
     def _wrong_sums(self) -> list[str]:
         """Totals and accounts against the holders they are made of."""

@@ -18,18 +18,19 @@ from collections import deque
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
-import attrs
-
 Owner = TypeVar("Owner", bound=Hashable)
 
 
-@attrs.define(eq=False)
 class Deferred(Generic[Owner]):
     """``objects`` of ``owner`` whose memory returns at the instant ``due`` (simulated ns)."""
 
-    due: int
-    owner: Owner
-    objects: int
+    def __init__(self, due: int, owner: Owner, objects: int) -> None:
+        self.due = due
+        self.owner = owner
+        self.objects = objects
+
+    def __repr__(self) -> str:
+        return f"{self.objects} of {self.owner} due at {self.due} ns"
 
 
 class DeferredFrees(Generic[Owner]):

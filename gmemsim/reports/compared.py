@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import attrs
 
 from gmemsim.reports.words import ESTIMATE, number
-from gmemsim.studies.compare import Comparison, Row
+from gmemsim.studies.compare import Comparison, ComparisonRow
 from gmemsim.units import human_duration, human_size
 
 NOTES = (
@@ -54,11 +54,11 @@ def the_same(comparison: Comparison) -> str:
     return f"The same in all: {listed}." if same else ""
 
 
-def _label(row: Row) -> str:
+def _label(row: ComparisonRow) -> str:
     return f"{ESTIMATE} {row.label}" if row.estimate else row.label
 
 
-def _amount(row: Row, value: float) -> str:
+def _amount(row: ComparisonRow, value: float) -> str:
     match row.unit:
         case "bytes":
             return human_size(value)
@@ -68,12 +68,12 @@ def _amount(row: Row, value: float) -> str:
             return number(int(value))
 
 
-def _delta(row: Row, i: int) -> str:
+def _delta(row: ComparisonRow, i: int) -> str:
     delta = row.deltas[i]
     return f"{'−' if delta < 0 else '+'}{_amount(row, abs(delta))}" if delta else "0"
 
 
-def _ratio(row: Row, i: int) -> str:
+def _ratio(row: ComparisonRow, i: int) -> str:
     """Three significant digits; a change too small for them is not shown as none."""
     ratio, delta = row.ratios[i], row.deltas[i]
     if ratio is None:

@@ -13,7 +13,7 @@ import attrs
 
 from gmemsim.errors import KernelError
 from gmemsim.geometry import Geometry
-from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.policy import Policy
 from gmemsim.host.accounts import FOLIO_DESCRIPTOR_BYTES, XA_NODE_BYTES
 from gmemsim.host.host import Host, KernelSwitches
@@ -143,20 +143,21 @@ def share_one_page(policy: Policy, order: int, geometry: Geometry, kernel: Kerne
     host = Host(geometry=geometry, hugetlb={size: 1}, kernel=kernel)
     guest = GuestMemfd(host, "guest", size=size, backing=size, policy=policy)
     guest.allocate(0, size)
-    before = guest.filemap.tree.nodes
+    before = guest.nodes()
     refused = None
     try:
         guest.set_attributes(0, geometry.page_size, private=False)
-        if policy.when == "fault":
+        if not policy.splits_at_conversion:
             guest.fault(0, by="host")
     except KernelError as error:
         refused = str(error)
+    vmemmap = host.ledger.guest_tallies(guest.name)["vmemmap"]
     return PolicyCost(
         policy=policy,
-        nodes=guest.filemap.tree.nodes - before,
-        vmemmap_pages=guest.vmemmap.live,
-        vmemmap_peak=guest.vmemmap.peak,
-        vmemmap_page_bytes=guest.vmemmap.object_bytes,
+        nodes=guest.nodes() - before,
+        vmemmap_pages=vmemmap.live,
+        vmemmap_peak=vmemmap.peak,
+        vmemmap_page_bytes=geometry.page_size,
         folios=+guest.folios,
         refused=refused,
     )

@@ -18,7 +18,7 @@ from typing import Literal
 import attrs
 
 from gmemsim.errors import KernelError
-from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.ledger import ANY
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from gmemsim.errors import InputError, SimulationRefused
-from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.host import Host
 from gmemsim.scenario.format.load import load_scenario
 from gmemsim.scenario.model import Expectation, Scenario

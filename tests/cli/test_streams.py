@@ -144,6 +144,11 @@ def test_input_is_read_once(scenario: Path, tmp_path: Path) -> None:
     assert "title: &quot;One page&quot;" in (tmp_path / "page.html").read_text()
 
 
+def test_a_sweep_reads_its_input_once_too(scenario: Path) -> None:
+    done = shell(f"gmemsim sweep <(cat {scenario}) --vary seed=0..1 --csv")
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 3)
+
+
 def test_text_is_never_markup(tmp_path: Path) -> None:
     path = tmp_path / "[red].yaml"
     path.write_text(SCENARIO.format(title="[bold]x[/bold] :boom:"))

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from gmemsim.errors import KernelError, OutOfMemory
 from gmemsim.geometry import Geometry
-from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.policy import ORDERINGS, VMEMMAPS, WHENS, Hysteresis, Policy
 from gmemsim.gmem.stage2 import MappingKind
 from gmemsim.host.accounts import ACCOUNTS
@@ -144,7 +144,7 @@ class Guests(RuleBasedStateMachine):
             self.guests.append(guest)
             if data.draw(st.integers(0, 3)):
                 with suppress(OutOfMemory):
-                    guest.allocate(0, guest.bytes(guest.pages))
+                    guest.allocate(0, guest.offset(guest.pages))
         self.made += 1
 
     @property
@@ -171,14 +171,14 @@ class Guests(RuleBasedStateMachine):
         guest = data.draw(st.sampled_from(self.open))
         step, pages = data.draw(st.sampled_from([2, 5])), data.draw(st.integers(2, 20))
         for page in range(0, min(pages * step, guest.pages), step):
-            self._convert(guest, guest.bytes(page), guest.bytes(1), False)
+            self._convert(guest, guest.offset(page), guest.offset(1), False)
 
     def take_back(self, data: st.DataObject) -> None:
         guest, (start, end) = data.draw(st.sampled_from(self.sharing))
         if data.draw(st.integers(0, 2)) == 0:
             self.inject(data)
         beyond = data.draw(st.sampled_from([0, 0, 1, 700]))  # may end amid private pages, inside a large leaf
-        self._convert(guest, guest.bytes(start), guest.bytes(min(end + beyond, guest.pages) - start), True)
+        self._convert(guest, guest.offset(start), guest.offset(min(end + beyond, guest.pages) - start), True)
 
     def _convert(self, guest: GuestMemfd, offset: int, size: int, private: bool) -> None:
         before = state(guest) if guest.policy.ordering == "reserve-first" else {}
@@ -187,7 +187,7 @@ class Guests(RuleBasedStateMachine):
         first, last = offset // page, (offset + size) // page
         error = outcome(lambda: guest.set_attributes(offset, size, private))
         if error is None:
-            assert guest.attributes.all_are(first, last, shared=not private)
+            assert guest.inode.attributes.all_are(first, last, shared=not private)
             return
         assert error.name in ("ENOMEM", "EAGAIN", "EHWPOISON")
         assert error.error_offset is not None
@@ -198,7 +198,7 @@ class Guests(RuleBasedStateMachine):
             assert attributes(guest) == shared
         if guest.policy.ordering == "restructure-first" and guest.page_order:
             stopped = error.error_offset // page >> guest.page_order << guest.page_order
-            assert guest.attributes.all_are(first, max(first, stopped), shared=not private)
+            assert guest.inode.attributes.all_are(first, max(first, stopped), shared=not private)
 
     def allocate(self, data: st.DataObject) -> None:
         guest = data.draw(st.sampled_from(self.open))
@@ -214,7 +214,7 @@ class Guests(RuleBasedStateMachine):
         pages, pin = data.draw(st.sampled_from([1, 2, 600])), data.draw(st.booleans())
         guest, (start, end) = data.draw(st.sampled_from(self.sharing))
         first = data.draw(st.sampled_from([start, end - 1, (start + end) // 2]))
-        use = Pinned(guest, guest.bytes(first), guest.bytes(min(end - first, pages)))
+        use = Pinned(guest, guest.offset(first), guest.offset(min(end - first, pages)))
         with suppress(KernelError):
             if pin:
                 guest.pin(use.offset, use.size)
@@ -230,7 +230,7 @@ class Guests(RuleBasedStateMachine):
         guest = data.draw(st.sampled_from(self.open))
         offset, size = data.draw(ranges(guest))
         if data.draw(st.integers(0, 3)):
-            size = guest.bytes(1 << guest.page_order)
+            size = guest.offset(1 << guest.page_order)
             offset = offset // size * size
         shared = attributes(guest)
         with suppress(KernelError):

@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from gmemsim.errors import KernelError
-from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
 from tests.gmem.worlds import (
     PAGE,
@@ -86,8 +86,8 @@ def mapped(backing: int, hugepages: int, **policy: Any) -> GuestMemfd:
 
 def across(guest: GuestMemfd) -> tuple[int, int]:
     """A range from the last page of the first hugepage to the first of the last but one: offset and size."""
-    hugepage = guest.bytes(1 << guest.page_order)
-    last = guest.bytes(guest.pages) - 2 * hugepage
+    hugepage = guest.offset(1 << guest.page_order)
+    last = guest.offset(guest.pages) - 2 * hugepage
     return hugepage - PAGE, last - hugepage + 2 * PAGE
 
 
@@ -108,7 +108,7 @@ def outside(found: dict[str, Any]) -> dict[str, Any]:
 def pieces(guest: GuestMemfd) -> list[int]:
     """Where the hugepages' parts of :func:`across` begin, in bytes."""
     offset, size = across(guest)
-    return [guest.bytes(low) for low, _, _ in guest.pieces(offset // PAGE, (offset + size) // PAGE)]
+    return [guest.offset(low) for low, _, _ in guest.inode.pieces(offset // PAGE, (offset + size) // PAGE)]
 
 
 # -- conversions -----------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def test_restructure_first_stops_at_a_hugepage(backing: int, policy: Any, accoun
         converted = [(start, stop)] if start < stop else []
         assert attributes(guest) == converted + before["attributes"]
         first = stop >> guest.page_order << guest.page_order
-        unchanged = list(guest.filemap.folios(first, guest.pages))
+        unchanged = list(guest.inode.filemap.folios(first, guest.pages))
         assert unchanged == list(_cut(before["filemap"], first))
         if not converted:
             assert outside(state(guest)) == outside(before)
@@ -190,7 +190,7 @@ def test_a_rollback_that_fails_is_counted_and_listed(account: str) -> None:
         guest.host.ledger.inject(account, number, "forever")
         error = outcome(partial(share, guest))
         sound(guest)
-        listed = list(guest.inconsistent.ranges(0, guest.pages))
+        listed = list(guest.inode.inconsistent.ranges(0, guest.pages))
         assert bool(listed) == bool(guest.stats.rollback_failures)
         if error is None:
             break
@@ -211,13 +211,13 @@ def test_an_inconsistent_range_is_consistent_after_the_next_success() -> None:
     error = outcome(lambda: guest.set_attributes(0, PAGE, False))
     assert error is not None
     assert guest.stats.rollback_failures == 1
-    assert list(guest.inconsistent.ranges(0, guest.pages)) == [(0, 1)]
-    assert guest.attributes.is_shared(0)  # but it is one folio, and so
-    assert guest.filemap.order_at(0) == 9
+    assert list(guest.inode.inconsistent.ranges(0, guest.pages)) == [(0, 1)]
+    assert guest.inode.attributes.is_shared(0)  # but it is one folio, and so
+    assert guest.inode.filemap.order_at(0) == 9
     sound(guest)
     guest.host.ledger._injections.clear()
     guest.set_attributes(0, PAGE, True)
-    assert not len(guest.inconsistent)
+    assert not len(guest.inode.inconsistent)
     sound(guest)
 
 
@@ -345,13 +345,13 @@ def test_other_calls_stop_where_memory_ends(name: str, switches: Any, account: s
         assert error is not None
         assert error.name == "ENOMEM"
         assert attributes(guest) == before["attributes"]
-        assert guest.pins.first_pinned(0, guest.pages) is None
-        assert not len(guest.host_mapped)
+        assert guest.inode.pins.first_pinned(0, guest.pages) is None
+        assert not len(guest.inode.host_mapped)
         if allocated:
             assert outside(state(guest)) == outside(before)
         elif error.error_offset is not None:
             first = error.error_offset // PAGE
-            assert not list(guest.filemap.folios(first, guest.pages)) or "host" in name or name == "pin"
+            assert not list(guest.inode.filemap.folios(first, guest.pages)) or "host" in name or name == "pin"
         retried = outcome(partial(call, guest))
         assert retried is None
         sound(guest)
@@ -368,10 +368,10 @@ def test_base_pages(call: Callable[[GuestMemfd], None], account: str) -> None:
     for failure in failures(make, call, account):
         assert failure.error is not None
         assert failure.error.name == "ENOMEM"
-        assert live(failure.guest, "memdesc") == failure.guest.small.pages(0, 300)
+        assert live(failure.guest, "memdesc") == failure.guest.inode.small.pages(0, 300)
         call(failure.guest)
         sound(failure.guest)
-        assert failure.guest.small.pages(0, 300) == 225
+        assert failure.guest.inode.small.pages(0, 300) == 225
 
 
 @pytest.mark.parametrize("account", ["attributes", "vmemmap_page_tables"])

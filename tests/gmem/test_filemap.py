@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 from gmemsim.errors import OutOfMemory
 from gmemsim.gmem.filemap import Filemap
 from gmemsim.host.work import Work
-from gmemsim.xarray import XArray
+from gmemsim.xarray import Profile, XArray
 from tests.gmem.worlds import make_host
 
 spans = st.lists(st.tuples(st.integers(0, 300), st.sampled_from([1, 2, 63, 64, 65, 128, 200])), min_size=1, max_size=5)
 
 
-def filemap() -> Filemap:
-    return Filemap(make_host().ledger.holder("filemap_nodes", "vm0"), "rfc")
+def filemap(work: Work | None = None, profile: Profile = "rfc") -> Filemap:
+    host = make_host()
+    return Filemap(host.ledger.holder("filemap_nodes", "vm0"), profile, work or host.work)
 
 
 @given(spans, spans)
@@ -52,7 +53,7 @@ def test_nodes_of_files_of_base_pages(pages: int, nodes: int) -> None:
 def test_pages_that_cannot_all_be_had_leave_none(pages: int) -> None:
     host = make_host()
     held = host.ledger.holder("filemap_nodes", "vm0")
-    ours = Filemap(held, "rfc")
+    ours = Filemap(held, "rfc", host.work)
     failing = 0
     while True:
         failing += 1
@@ -72,16 +73,17 @@ def test_pages_that_cannot_all_be_had_leave_none(pages: int) -> None:
     ("order", "new_order", "nodes"), [(18, 0, 4161), (18, 9, 65), (9, 0, 8), (18, 12, 1), (17, 12, 0)]
 )
 def test_split_and_merge(order: int, new_order: int, nodes: int) -> None:
-    ours, work, entry = filemap(), Work(), object()
+    work, entry = Work(), object()
+    ours = filemap(work)
     ours.add(0, order, entry)
     root = ours.tree.nodes
     with ours.preallocate(ours.nodes_for(order, new_order)) as prealloc:
-        ours.split(0, order, new_order, prealloc, work)
+        ours.split(0, order, new_order, prealloc)
     assert work.nodes_allocated == ours.split_nodes == ours.tree.nodes - root == nodes
     assert work.entries_stored == 1 << order - new_order
     assert ours.histogram(0, 1 << order) == {new_order: 1 << order - new_order}
     assert ours.tree.load((1 << order) - 1) is entry
-    ours.merge(0, order, entry, work)
+    ours.merge(0, order, entry)
     ours.check()
     assert work.nodes_freed == nodes
     assert (ours.split_nodes, ours.tree.nodes) == (0, root)
@@ -101,14 +103,14 @@ def test_destroy_forgets_the_nodes_of_splits() -> None:
     ours = filemap()
     ours.add(0, 9, "a")
     with ours.preallocate(8) as prealloc:
-        ours.split(0, 9, 0, prealloc, Work())
+        ours.split(0, 9, 0, prealloc)
     ours.destroy()
     ours.check()
     assert (ours.tree.nodes, ours.split_nodes) == (0, 0)
 
 
 def test_v6_15_refuses_two_levels() -> None:
-    ours = Filemap(make_host().ledger.holder("filemap_nodes", "vm0"), "v6.15")
+    ours = filemap(profile="v6.15")
     for order, new_order in ((18, 12), (12, 6), (6, 0), (9, 0), (11, 0)):
         ours.check_depth(order, new_order)
     for order, new_order in ((18, 0), (18, 9), (13, 0)):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gmemsim.errors import Again, BadAddress, BadFileDescriptor, Invalid, NotSupported, OutOfMemory, Poisoned
-from gmemsim.gmem.inode import ATTRIBUTE_PRIVATE, GuestMemfd
+from gmemsim.gmem.guest import ATTRIBUTE_PRIVATE, GuestMemfd
 from gmemsim.gmem.policy import Policy
 from gmemsim.host.host import Host, KernelSwitches
 from tests.gmem.worlds import (
@@ -167,7 +167,7 @@ def test_eagain_by_ordering(ordering: str) -> None:
         assert folios(guest) == {9: 1, 0: 512}
     else:
         assert attributes(guest) == [(0, 1024)]
-        assert guest.host_mapped.covers(0, 1024) == (ordering == "reserve-first")
+        assert guest.inode.host_mapped.covers(0, 1024) == (ordering == "reserve-first")
 
 
 def test_pins_add_up() -> None:
@@ -180,7 +180,7 @@ def test_pins_add_up() -> None:
         guest.set_attributes(0, 2 * M, True)
     with pytest.raises(Invalid):
         guest.unpin(0, 2 * PAGE)  # the second page has none left, so neither is dropped
-    assert guest.pins[0] == 1
+    assert guest.inode.pins[0] == 1
     guest.unpin(0, PAGE)
     guest.set_attributes(0, 2 * M, True)
     sound(guest)
@@ -190,7 +190,7 @@ def test_pinning_the_first_page_pins_one() -> None:
     guest = guest_2m()
     guest.set_attributes(0, 2 * M, False)
     guest.pin(0, 2 * M, pages="first")
-    assert (guest.pins[0], guest.pins[1]) == (1, 0)
+    assert (guest.inode.pins[0], guest.inode.pins[1]) == (1, 0)
     guest.unpin(0, 2 * M, pages="first")
     guest.set_attributes(0, 2 * M, True)
 
@@ -202,8 +202,8 @@ def test_private_memory_is_not_the_hosts() -> None:
         with pytest.raises(BadAddress) as caught:
             call(0, 2 * PAGE)
         assert caught.value.name == "EFAULT"
-    assert not len(guest.host_mapped)
-    assert guest.pins.first_pinned(0, 1024) is None
+    assert not len(guest.inode.host_mapped)
+    assert guest.inode.pins.first_pinned(0, 1024) is None
 
 
 def test_references_to_base_pages_outlive_the_hole() -> None:
@@ -218,7 +218,7 @@ def test_references_to_base_pages_outlive_the_hole() -> None:
     guest.set_attributes(PAGE, PAGE, True)
     guest.unpin(0, 4 * PAGE)
     sound(guest)
-    assert guest.pins[2] == 1
+    assert guest.inode.pins[2] == 1
     guest.unpin(2 * PAGE, PAGE)
     guest.set_attributes(0, 8 * PAGE, True)
     sound(guest)
@@ -230,9 +230,9 @@ def test_references_to_base_pages_outlive_the_hole() -> None:
 def test_faults_allocate_what_they_touch() -> None:
     guest = make_guest(2 * M, 4, allocate=False)
     guest.fault(2 * M + 5 * PAGE)
-    assert list(guest.hugepages) == [512]
+    assert list(guest.inode.hugepages) == [512]
     guest.fault(2 * M - PAGE, 4 * M)
-    assert sorted(guest.hugepages) == [0, 512, 1024]
+    assert sorted(guest.inode.hugepages) == [0, 512, 1024]
     guest.allocate(0, 8 * M)
     assert guest.work.allocations == 1
     sound(guest)
@@ -249,9 +249,9 @@ def test_generation_b_wants_aligned_holes(offset: int, size: int) -> None:
 def test_generation_a_zeroes_what_is_no_whole_hugepage() -> None:
     guest = make_guest(2 * M, 4, ordering="attributes-first")
     guest.punch_hole(M, 6 * M)
-    assert sorted(guest.hugepages) == [0, 1536]
+    assert sorted(guest.inode.hugepages) == [0, 1536]
     guest.punch_hole(PAGE, PAGE)
-    assert sorted(guest.hugepages) == [0, 1536]
+    assert sorted(guest.inode.hugepages) == [0, 1536]
     sound(guest)
 
 
@@ -276,7 +276,7 @@ def test_a_pinned_hugepage_stops_a_hole_the_ones_before_are_gone() -> None:
     with pytest.raises(Again) as caught:
         guest.punch_hole(0, 6 * M)
     assert caught.value.error_offset == 3 * M
-    assert sorted(guest.hugepages) == [512, 1024]
+    assert sorted(guest.inode.hugepages) == [512, 1024]
     sound(guest)
 
 
@@ -296,7 +296,7 @@ def test_holes_in_base_pages() -> None:
     sound(guest)
     assert folios(guest) == {0: 100}
     assert mapping(guest) == [(0, 10, 0), (110, 200, 0)]
-    assert guest.host_mapped.pages(0, 200) == 100
+    assert guest.inode.host_mapped.pages(0, 200) == 100
 
 
 def test_two_guests_do_not_share_hugepages() -> None:
@@ -304,12 +304,12 @@ def test_two_guests_do_not_share_hugepages() -> None:
     first = make_guest(2 * M, 2, host=host)
     second = GuestMemfd(host, "vm1", size=4 * M, backing=2 * M)
     second.allocate(0, 4 * M)
-    taken = [page.pool_index for guest in (first, second) for page in guest.hugepages.values()]
+    taken = [page.pool_index for guest in (first, second) for page in guest.inode.hugepages.values()]
     assert sorted(taken) == [0, 1, 2, 3]
     first.close()
     third = GuestMemfd(host, "vm2", size=4 * M, backing=2 * M)
     third.allocate(0, 4 * M)
-    assert sorted(page.pool_index for page in third.hugepages.values()) == [0, 1]
+    assert sorted(page.pool_index for page in third.inode.hugepages.values()) == [0, 1]
     for guest in (first, second, third):
         sound(guest)
 
@@ -324,8 +324,8 @@ def test_a_memory_error_is_zapped_and_refused_later() -> None:
     guest.fault(0, SIZE)
     guest.poison(5 * PAGE)
     sound(guest)
-    assert guest.stage2.leaf_order(5) is None
-    assert 5 not in guest.host_mapped
+    assert guest.inode.stage2.leaf_order(5) is None
+    assert 5 not in guest.inode.host_mapped
     for by in ("guest", "host"):
         with pytest.raises(Poisoned) as caught:
             guest.fault(4 * PAGE, 4 * PAGE, by=by)
@@ -352,8 +352,8 @@ def test_a_poisoned_folio_is_not_split(ordering: str) -> None:
     with pytest.raises(Poisoned) as caught:
         guest.set_attributes(M, 2 * M, False)
     assert caught.value.error_offset == 2 * M
-    assert not guest.attributes.is_shared(512)
-    assert guest.filemap.order_at(512) == 9
+    assert not guest.inode.attributes.is_shared(512)
+    assert guest.inode.filemap.order_at(512) == 9
     assert folios(guest) == ({0: 512, 9: 1} if ordering == "restructure-first" else {9: 2})
     sound(guest)
 
@@ -394,18 +394,18 @@ def test_close_leaves_nothing(backing: int, ordering: str) -> None:
 def test_nodes_that_are_charged_are_never_negative() -> None:
     guest = guest_2m(switches={"account_nodes": False})
     guest.set_attributes(0, PAGE, False)
-    assert guest.filemap.split_nodes == 8
+    assert guest.inode.filemap.split_nodes == 8
     guest.pin(0, PAGE)
     guest.close()
-    assert guest.filemap.tree.nodes - guest.filemap.split_nodes == 0
+    assert guest.inode.filemap.tree.nodes - guest.inode.filemap.split_nodes == 0
 
 
 def _host_maps_private(guest: GuestMemfd) -> None:
-    guest.host_mapped.add(1, 2)
+    guest.inode.host_mapped.add(1, 2)
 
 
 def _shared_and_whole(guest: GuestMemfd) -> None:
-    guest.attributes._shared.add(512, 513)
+    guest.inode.attributes._shared.add(512, 513)
 
 
 def _miscounted(guest: GuestMemfd) -> None:
@@ -414,15 +414,15 @@ def _miscounted(guest: GuestMemfd) -> None:
 
 def _leaf_over_nothing(guest: GuestMemfd) -> None:
     guest.punch_hole(2 * M, 2 * M)
-    guest.stage2.touch(512, 1024, 9, lambda *_: True)
+    guest.inode.stage2.touch(512, 1024, 9, lambda *_: True)
 
 
 def _lost_vmemmap(guest: GuestMemfd) -> None:
-    guest.hugepages[0].restored -= 1
+    guest.inode.hugepages[0].restored -= 1
 
 
 def _stray_metadata(guest: GuestMemfd) -> None:
-    guest.metadata.alloc(1)
+    guest.inode.metadata.alloc(1)
 
 
 @pytest.mark.parametrize(
@@ -474,7 +474,7 @@ def test_a_hugepage_with_a_memory_error_leaves_the_pool_for_good() -> None:
         guest.allocate(0, 2 * M)
     guest.close()
     host.check()
-    assert (host.pool.available(2 * M), guest.vmemmap.live) == (1, 0)
+    assert (host.pool.available(2 * M), guest.inode.vmemmap.live) == (1, 0)
 
 
 def test_pieces_that_cannot_be_optimised_again_keep_their_vmemmap() -> None:
@@ -484,7 +484,7 @@ def test_pieces_that_cannot_be_optimised_again_keep_their_vmemmap() -> None:
     host.ledger.inject("vmemmap", 4096)
     guest.set_attributes(0, 4 * K, private=False)
     guest.check()
-    assert (guest.vmemmap.live, guest.stats.optimise_failures) == (4095, 1)
+    assert (guest.inode.vmemmap.live, guest.stats.optimise_failures) == (4095, 1)
     guest.set_attributes(0, 4 * K, private=True)
     guest.check()
-    assert guest.vmemmap.live == 0
+    assert guest.inode.vmemmap.live == 0

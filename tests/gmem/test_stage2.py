@@ -95,8 +95,8 @@ def test_to_private_of_a_range_that_is_private_in_part() -> None:
     guest.fault(0, 4 * K)
     guest.set_attributes(0, 3 * M, True)  # ends inside a private 2M leaf
     sound(guest)
-    assert guest.stage2.leaf_order(0) is None
-    assert guest.stage2.leaf_order(3 * M // (4 * K)) is None
+    assert guest.inode.stage2.leaf_order(0) is None
+    assert guest.inode.stage2.leaf_order(3 * M // (4 * K)) is None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gmemsim.errors import Again, BadAddress, Invalid
-from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.guest import GuestMemfd
 from tests.gmem.worlds import PAGE, G, M, attributes, live, make_guest, mapping, settle, sound
 
 SIZES = [pytest.param(PAGE, id="4K"), pytest.param(2 * M, id="2M"), pytest.param(G, id="1G")]
@@ -46,12 +46,12 @@ def host_can_read(guest: GuestMemfd, offset: int) -> bool:
 def guest_reads(guest: GuestMemfd, offset: int) -> None:
     """The guest touches the page, which it always may, and has it mapped then."""
     guest.fault(offset)
-    assert guest.stage2.leaf_order(offset // PAGE) is not None
+    assert guest.inode.stage2.leaf_order(offset // PAGE) is not None
 
 
 def everyone_agrees(guest: GuestMemfd, size: int, shared: set[int]) -> None:
     """The pages in ``shared`` are open to the host, the others are not, and the guest gets at all of them."""
-    for page in range(guest.bytes(guest.pages) // size):
+    for page in range(guest.offset(guest.pages) // size):
         for offset in {page * size, (page + 1) * size - PAGE}:
             assert host_can_read(guest, offset) == (page in shared)
             guest_reads(guest, offset)
@@ -136,7 +136,7 @@ def test_unallocated_folios(make: Make, size: int, page: int) -> None:
     guest = make(8)
     guest.allocate(page * size, size)
     guest.set_attributes(0, 8 * size, False)
-    assert len(guest.hugepages) + guest.small.pages(0, guest.pages) == 1
+    assert len(guest.inode.hugepages) + guest.inode.small.pages(0, guest.pages) == 1
     sound(guest)
     everyone_agrees(guest, size, set(range(8)))
     guest.set_attributes(0, 8 * size, True)
@@ -167,9 +167,9 @@ def test_forked_accesses(make: Make, size: int) -> None:
     guest.set_attributes(0, size, False)
     for _ in ("parent", "child"):
         guest.fault(0, size, by="host")
-    assert guest.host_mapped.covers(0, size // PAGE)
+    assert guest.inode.host_mapped.covers(0, size // PAGE)
     guest.set_attributes(0, size, True)
-    assert not len(guest.host_mapped)
+    assert not len(guest.inode.host_mapped)
     assert guest.work.zapped_pages == size // PAGE
     everyone_agrees(guest, size, set())
 
@@ -236,8 +236,8 @@ def test_fault_type_independent_of_vm_attributes(make: Make, size: int) -> None:
     guest.fault(0, 2 * size)
     sound(guest)
     order = guest.page_order
-    assert guest.stage2.leaf_order(0) == 0
-    assert guest.stage2.leaf_order(guest.pages - 1) == order
+    assert guest.inode.stage2.leaf_order(0) == 0
+    assert guest.inode.stage2.leaf_order(guest.pages - 1) == order
 
 
 def test_truncate_shared_while_pinned(make: Make, size: int) -> None:
@@ -322,12 +322,12 @@ def test_allocate_subfolios(make: Make, size: int) -> None:
         allocations += guest.work.allocations
         page = offset // PAGE
         seen.add(page)
-        assert guest.filemap.order_at(page) == 0
-        entry = guest.filemap.tree.load(page)
+        assert guest.inode.filemap.order_at(page) == 0
+        entry = guest.inode.filemap.tree.load(page)
         if size > PAGE:
-            assert entry is guest.hugepages[page >> guest.page_order << guest.page_order]
-        assert page in guest.host_mapped
-    assert guest.host_mapped.pages(0, guest.pages) == len(seen)
+            assert entry is guest.inode.hugepages[page >> guest.page_order << guest.page_order]
+        assert page in guest.inode.host_mapped
+    assert guest.inode.host_mapped.pages(0, guest.pages) == len(seen)
     assert allocations == (2 if size > PAGE else 0)
     sound(guest)
 

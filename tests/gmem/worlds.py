@@ -8,7 +8,7 @@ from typing import Any
 
 from gmemsim.errors import KernelError
 from gmemsim.geometry import Geometry
-from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.stage2 import MappingKind
 from gmemsim.host.accounts import ACCOUNTS
@@ -90,22 +90,22 @@ def usable(host: Host) -> dict[str, int]:
 
 def attributes(guest: GuestMemfd) -> list[tuple[int, int]]:
     """The shared ranges."""
-    return list(guest.attributes.shared_ranges(0, guest.pages))
+    return list(guest.inode.attributes.shared_ranges(0, guest.pages))
 
 
 def layout(guest: GuestMemfd) -> list[tuple[int, int, int]]:
     """All folios in runs: (first, number, order)."""
-    return list(guest.filemap.folios(0, guest.pages))
+    return list(guest.inode.filemap.folios(0, guest.pages))
 
 
 def folios(guest: GuestMemfd) -> dict[int, int]:
     """Folios by order, as the filemap has them."""
-    return dict(guest.filemap.histogram(0, guest.pages))
+    return dict(guest.inode.filemap.histogram(0, guest.pages))
 
 
 def mapping(guest: GuestMemfd) -> list[tuple[int, int, int]]:
     """Stage-2 leaves as ranges of pages: (start, end, order)."""
-    return list(guest.stage2.leaves(0, guest.pages))
+    return list(guest.inode.stage2.leaves(0, guest.pages))
 
 
 def state(guest: GuestMemfd) -> dict[str, Any]:
@@ -113,10 +113,10 @@ def state(guest: GuestMemfd) -> dict[str, Any]:
     return {
         "attributes": attributes(guest),
         "filemap": layout(guest),
-        "nodes": guest.filemap.tree.nodes,
+        "nodes": guest.inode.filemap.tree.nodes,
         "stage2": mapping(guest),
-        "host_mapped": list(guest.host_mapped.ranges(0, guest.pages)),
-        "restored": {first: hugepage.restored for first, hugepage in guest.hugepages.items()},
+        "host_mapped": list(guest.inode.host_mapped.ranges(0, guest.pages)),
+        "restored": {first: hugepage.restored for first, hugepage in guest.inode.hugepages.items()},
         "pool": {size: guest.host.pool.free(size) for size in guest.host.pool.sizes()},
         "ledger": usable(guest.host),
     }

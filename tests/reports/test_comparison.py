@@ -19,7 +19,7 @@ from gmemsim.reports.figures import canvas, overlay
 from gmemsim.reports.screen import compare as comparison
 from gmemsim.scenario.format.load import parse_scenario
 from gmemsim.sim.run import run
-from gmemsim.studies.compare import Comparison, Row, with_policy
+from gmemsim.studies.compare import Comparison, ComparisonRow, with_policy
 
 SCENARIO = parse_scenario("""\
 gmemsim: 1
@@ -106,7 +106,7 @@ def test_csv_has_every_figure_of_the_json_object() -> None:
 
 @given(st.integers(0, 2**62), st.integers(0, 2**62))
 def test_a_difference_is_never_shown_as_none(a: int, b: int) -> None:
-    row = Row("m", "m", "count", (a, b))
+    row = ComparisonRow("m", "m", "count", (a, b))
     shown = table._ratio(row, 1)
     assert (shown == "1") == (a == b)
     assert (table._delta(row, 1) == "0") == (a == b)

@@ -13,7 +13,7 @@ from rich.console import Console
 from gmemsim.reports.export import sweep_csv, sweep_json
 from gmemsim.reports.figures import canvas, heatmap
 from gmemsim.reports.screen import sweep as report
-from gmemsim.studies.sweep import Row, Sweep, Variation
+from gmemsim.studies.sweep import Sweep, SweepRow, Variation
 
 
 def swept(
@@ -28,12 +28,12 @@ def swept(
         for j, memory in enumerate(variations[1].values):
             refused = "no memory" if i == j == 1 else None
             results = tuple(None if refused else float(4096 * (i + 1) ** 3 * (j + 1)) for _ in metrics)
-            rows.append(Row((policy, memory), results, refused))
+            rows.append(SweepRow((policy, memory), results, refused))
     return Sweep("A sweep", variations, metrics, tuple(rows), partial)
 
 
 def one_key(values: int, result: float | None = 7) -> Sweep:
-    rows = tuple(Row((str(i),), (result,), None if result else "no") for i in range(values))
+    rows = tuple(SweepRow((str(i),), (result,), None if result else "no") for i in range(values))
     return Sweep("Seeds", (Variation("seed", tuple(map(str, range(values)))),), ("splits.1G->4K",), rows)
 
 

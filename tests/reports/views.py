@@ -5,12 +5,11 @@ from __future__ import annotations
 
 from functools import cache
 
-from gmemsim.reports.figures import FIGURES
-from gmemsim.reports.recordings import recorders, recordings
+from gmemsim.reports.figures import FIGURES, watched
 from gmemsim.reports.views import View
 from gmemsim.scenario.format.load import parse_scenario
-from gmemsim.sim.observers import Several
-from gmemsim.sim.run import Result, run
+from gmemsim.scenario.model import Scenario
+from gmemsim.sim.run import Run
 
 EVERYTHING = """
   - fault: {guest: all, offset: 0, size: 64M}
@@ -73,11 +72,9 @@ workload:
 @cache
 def view(name: str) -> View:
     """The run of one of :data:`SCENARIOS`, with all that recorders can see."""
-    return seen(SCENARIOS[name])
+    return recorded(parse_scenario(SCENARIOS[name]))
 
 
-def seen(scenario: str) -> View:
-    """The run of a scenario, with all that recorders can see."""
-    used = recorders(FIGURES)
-    result: Result = run(parse_scenario(scenario), observer=Several(used.values()))
-    return View(result, recordings(used))
+def recorded(scenario: Scenario) -> View:
+    """The run of ``scenario``, with all that recorders can see."""
+    return watched(Run(scenario), FIGURES)

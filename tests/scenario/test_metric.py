@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import pytest
 
+from gmemsim.results.summary import CALL_KINDS
 from gmemsim.scenario.format.metric import Metric
-from gmemsim.scenario.model import Expectation, Operator
+from gmemsim.scenario.model import STEPS, Expectation, Operator
 
 METRIC = Metric("", guests=("vm-0", "vm-1", "small"))
 
@@ -91,3 +92,7 @@ def test_when_an_expectation_holds(
     expectation = Expectation(metric="m", op=op, value=value, rel=rel)
     assert all(expectation.holds(found) for found in yes)
     assert not any(expectation.holds(found) for found in no)
+
+
+def test_the_calls_of_the_summary_are_the_steps_that_can_fail() -> None:
+    assert tuple(step.key for step in STEPS if step.can_fail) == CALL_KINDS

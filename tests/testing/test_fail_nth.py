@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from gmemsim.errors import KernelError
-from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.policy import Policy
 from gmemsim.host.host import Host
 from gmemsim.testing import fail_nth
@@ -40,7 +40,7 @@ def test_every_allocation_fails_once_and_nothing_is_lost() -> None:
     for failure in failures:
         assert failure.error is not None
         assert failure.error.name == "ENOMEM"
-        assert failure.guest.attributes.all_private(0, 512)
+        assert failure.guest.inode.attributes.all_private(0, 512)
         assert failure.guest.folios == {9: 1, 0: 0} or failure.guest.folios == {9: 1}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import gmemsim
-from gmemsim.gmem.inode import GuestMemfd
+from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.policy import Policy
 from gmemsim.host.host import Host
 from gmemsim.scenario.format.load import load_scenario

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gmemsim.studies.compare import Comparison, Row
+from gmemsim.studies.compare import Comparison, ComparisonRow
 
 SCHEMA = 1
 """Version of the object's layout."""
@@ -29,7 +29,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     )
 
 
-def _json_row(comparison: Comparison, row: Row) -> dict[str, Any]:
+def _json_row(comparison: Comparison, row: ComparisonRow) -> dict[str, Any]:
     def by_name(values: tuple[Any, ...]) -> dict[str, Any]:
         return dict(zip(comparison.names, values, strict=True))
 

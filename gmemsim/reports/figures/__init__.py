@@ -2,8 +2,9 @@
 """The figures of a run by name, one file each.
 
 A figure is a module with ``draw(view)``, which makes a matplotlib figure, and ``table(view)``, the data behind it; the
-module is imported on use.  What a figure needs beyond the timeline is seen by a *recorder*, which looks at the run
-while it goes on; its row names the recorder, and the view has what that has seen.
+module is imported on use.  What a figure needs beyond the timeline is seen by a *recorder*
+(:mod:`gmemsim.sim.recorder`), which looks at the run while it goes on; its row names the recorder, and the view has
+what that has seen.
 
 Beside them live the figures of studies (``overlay``, ``heatmap``), that of one tree (``tree``), and what all of them
 share (``canvas``, ``curves``, ``bars``).
@@ -11,8 +12,9 @@ share (``canvas``, ``curves``, ``bars``).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -22,11 +24,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from gmemsim.reports.views import DataTable, View
+    from gmemsim.sim.recorder import Recorder
+    from gmemsim.sim.run import Run
 
-LAYOUT = "gmemsim.sim.layout:LayoutObserver"
+LAYOUT = "gmemsim.sim.layout:LayoutRecorder"
 """The recorder that sees the size of the folios at every offset."""
 
-CENSUS = "gmemsim.sim.census:CensusObserver"
+CENSUS = "gmemsim.sim.census:CensusRecorder"
 """The recorder that counts nodes by level, and mappings."""
 
 SUFFIXES = (".png", ".svg")
@@ -95,3 +99,25 @@ def figure(name: str, view: View) -> Figure:
 
     with canvas.paper():
         return FIGURES[name].draw(view)
+
+
+def recorders(figures: Iterable[str], run: Run) -> dict[str, Recorder]:
+    """The recorders of ``run`` that ``figures`` need, each once, by their places; ``run`` must not have begun."""
+    needs = dict.fromkeys(FIGURES[name].needs for name in figures)
+    return {place: late(place)(run) for place in needs if place is not None}
+
+
+def recordings(used: Mapping[str, Recorder]) -> dict[str, Any]:
+    """What each recorder has seen, by its place."""
+    return {place: recorder.result() for place, recorder in used.items()}
+
+
+def watched(run: Run, figures: Iterable[str]) -> View:
+    """Carry out ``run`` to its end, and return what ``figures`` are drawn from."""
+    from gmemsim.reports.views import View
+
+    used = recorders(figures, run)
+    for event in run:
+        for recorder in used.values():
+            recorder.see(event)
+    return View(run.result(), recordings(used))

@@ -18,7 +18,6 @@ only truth values, and everything else is text.
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Callable
 from inspect import signature
@@ -26,6 +25,7 @@ from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hint
 
 import attrs
 
+from gmemsim.errors import ERRNO_NAMES
 from gmemsim.gmem.policy import MERGES, ORDERINGS, SPLITS, VMEMMAPS, WHENS, Policy
 from gmemsim.messages import SHOWN, did_you_mean, quote
 from gmemsim.units import parse_duration, parse_size, size_name
@@ -232,8 +232,6 @@ class Choice(Scalar):
 class Errno(Scalar):
     """The symbolic name of an errno, such as ``EAGAIN``."""
 
-    names: ClassVar = (*errno.errorcode.values(), "EHWPOISON")  # Python's errno module lacks this one
-
     @property
     def expected(self) -> str:
         """What a message says after "expected"."""
@@ -241,8 +239,8 @@ class Errno(Scalar):
 
     def read(self, text: str, *, plain: bool) -> str:
         """The name itself."""
-        if text not in self.names:
-            raise self.wrong(text, hint=did_you_mean(text, self.names))
+        if text not in ERRNO_NAMES:
+            raise self.wrong(text, hint=did_you_mean(text, ERRNO_NAMES))
         return text
 
     def json(self) -> dict[str, Any]:

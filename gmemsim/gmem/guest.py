@@ -1,0 +1,391 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""GuestMemfd: one guest_memfd inode as its callers see it - the ioctl, faults, fallocate, pins, close.
+
+Theory of operation
+-------------------
+A call checks its arguments as generation C's ioctl contract wants it (DOMAIN.md section 4), then leaves the work to
+``conversion`` (attributes), ``restructure`` (splits and merges), ``population`` (memory in and out) and ``stage2``, all
+of which work on the :class:`~gmemsim.gmem.inode.Inode`.  Every call is all or nothing except where the modelled kernel
+is not, and then says so.  ``check()`` holds after each.
+
+Offsets and sizes are bytes; inside, everything is a page index.  What may live here: calls, and views of the state for
+those who only look (reports, recorders, tests); none of them needs to know how the state is kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Literal
+
+from gmemsim.errors import BadAddress, BadFileDescriptor, Invalid, NotSupported
+from gmemsim.gmem import population, restructure
+from gmemsim.gmem.check import check
+from gmemsim.gmem.conversion import PROCEDURES
+from gmemsim.gmem.hugepage import Hugepage
+from gmemsim.gmem.inode import Inode, Stats
+from gmemsim.gmem.policy import Policy
+from gmemsim.gmem.ranges import gaps
+from gmemsim.gmem.stage2 import MappingKind
+from gmemsim.host.host import Host
+from gmemsim.host.work import Work
+from gmemsim.xarray import XArray
+from gmemsim.xarray.census import Levels, levels
+
+ATTRIBUTE_PRIVATE = 1 << 3
+"""KVM_MEMORY_ATTRIBUTE_PRIVATE (include/uapi/linux/kvm.h)."""
+
+
+class GuestMemfd:
+    """A guest_memfd of ``size`` bytes on ``host``, backed by hugepages of ``backing`` bytes (or base pages).
+
+    ``policy`` says how conversions are carried out (default: ``Policy()``, generation B as it is); ``mapping`` how the
+    second stage maps private memory (``"snp"``, ``"tdx"`` or ``"plain"``); without ``in_place`` the ioctl answers
+    ENOTTY.  ``initially_shared`` is refused for hugepages, as generation B does.  Raises ``Invalid`` (EINVAL) for a
+    size that is no multiple of the backing, ``OutOfMemory`` (ENOMEM) if the pool has too few hugepages to reserve.
+
+    >>> from gmemsim import Host
+    >>> host = Host(hugetlb={1 << 30: 1})
+    >>> guest = GuestMemfd(host, "vm0", size=1 << 30, backing=1 << 30)
+    >>> guest.allocate(0, 1 << 30)
+    >>> guest.set_attributes(0, 4096, private=False)
+    >>> guest.nodes(), host.ledger.tallies["vmemmap"].live_bytes
+    (4162, 16773120)
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        name: str,
+        *,
+        size: int,
+        backing: int,
+        policy: Policy | None = None,
+        mapping: MappingKind = "snp",
+        in_place: bool = True,
+        initially_shared: bool = False,
+    ) -> None:
+        self.host = host
+        self.name = name
+        self.size = size
+        self.backing = backing
+        self.mapping: MappingKind = mapping
+        self.policy = policy or Policy()
+        self.in_place = in_place
+        self.inode = Inode(host, name, size, backing, self.policy, mapping, initially_shared)
+        self._convert = PROCEDURES[self.policy.ordering_rule]
+        self._work_before = host.work.counts()
+
+    # -- the ioctl -------------------------------------------------------------------------------------------------
+
+    def set_attributes(
+        self,
+        offset: int,
+        size: int,
+        private: bool | None = None,
+        *,
+        attributes: int | None = None,
+        flags: int = 0,
+        reserved: int = 0,
+    ) -> None:
+        """KVM_SET_MEMORY_ATTRIBUTES2: make ``size`` bytes at ``offset`` private or shared.
+
+        ``attributes`` is the raw value instead of ``private`` (0 or KVM_MEMORY_ATTRIBUTE_PRIVATE); ``flags`` and
+        ``reserved`` must be 0.  Raises ``Invalid`` (EINVAL) for bad arguments, ``NotSupported`` (ENOTTY) without
+        in-place conversion, and with ``error_offset`` ``Again`` (EAGAIN) at a folio in use and ``OutOfMemory``
+        (ENOMEM); what those leave behind is the ordering's matter (``gmem.conversion``).
+        """
+        self._begin()
+        if not self.in_place:
+            raise NotSupported("in-place conversion is off")
+        if attributes is not None:
+            if attributes & ~ATTRIBUTE_PRIVATE:
+                raise Invalid(f"attributes {attributes:#x}: unknown bits, only {ATTRIBUTE_PRIVATE:#x} is known")
+            private = bool(attributes)
+        if private is None:
+            raise Invalid("neither private nor attributes is given")
+        if flags or reserved:
+            raise Invalid(f"flags {flags:#x} and reserved fields {reserved:#x} must be 0")
+        start, end = self._range(offset, size)
+        inode = self.inode
+        if inode.attributes.all_are(start, end, shared=not private):
+            return
+        inode.work.conversions += 1
+        self._convert(inode, start, end, not private)
+
+    # -- memory in and out -----------------------------------------------------------------------------------------
+
+    def allocate(self, offset: int, size: int) -> None:
+        """fallocate: give every hugepage that touches the range memory now; raises ``OutOfMemory`` (ENOMEM).
+
+        Hugepages allocated before the failure stay, as after an interrupted fallocate.
+        """
+        self._begin()
+        start, end = self._range(offset, size)
+        population.populate(self.inode, start, end)
+
+    def fault(self, offset: int, size: int | None = None, *, by: Literal["guest", "host"] = "guest") -> None:
+        """The guest, or a host process, touches every page of the range (default: one base page).
+
+        Allocates what is missing.  The host may touch shared pages only (``BadAddress``, EFAULT); a folio that is still
+        large is split for it first (``when: fault``).  Raises ``Poisoned`` (EHWPOISON) for a folio with a memory error,
+        ``OutOfMemory`` (ENOMEM).
+        """
+        self._begin()
+        start, end = self._range(offset, self.host.geometry.page_size if size is None else size)
+        self._touch(start, end, by)
+
+    def _touch(self, start: int, end: int, by: Literal["guest", "host"]) -> None:
+        inode = self.inode
+        inode.refuse_poisoned(start, end, 0)
+        if by == "host" and not inode.attributes.all_are(start, end, shared=True):
+            raise BadAddress("the host touched private memory (SIGBUS)", error_offset=inode.offset(start))
+        population.populate(inode, start, end)
+        if by == "host":
+            self._split_for_host(start, end)
+            inode.host_mapped.add(start, end)
+            return
+        for first, number, order in list(inode.filemap.folios(start, end)):
+            low, high = max(first, start), min(first + (number << order), end)
+            inode.stage2.touch(low, high, order, inode.attributes.all_private)
+
+    def _split_for_host(self, start: int, end: int) -> None:
+        inode = self.inode
+        for low, high, hugepage in inode.pieces(start, end):
+            if hugepage is not None and any(order for _, _, order in inode.filemap.folios(low, high)):
+                inode.stage2.split_leaves(low, high)
+                inode.zap(low, high)
+                restructure.split(inode, hugepage, low, high)
+
+    def punch_hole(self, offset: int, size: int) -> None:
+        """FALLOC_FL_PUNCH_HOLE: give the range's memory back; attributes stay as they are.
+
+        On hugepages generation B wants the range aligned to them (``Invalid``, EINVAL); generation A zeroes what is not
+        a whole one.  A split hugepage is merged first (``Invalid`` under ``merge: never``); one with pinned pages gives
+        ``Again`` (EAGAIN), and those before it are gone already.
+        """
+        self._begin()
+        inode = self.inode
+        start, end = self._range(offset, size)
+        if not inode.page_order:
+            population.drop_small(inode, start, end)
+            return
+        mask = (1 << inode.page_order) - 1
+        if (start | end) & mask and not inode.generation.zeroes_partial_holes:
+            raise Invalid(f"a hole must be aligned to {self.host.geometry.name(inode.page_order)}")
+        for first in range(start + mask & ~mask, end & ~mask, mask + 1):
+            hugepage = inode.hugepages.get(first)
+            if hugepage is not None:
+                self._punch(hugepage)
+
+    def _punch(self, hugepage: Hugepage) -> None:
+        inode, first, end = self.inode, hugepage.first, hugepage.end
+        inode.unmap_host(first, end)
+        inode.refuse_if_pinned(first, end, first)
+        if not hugepage.whole and not self.policy.merges_at_all:
+            raise Invalid("the hugepage is split and the policy never merges", error_offset=inode.offset(first))
+        restructure.merge_whole(inode, hugepage)
+        inode.zap(first, end)
+        inode.filemap.remove(first, inode.page_order)
+        population.retire(inode, hugepage)
+
+    def close(self) -> None:
+        """Close the file: everything goes back, except hugepages with pinned pages; those follow the last unpin."""
+        self._begin()
+        inode = self.inode
+        inode.unmap_host(0, inode.pages)
+        inode.zap(0, inode.pages)
+        self._retire_unpinned(0, inode.pages)
+        population.drop_small(inode, 0, inode.pages)
+        inode.filemap.destroy()
+        inode.stage2.release(inode.pages)
+        inode.attributes.release()
+        inode.closed = True
+        if inode.subpool is not None:
+            inode.subpool.release()
+
+    def _retire_unpinned(self, start: int, end: int) -> None:
+        """Merge and give back every hugepage of the range that nobody pins any more."""
+        inode = self.inode
+        for _, _, hugepage in list(inode.pieces(start, end)):
+            if hugepage is not None and inode.pins.first_pinned(hugepage.first, hugepage.end) is None:
+                restructure.merge_whole(inode, hugepage)
+                population.retire(inode, hugepage)
+
+    # -- references ------------------------------------------------------------------------------------------------
+
+    def pin(self, offset: int, size: int, *, pages: Literal["each", "first"] = "each") -> None:
+        """Take a long-term reference to ``each`` page of the range, or to its ``first``, faulting it in for the host.
+
+        Raises what :meth:`fault` by the host raises.
+        """
+        self._begin()
+        start, end = self._range(offset, size)
+        if pages == "first":
+            end = start + 1
+        self._touch(start, end, "host")
+        self.inode.pins.change(start, end, 1)
+
+    def unpin(self, offset: int, size: int, *, pages: Literal["each", "first"] = "each") -> None:
+        """Drop a reference that :meth:`pin` took; works on a closed file too.  ``Invalid`` (EINVAL) if a page has none.
+
+        References to what a hole has taken away go first.
+        After close, the last reference to a hugepage lets it be merged and returned to the pool.
+        """
+        self._work_before = self.host.work.counts()
+        inode = self.inode
+        start, end = self._range(offset, size)
+        if pages == "first":
+            end = start + 1
+        gone = list(inode.orphaned.pinned(start, end))
+        there = list(gaps([(low, high) for low, high, _ in gone], start, end))
+        if any(not inode.pins.lowest(low, high) for low, high in there):
+            raise Invalid("a page of the range is not pinned", error_offset=offset)
+        for low, high, _ in gone:
+            inode.orphaned.change(low, high, -1)
+        for low, high in there:
+            inode.pins.change(low, high, -1)
+        if inode.closed:
+            self._retire_unpinned(start, end)
+
+    def poison(self, offset: int) -> None:
+        """An uncorrectable memory error hits the memory of the base page at ``offset``, if it has any.
+
+        The folio is zapped everywhere; who touches it later gets ``Poisoned``, until a hole is punched over it.
+        """
+        self._begin()
+        inode = self.inode
+        page, end = self._range(offset, self.host.geometry.page_size)
+        for _, _, order in list(inode.filemap.folios(page, end)):
+            first = page >> order << order
+            inode.unmap_host(first, first + (1 << order))
+            inode.zap(first, first + (1 << order))
+            inode.poisoned.add(page, end)
+
+    # -- views -----------------------------------------------------------------------------------------------------
+
+    @property
+    def work(self) -> Work:
+        """What the host has done since this guest's latest call began; read it before another guest's call."""
+        return self.host.work.since(self._work_before)
+
+    @property
+    def pages(self) -> int:
+        """The size in base pages."""
+        return self.inode.pages
+
+    @property
+    def page_order(self) -> int:
+        """The order of the backing: 18 for 1G with 4K pages, 0 for base pages."""
+        return self.inode.page_order
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The orders that a hugepage's folios may have, largest first."""
+        return self.inode.rungs
+
+    @property
+    def folios(self) -> Counter[int]:
+        """Folios by order."""
+        return self.inode.folios
+
+    @property
+    def stats(self) -> Stats:
+        """Splits, merges, and what went wrong without an errno."""
+        return self.inode.stats
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file has been closed."""
+        return self.inode.closed
+
+    @property
+    def attribute_ranges(self) -> int:
+        """Ranges of equal attributes, shared and private, that cover the file."""
+        return self.inode.attributes.ranges
+
+    def offset(self, page: int) -> int:
+        """Offset of ``page`` in bytes."""
+        return self.inode.offset(page)
+
+    def nodes(self) -> int:
+        """XArray nodes of the filemap.  O(1)."""
+        return self.inode.filemap.nodes
+
+    def charged_nodes(self) -> int:
+        """XArray nodes of the filemap that are charged to the guest's memcg.  O(1)."""
+        uncharged = 0 if self.host.kernel.account_nodes else self.inode.filemap.split_nodes
+        return self.inode.filemap.nodes - uncharged
+
+    def census(self) -> Levels:
+        """The filemap's nodes, and their slots in use, by level.  O(nodes that are not all alike)."""
+        return levels(self.inode.filemap.tree)
+
+    @property
+    def page_cache(self) -> XArray:
+        """The filemap's tree, to look at; only the guest may change it."""
+        return self.inode.filemap.tree
+
+    def mapped(self) -> tuple[Counter[int], int]:
+        """What is mapped now: leaves of the second stage by order, and base pages that host processes map.
+
+        O(ranges that are mapped).
+        """
+        pages = self.inode.pages
+        leaves: Counter[int] = Counter()
+        for start, end, order in self.inode.stage2.leaves(0, pages):
+            leaves[order] += end - start >> order
+        return leaves, self.inode.host_mapped.pages(0, pages)
+
+    def all_private(self, start: int, end: int) -> bool:
+        """Whether no page of the range is shared.  O(log ranges)."""
+        return self.inode.attributes.all_private(start, end)
+
+    def shared_ranges(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """The shared ranges within the bounds, cut to them.  The guest must not be called meanwhile."""
+        return self.inode.attributes.shared_ranges(start, end)
+
+    def folio_runs(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """Runs of equal folios that touch the range: (first index, folios, order)."""
+        return self.inode.filemap.folios(start, end)
+
+    def hugepage_folios(self, page: int) -> Counter[int] | None:
+        """Folios by order of the hugepage that holds ``page``; ``None`` if it has no memory."""
+        hugepage = self.inode.hugepages.get(page >> self.inode.page_order << self.inode.page_order)
+        return None if hugepage is None else hugepage.folios
+
+    def has_memory(self, start: int, end: int) -> bool:
+        """Whether any page of the range, of a file without hugepages, has memory."""
+        return not self.inode.small.disjoint(start, end)
+
+    def outcomes(self) -> dict[str, int]:
+        """What went wrong without an errno, by the summary's names."""
+        stats = self.inode.stats
+        return {
+            "optimise_failures": stats.optimise_failures,
+            "rollback_failures": stats.rollback_failures,
+            "inconsistent_pages": self.inode.inconsistent.pages(0, self.inode.pages),
+        }
+
+    def check(self) -> None:
+        """Verify every invariant of this guest, slowly; ``AssertionError`` says which is broken."""
+        check(self.inode)
+
+    def __repr__(self) -> str:
+        return f"<GuestMemfd {self.name}>"
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self._work_before = self.host.work.counts()
+        if self.inode.closed:
+            raise BadFileDescriptor(f"{self.name} is closed")
+
+    def _range(self, offset: int, size: int) -> tuple[int, int]:
+        """First page and the page after the last, or ``Invalid``."""
+        page = self.host.geometry.page_size
+        if offset < 0 or size <= 0 or offset % page or size % page:
+            raise Invalid(f"offset {offset} and size {size} must be multiples of {page}, the size above 0")
+        if offset + size > self.size:
+            raise Invalid(f"offset {offset} and size {size} end past the file's {self.size} bytes")
+        return offset // page, (offset + size) // page
