@@ -30,6 +30,11 @@ def quote(text: str) -> str:
     return repr(text if len(text) <= SHOWN else text[: SHOWN - 1] + "…")
 
 
+def shown(text: str) -> str:
+    """``text`` as it is if it is short and printable, else as :func:`quote` shows it."""
+    return text if text.isprintable() and len(text) <= SHOWN else quote(text)
+
+
 def did_you_mean(found: str, known: Iterable[str]) -> str:
     """``", did you mean 'staged'?"`` if one of ``known`` is close to ``found``, else nothing.  Case is ignored.
 

@@ -62,6 +62,7 @@ def test_a_variation_is_a_key_and_its_values(text: str, key: str, values: tuple[
         ("seed=1,1", "found '1' twice"),
         ("seed=0..99999999", "expected at most 10,000 numbers"),
         ("seed=5..2", "found the empty range '5..2', expected numbers that ascend"),
+        (f"seed={','.join(f'{i}0000..{i}9999' for i in range(1, 4))}", "found more than 10,000 values"),
         ("seed=1,5..2", "found the empty range '5..2'"),
         ("seed=1,0..2", "found '1' twice"),
     ],
@@ -141,8 +142,8 @@ def test_every_named_policy_can_be_a_value(name: str) -> None:
             "[" + ",".join(["&a [1,1,1,1]"] + [f"&{c} [*{b},*{b},*{b},*{b}]" for b, c in pairwise("abcdefghij")]) + "]",
             "expected a value as in a scenario file",
         ),
-        ("seed", "9" * 5000, "t.yaml with seed=9999"),
-        ("seed", "0.." + "9" * 5000, "t.yaml with seed=0..9"),
+        ("seed", "9" * 5000, "t.yaml with seed='9999"),
+        ("seed", "0.." + "9" * 5000, "t.yaml with seed='0..9"),
         ("policy", "stagd", "did you mean 'staged'?"),
     ],
 )

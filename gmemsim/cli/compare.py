@@ -69,7 +69,7 @@ def compare(
     """Compare one scenario FILE under several policies, or several scenarios, in one table.
 
     With one FILE, its workload is run once for each --policy, which every guest gets; without any, for each named
-    policy that splits differently and fits. What the scenario expects is not tested then, since it was written for its
+    policy that splits differently and fits. The scenario's expectations are not tested then: they were written for its
     own policies. With several FILEs each is run as it is, and the exit code is 1 if an expectation of one fails. After
     Ctrl-C those that have been run to their end are compared, marked as partial, and the exit code is 130.
 

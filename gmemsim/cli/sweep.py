@@ -18,6 +18,7 @@ from gmemsim.cli.parameters import format_options
 from gmemsim.cli.progress import Interruption
 from gmemsim.cli.terminal import show
 from gmemsim.errors import Fault, InputError
+from gmemsim.messages import shown
 from gmemsim.reports.export import SWEEP_EXPORTS
 from gmemsim.reports.filesets import MOST_KEYS, bound, sweep_files
 
@@ -49,7 +50,7 @@ T = TypeVar("T")
     multiple=True,
     default=("total.peak_bytes",),
     show_default=True,
-    help="Tell this metric, a path into the summary as in `expect`; repeat it.",
+    help="Show this metric, a path into the summary as in `expect`; repeat it.",
 )
 @click.option(
     "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that share the work."
@@ -75,8 +76,9 @@ def sweep(
 ) -> None:
     """Run FILE with all combinations of some values, and put metrics into one table.
 
-    What the scenario expects is not tested. A variant that cannot be simulated is told as refused. All variants are
-    checked before the first is run. After Ctrl-C there is what has been run, marked as partial; the exit code is 130.
+    The scenario's expectations are not tested. A variant that cannot be simulated is listed as refused. All variants
+    are checked before the first is run. After Ctrl-C the variants that have been run are shown, marked as partial; the
+    exit code is 130.
 
     \b
     Examples:
@@ -112,7 +114,7 @@ def _sweep(file: str, varied: tuple[str, ...], metrics: tuple[str, ...], jobs: i
     metrics = tuple(_read("--metric", metrics, _metric, faults))
     keys = [variation.key for variation in variations]
     for key in {key for key in keys if keys.count(key) > 1}:
-        faults.append(Fault(f"--vary {key}", 0, 0, "found this key twice, expected it once"))
+        faults.append(Fault(f"--vary {shown(key)}", 0, 0, "found this key twice, expected it once"))
     if faults:
         raise InputError(faults)
     data = read_file(file)  # once: it may be a pipe
@@ -139,7 +141,7 @@ def _read(option: str, texts: tuple[str, ...], read: Callable[[str], T], faults:
         try:
             yield read(text)
         except ValueError as error:
-            faults.append(Fault(f"{option} {text}", 0, 0, str(error)))
+            faults.append(Fault(f"{option} {shown(text)}", 0, 0, str(error)))
 
 
 @contextmanager

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The same workload under several policies, or several scenarios, in figures that stand beside each other.
+"""The same workload under several policies, or several scenarios, side by side.
 
 Theory of operation
 -------------------
-A :class:`Comparison` takes results that exist and puts their figures into rows, one value a result; the first result is
-the *reference*, and what the others differ by is a delta and a ratio against it.  A row is named as a metric of the
-scenario format where it is one (``vmemmap.peak_bytes``), so what was compared can be expected.
+A :class:`Comparison` takes results that exist and puts their figures into rows, one value for each result.  The first
+result is the *reference*; deltas and ratios are against it.  A row that is a metric has the metric's name
+(``vmemmap.peak_bytes``), so a scenario can expect what was compared.
 
 :func:`with_policy` gives a policy to every guest of a scenario.
+
+What may live here: which figures are compared.  How they are shown is in the reports.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from gmemsim.sim.run import Result
 def with_policy(scenario: Scenario, policy: Policy) -> Scenario:
     """``scenario`` with ``policy`` for every guest; ``ValueError`` if it does not fit the backing of one.
 
-    What the scenario expects goes, since it was written for its own policies.
+    Its expectations are dropped: they were written for its own policies.
     """
     for guest in scenario.guests:
         try:
@@ -56,7 +58,7 @@ def usual_policies(scenario: Scenario) -> dict[str, Policy]:
 
 @attrs.frozen
 class ComparisonRow:
-    """One figure of every result: ``metric`` names it, ``label`` says it in words, ``values`` follow the names."""
+    """One figure of every result: its ``metric``, a ``label`` in words, and ``values`` in the order of the results."""
 
     metric: str
     label: str

@@ -5,11 +5,13 @@ Theory of operation
 -------------------
 A :class:`Variation` is a key of the scenario's file and the values that it takes; the variants are all combinations.
 A variant is made as text: the file's YAML with the key's value replaced, read again by the loader, so a value may be
-anything that could stand in the file and is checked as if it did.  What the scenario expects is left out.
-All variants, and the metrics asked of them, are checked before the first is run.
+anything that could stand in the file and is checked as if it did.  The scenario's expectations are left out.  All
+variants, and the metrics asked of them, are checked before the first is run.
 
 Text is also what travels to another process or machine: :func:`sweep` takes any ``concurrent.futures.Executor``, one of
-Dask's included, and gets back nothing but numbers.
+Dask's included, and gets back only numbers.
+
+What may live here: how variants are made and run.  How a table of them is shown is in the reports.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import yaml
 
 from gmemsim.errors import Fault, InputError, SimulationRefused
 from gmemsim.gmem.presets import read_policy
-from gmemsim.messages import quote
+from gmemsim.messages import quote, shown
 from gmemsim.results.metrics import metric_faults, metric_value
 from gmemsim.scenario.format.load import parse_scenario
 from gmemsim.scenario.format.yaml import Faults, ListNode, MapNode, Node, ScalarNode, read_yaml
@@ -50,7 +52,7 @@ _EXPECTATIONS = ("expect", "expect_error")
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes every scalar as it was: text that looks like a number is not quoted."""
+    """Writes scalars as they stand in a file: text that looks like a number is not quoted."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own attribute
 
@@ -73,7 +75,7 @@ class Point:
 
 @attrs.frozen
 class SweepRow:
-    """What came of a variant: the metrics' values, or why it could not be simulated."""
+    """The result of a variant: the metrics' values, or why it could not be simulated."""
 
     values: tuple[str, ...]
     results: tuple[float | None, ...]
@@ -108,6 +110,8 @@ def read_variation(text: str) -> Variation:
     for value in _separated(listed, ";" if key == POLICY and ";" in listed else ","):
         numbers = _RANGE.fullmatch(value)
         values += [value] if numbers is None else _counted(value, int(numbers[1]), int(numbers[2]))
+        if len(values) > MOST_VARIANTS:
+            raise ValueError(f"found more than {MOST_VARIANTS:,} values in {quote(text)}, expected fewer")
     if "" in values:
         raise ValueError(f"found an empty value in {quote(text)}, expected one between any two commas")
     twice = [value for value, times in Counter(values).items() if times > 1]
@@ -149,8 +153,7 @@ def points(text: str, source: str, variations: Sequence[Variation], metrics: Seq
     found: list[Point] = []
     faults: dict[str, Fault] = {}
     for values in itertools.product(*(variation.values for variation in variations)):
-        where = " ".join(f"{variation.key}={value}" for variation, value in zip(variations, values, strict=True))
-        variant = f"{source} with {where}"
+        variant = f"{source} with {_words(variations, values)}"
         try:
             data = _data(root)
             for variation, value in zip(variations, values, strict=True):
@@ -169,6 +172,12 @@ def points(text: str, source: str, variations: Sequence[Variation], metrics: Seq
     if faults:
         raise InputError(faults.values())
     return found
+
+
+def _words(variations: Sequence[Variation], values: Sequence[str]) -> str:
+    """What a message calls the variant with these ``values``."""
+    pairs = zip(variations, values, strict=True)
+    return " ".join(f"{shown(variation.key)}={shown(value)}" for variation, value in pairs)
 
 
 def _data(node: Node) -> Any:

@@ -158,9 +158,9 @@ def test_a_terminal_sees_rate_time_and_total(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(progress, "INTERVAL", 0.0)
     out = io.StringIO()
     run = Run(parse_scenario(LONG.replace("1000000", "20").replace("4000s", "10s")))
-    assert list(progress.with_bar(run, Console(file=out, force_terminal=True, width=80), "staged"))
+    assert list(progress.with_bar(run, Console(file=out, force_terminal=True, width=80), "[red]staged"))
     shown = out.getvalue()
-    assert "staged" in shown
+    assert "[red]staged" in shown
     assert "s of 11 s, holds " in shown
     assert "21 calls" in shown
     assert "MiB" in shown
