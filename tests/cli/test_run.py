@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from gmemsim.cli.main import gmemsim
 from gmemsim.errors import SimulationRefused
 from gmemsim.reports.filesets import run_files
+from gmemsim.results.timeline import Event
 from gmemsim.scenario.model import Scenario
 
 from ..reports import fakes
@@ -40,8 +41,18 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Install:
     """Makes a function stand in for the simulation."""
 
     def install(function: Simulate) -> None:
+        class Run:
+            def __init__(self, scenario: Scenario) -> None:
+                self._result = function(scenario)
+
+            def __iter__(self) -> Iterator[Event]:
+                return iter(())
+
+            def result(self) -> fakes.FakeResult:
+                return self._result
+
         module = types.ModuleType("gmemsim.sim.run")
-        module.__dict__["run"] = lambda scenario, observer: function(scenario)
+        module.__dict__["Run"] = Run
         monkeypatch.setitem(sys.modules, "gmemsim.sim.run", module)
 
     install(lambda scenario: fakes.headline())
