@@ -50,7 +50,9 @@ class OutputPlan:
     " There are {}.",
 )
 @click.option("--figure-data", is_flag=True, help="Write the data behind every figure too, as CSV.")
-@click.option("--force", is_flag=True, help="Overwrite files that are already there; a link, not what it points to.")
+@click.option(
+    "--force", is_flag=True, help="Overwrite files that are already there. A link is replaced, not what it points to."
+)
 @click.pass_context
 def run(
     ctx: click.Context,
