@@ -15,7 +15,7 @@ A command raises what went wrong; :func:`report` turns it into lines on standard
      74  standard output is closed, full or broken (``EX_IOERR``); output files are complete
          if the command got that far, and absent if not
     130  interrupted with Ctrl-C (SIGINT); what was complete has been kept, and said
-    141  whoever read the output has gone (what a shell reports for SIGPIPE); as 74
+    141  the reader of standard output has gone (what a shell reports for SIGPIPE); as 74
     143  ended with SIGTERM; as 130
     === ==========================================================================
 

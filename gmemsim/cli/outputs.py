@@ -4,22 +4,19 @@
 Theory of operation
 -------------------
 Files are written into a temporary directory beside their final place.  When all are complete they are *published*: each
-is linked to its name, which fails if the name has been taken meanwhile, by whomever; then those that were linked go
-again.  With ``force`` the files of an earlier set are first moved aside, all of them, and back if publishing fails.  So
-no reader sees half a file, or files of two runs beside each other.  Ctrl-C waits until publishing is over.  What no
-program can help is being killed (SIGKILL, power) within the microseconds of publishing: then some files of the set are
+is linked to its name, which fails if the name has been taken meanwhile.  If one fails, those linked before it are
+removed again.  With ``force`` the existing files of the set are first moved aside, all of them, and moved back if
+publishing fails.  So no reader sees half a file, and files of two runs never stand beside each other.  Signals wait until
+publishing is over.  If the process is killed (SIGKILL, power) in the microseconds of publishing, files of the set are
 missing, but those that are there belong together.
 
-A name that is a symbolic link counts as taken, dangling or not.  With ``force`` the link itself is replaced, and what
-it points to is left alone.
+A name that is a symbolic link is taken, dangling or not.  With ``force`` the link itself is replaced, and what it points
+to is left alone.
 
-Ctrl-C and SIGTERM while files are written keep those that are complete: they are published, and after Ctrl-C whoever
-asked is told which are missing.
+After Ctrl-C or SIGTERM the files that are complete are published; after Ctrl-C the command also says which are missing.
 
-A run holds a lock on its temporary directory.  A directory that nobody has locked, and that is older than
-:data:`ABANDONED`, was left by a run that was killed; the next run that writes there removes it.
-
-What must change together: :data:`PREFIX` and whoever looks for left-overs.
+A run holds a lock on its temporary directory.  A directory that is not locked and is older than :data:`ABANDONED` was
+left by a run that was killed; the next run that writes there removes it.
 """
 
 from __future__ import annotations
@@ -49,7 +46,7 @@ PREFIX = ".gmemsim-"
 """What the names of temporary directories begin with."""
 
 ABANDONED = 60.0
-"""Seconds after which a temporary directory that nobody has locked is a left-over."""
+"""Seconds after which a temporary directory that is not locked is removed."""
 
 
 def check_free(directory: Path, names: Iterable[str], *, force: bool) -> None:

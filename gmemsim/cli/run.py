@@ -99,7 +99,7 @@ def run(
         view = View(result, recordings(used), data.decode("utf-8-sig"), drawn)
         written = write_all(plan.directory, bound(plan.files, view), force=force)
     if as_json:
-        from gmemsim.reports.export.summary import as_text
+        from gmemsim.reports.export.run_json import as_text
 
         click.echo(as_text(result), nl=False)
     else:

@@ -2,7 +2,7 @@
 """A comparison line by line, as the screen and Markdown show it.
 
 Every line is one figure of one result: its value, and what it is above (delta) and in parts of (ratio) the first.
-Figures that are the same in all results are told in a sentence of their own.
+Figures that are the same in all results are listed in one sentence.
 """
 
 from __future__ import annotations

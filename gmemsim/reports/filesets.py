@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The files that ``--out`` writes, by command: names, and who writes each.
+"""The files that ``--out`` writes, by command: the name of each, and the function that writes it.
 
 A file set is known before anything is run, so that a command can say at once that it cannot be written.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gmemsim.registry import Registry
 
 FileSet = dict[str, Callable[[Any, Path], None]]
-"""The name of every file, and who writes it, given the view of a run or the study, and a path."""
+"""The name of every file, and the function that writes it.  It gets the view of the run, or the study, and a path."""
 
 PLOT = {"plot": "memory"}
 """The figure of a run if none is asked for: its file's stem, and its name."""
@@ -32,7 +32,7 @@ def run_files(chosen: Sequence[str] = (), *, data: bool = False) -> FileSet:
     """Summary, timeline, and the figures ``chosen`` (default: a plot); ``data``: with the data behind each figure."""
     row = EXPORTS["jsonl"]
     files: FileSet = {
-        "summary.json": _late("gmemsim.reports.export.summary:write"),
+        "summary.json": _late("gmemsim.reports.export.run_json:write"),
         f"{row.stem}{row.suffix}": partial(row.write, ""),
     }
     for stem, name in ({name: name for name in chosen} or PLOT).items():

@@ -28,7 +28,7 @@ from gmemsim.results.timeline import TOTAL
 from gmemsim.units import human_duration, human_size, size_name
 
 LIBRARIES = ("attrs", "numpy", "matplotlib", "PyYAML", "sortedcontainers")
-"""Packages whose versions are told beside gmemsim's and Python's."""
+"""Packages whose versions are listed beside gmemsim's and Python's."""
 
 MOST_GUESTS = 64
 """Guests listed one by one; the JSON summary has all of them."""
