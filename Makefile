@@ -56,7 +56,7 @@ fast: $(VENV)/.installed-dev ## compile the core with mypyc; GMEMSIM_PURE=1 swit
 
 test-compiled: fast ## the tests of the compiled rooms, compiled
 	@echo "== test-compiled: pytest"
-	@$(PY) -m pytest -n $(WORKERS) tests/xarray tests/host tests/gmem
+	@GMEMSIM_COMPILED=required $(PY) -m pytest -n $(WORKERS) tests/test_compiled.py tests/xarray tests/host tests/gmem tests/test_run.py
 
 lint: $(VENV)/.installed-dev ## check the style, the format and the complexity of the code
 	@echo "== lint: ruff"

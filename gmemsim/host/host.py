@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import attrs
 
 from gmemsim.geometry import Geometry
+from gmemsim.host.folio_registry import FolioRegistry
 from gmemsim.host.hugetlb import HugePool
 from gmemsim.host.ledger import Holder, Ledger
-from gmemsim.host.folio_registry import FolioRegistry
 from gmemsim.host.slab import object_sizes
 from gmemsim.host.vmemmap import VmemmapLayout
 from gmemsim.host.work import Work
