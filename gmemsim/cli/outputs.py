@@ -6,12 +6,12 @@ Theory of operation
 Files are written into a temporary directory beside their final place.  When all are complete they are *published*: each
 is linked to its name, which fails if the name has been taken meanwhile.  If one fails, those linked before it are
 removed again.  With ``force`` the existing files of the set are first moved aside, all of them, and moved back if
-publishing fails.  So no reader sees half a file, and files of two runs never stand beside each other.  Signals wait until
-publishing is over.  If the process is killed (SIGKILL, power) in the microseconds of publishing, files of the set are
-missing, but those that are there belong together.
+publishing fails.  So no reader sees half a file, and files of two runs never stand beside each other.  Signals wait
+until publishing is over.  If the process is killed (SIGKILL, power) in the microseconds of publishing, files of the set
+are missing, but those that are there belong together.
 
-A name that is a symbolic link is taken, dangling or not.  With ``force`` the link itself is replaced, and what it points
-to is left alone.
+A name that is a symbolic link is taken, dangling or not.  With ``force`` the link itself is replaced, and what it
+points to is left alone.
 
 After Ctrl-C or SIGTERM the files that are complete are published; after Ctrl-C the command also says which are missing.
 

@@ -25,8 +25,8 @@ class RunFormat:
     """A format of ``gmemsim run``: its files end in ``suffix``, ``module`` writes them, ``words`` say what it is.
 
     ``parts``: what stands before the suffix of each file, and the function that writes it (default: one file).
-    ``stem``: the name of the first file without its suffix (default: ``timeline``).  ``figures``: whether figures are in it
-    (default: no).  ``package``, ``extra``: the package that it needs and the extra of gmemsim that brings it
+    ``stem``: the name of the first file without its suffix (default: ``timeline``).  ``figures``: whether figures are
+    in it (default: no).  ``package``, ``extra``: the package that it needs and the extra of gmemsim that brings it
     (default: none).
     """
 
