@@ -23,7 +23,6 @@ from gmemsim.errors import Fault, InputError
 
 if TYPE_CHECKING:
     from gmemsim.scenario.generators import Replay
-    from gmemsim.scenario.logs.qemu import Format
     from gmemsim.scenario.logs.slots import Slot
     from gmemsim.scenario.model import GuestSpec
 
@@ -130,7 +129,7 @@ def bpftrace(log: Path, output: Path, force: bool, **settings: Any) -> None:
 
 
 def _import(
-    format: Format,
+    format: str,
     log: Path,
     output: Path,
     *,

@@ -77,9 +77,11 @@ def with_bar(run: Run, console: Console, label: str = "simulating") -> Generator
         return
     from rich.progress import BarColumn, Progress, TextColumn
 
-    said = TextColumn("{task.description}", markup=False)  # a label may be the name of a file, such as [red].yaml
-    facts = TextColumn("{task.fields[facts]}", markup=False)
-    columns = (said, BarColumn(bar_width=18), facts)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=18),
+        TextColumn("{task.fields[facts]}"),
+    )
     progress = Progress(*columns, console=console, transient=True, auto_refresh=False)
     end = expected_end(run.scenario)
     task = progress.add_task(label, total=end or None, facts="")

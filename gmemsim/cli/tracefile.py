@@ -14,7 +14,7 @@ from gmemsim.errors import Fault, InputError
 from gmemsim.messages import quote, visible
 
 if TYPE_CHECKING:
-    from gmemsim.xarray import XArray
+    from gmemsim.xarray.tree import Tree
 
 STDIN = "-"
 """The name of standard input."""
@@ -93,7 +93,7 @@ class Machine:
         self._interpreter = Interpreter(eager=eager)
 
     @property
-    def tree(self) -> XArray:
+    def tree(self) -> Tree:
         """The tree as it is now."""
         return self._interpreter.tree
 

@@ -80,7 +80,7 @@ def _of_scenario(file: str, guest: str | None, most: int | None) -> tuple[Tree, 
         raise click.UsageError(f"there is no guest {guest!r}, expected one of {', '.join(names[:20])}")
     run = Run(scenario)
     done = sum(1 for _ in islice(run, most))
-    return run.guests[guest or names[0]].page_cache, done, "call"
+    return run.guests[guest or names[0]].page_cache.tree, done, "call"
 
 
 def _execute(lines: Iterable[TraceLine], most: int | None) -> tuple[Machine, int]:

@@ -50,17 +50,26 @@ class Rule:
 class Generation(Rule):
     """A generation of the kernel code.
 
-    ``metadata_bytes``: guest_memfd's object for a hugepage, in its slab.  ``metadata_per_split``: the object exists
-    only while the hugepage is split, one for each folio.  ``zeroes_partial_holes``: a hole need not be aligned to
-    hugepages; what is not a whole one is zeroed (DOMAIN.md sections 3 and 4).
+    ``metadata_bytes``: guest_memfd's object for a hugepage, in its slab.  ``metadata_while_split``: the object exists
+    only while the hugepage is split.  ``splits_page_by_page``: a split takes the folio out of the filemap and adds its
+    pieces one by one.  ``zeroes_partial_holes``: a hole need not be aligned to hugepages; what is not a whole one is
+    zeroed (DOMAIN.md sections 3 and 4).
     """
 
     def __init__(
-        self, name: str, words: str, *, metadata_bytes: int, metadata_per_split: bool, zeroes_partial_holes: bool
+        self,
+        name: str,
+        words: str,
+        *,
+        metadata_bytes: int,
+        metadata_while_split: bool = False,
+        splits_page_by_page: bool = False,
+        zeroes_partial_holes: bool = False,
     ) -> None:
         super().__init__(name, words)
         self.metadata_bytes = metadata_bytes
-        self.metadata_per_split = metadata_per_split
+        self.metadata_while_split = metadata_while_split
+        self.splits_page_by_page = splits_page_by_page
         self.zeroes_partial_holes = zeroes_partial_holes
 
 
@@ -72,7 +81,8 @@ A = GENERATIONS.add(
         "A",
         "RFC v2 of May 2025, 51 patches",
         metadata_bytes=64,  # 48 bytes take a kmalloc-64
-        metadata_per_split=True,
+        metadata_while_split=True,
+        splits_page_by_page=True,
         zeroes_partial_holes=True,
     ),
 )
@@ -82,8 +92,6 @@ B = GENERATIONS.add(
         "B",
         "the branch wip-gmem-conversions-hugetlb-restructuring, the newest public HugeTLB code",
         metadata_bytes=32,
-        metadata_per_split=False,
-        zeroes_partial_holes=False,
     ),
 )
 
@@ -95,12 +103,14 @@ class SplitRule(Rule):
     """How a hugepage is taken apart: the orders that its folios pass through.
 
     ``single_steps``: the kernel takes each step by itself (a chain of ``xas_try_split``), so that the depth which one
-    ``xas_split_alloc`` takes is no limit.
+    ``xas_split_alloc`` takes is no limit.  ``keeps_failed_steps``: it takes the nodes level by level, and a chain that
+    fails leaves what it has split, as ``folio_split`` does.
     """
 
-    def __init__(self, name: str, words: str, *, single_steps: bool = False) -> None:
+    def __init__(self, name: str, words: str, *, single_steps: bool = False, keeps_failed_steps: bool = False) -> None:
         super().__init__(name, words)
         self.single_steps = single_steps
+        self.keeps_failed_steps = keeps_failed_steps
 
     def rungs(self, order: int, geometry: Geometry) -> tuple[int, ...]:
         """The orders that a hugepage of ``order`` passes through, largest first, from ``order`` to 0.
@@ -144,7 +154,21 @@ SPLITS: Final[Registry[SplitRule]] = Registry("split")
 SPLITS.add("uniform", SplitRule("uniform", "the whole hugepage is split to base pages at once"))
 SPLITS.add("staged", _Staged("staged", "1G is split to 2M, then only 2M folios that hold shared pages to base pages"))
 SPLITS.add(
-    "nonuniform", _NonUniform("nonuniform", "only the halves around the shared range are split", single_steps=True)
+    "nonuniform",
+    _NonUniform(
+        "nonuniform",
+        "only the halves around the shared range are split; a split that fails leaves what it has split",
+        single_steps=True,
+        keeps_failed_steps=True,
+    ),
+)
+SPLITS.add(
+    "nonuniform-all-or-nothing",
+    _NonUniform(
+        "nonuniform-all-or-nothing",
+        "only the halves around the shared range are split; all nodes are taken first, as no kernel does",
+        single_steps=True,
+    ),
 )
 
 
@@ -171,12 +195,14 @@ class MergeRule(Rule):
     """When folios are merged again.
 
     ``early``: as soon as all pages of a rung's block are private.  ``at_all``: at the latest when the memory goes back.
+    ``counts_splits``: the splits of every folio are counted for :meth:`allows`.
     """
 
-    def __init__(self, name: str, words: str, *, early: bool, at_all: bool = True) -> None:
+    def __init__(self, name: str, words: str, *, early: bool, at_all: bool = True, counts_splits: bool = False) -> None:
         super().__init__(name, words)
         self.early = early
         self.at_all = at_all
+        self.counts_splits = counts_splits
 
     def allows(self, splits: int) -> bool:
         """Whether a folio that has been split so many times may still be merged early."""
@@ -198,7 +224,10 @@ class Hysteresis(MergeRule):
         if limit < 1:
             raise ValueError(f"hysteresis is {limit}, expected at least 1")
         super().__init__(
-            "hysteresis", "merge eagerly until a folio has been split so many times, then leave it", early=True
+            "hysteresis",
+            "merge eagerly until a folio has been split so many times, then leave it",
+            early=True,
+            counts_splits=True,
         )
         self.limit = limit
 
@@ -368,6 +397,10 @@ class Policy:
             raise ValueError(self.ordering_rule.needs_conversion_splits)
         self.splits_in_single_steps: bool = self.split_rule.single_steps
         """Whether the kernel takes each step of a split by itself."""
+        self.keeps_failed_steps: bool = self.split_rule.keeps_failed_steps
+        """Whether a split that fails leaves what it has split so far."""
+        self.counts_splits: bool = self.merge_rule.counts_splits
+        """Whether :meth:`may_merge` wants to know how often a folio has been split."""
         self.merges_early: bool = self.merge_rule.early
         """Whether folios are merged while the file is open and the memory in use."""
         self.always_merges_early: bool = self.merge_rule.always
@@ -376,6 +409,8 @@ class Policy:
         """Whether folios are merged at least when their memory goes back to the pool."""
         self.uses_hvo: bool = self.vmemmap_rule.optimised
         """Whether hugepages in use are optimised."""
+        self.pieces_stay_optimised: bool = self.vmemmap_rule.pieces_stay_optimised
+        """Whether a piece that is a hugepage itself keeps one vmemmap page only."""
         self.restores_all_first: bool = self.vmemmap_rule.all_first
         """Whether a first split restores all vmemmap, also what is freed again at its end."""
 
@@ -433,15 +468,106 @@ def _ordering(ordering: str | None, generation: str | None) -> Ordering:
     return rule
 
 
-class Key:
-    """One key of a policy, as files and the command line know it.
+class Parameter:
+    """The form of a rule that takes a parameter: how files and the command line write it.
 
-    ``rules`` are the values with a name.  ``parameter`` is the name of the value that takes one (a ladder's orders, a
-    hysteresis' limit), ``None`` if there is none; ``example`` stands for all of that kind.
+    ``name`` is its key in a file and ``words`` says what the rule means.  In a file the parameter is one whole number,
+    or a list of them if ``many``, each from ``least`` to ``most`` (``None``: any that fits).  ``expected`` is what a
+    message says after "expected" about numbers that make no such rule; ``shown`` is how it describes a list.
     """
 
     def __init__(
-        self, name: str, doc: str, rules: Registry[Any], parameter: str | None = None, example: str = ""
+        self,
+        name: str,
+        words: str,
+        *,
+        many: bool = False,
+        least: int = 0,
+        most: int | None = None,
+        expected: str,
+        shown: str = "",
+    ) -> None:
+        self.name = name
+        self.words = words
+        self.many = many
+        self.least = least
+        self.most = most
+        self.expected = expected
+        self.shown = shown
+
+    def from_text(self, text: str) -> Any:
+        """The value that ``text`` of the command line means, ``None`` if it is not of this form."""
+        raise NotImplementedError
+
+    def from_file(self, value: Any) -> Any:
+        """The value of :class:`Policy` that a file's number or numbers mean; ``ValueError`` says what is wrong."""
+        raise NotImplementedError
+
+    def as_file(self, value: Any) -> Any:
+        """The inverse of :meth:`from_file`."""
+        raise NotImplementedError
+
+    def as_text(self, value: Any) -> str:
+        """The inverse of :meth:`from_text`."""
+        raise NotImplementedError
+
+
+class _LadderForm(Parameter):
+    def __init__(self) -> None:
+        super().__init__(
+            "ladder",
+            Ladder((1, 0)).words,
+            many=True,
+            most=63,
+            expected="decreasing orders down to 0",
+            shown="orders such as [18, 9, 0]",
+        )
+
+    def from_text(self, text: str) -> tuple[int, ...] | None:
+        return tuple(map(int, text.split("-"))) if _LADDER.fullmatch(text) else None
+
+    def from_file(self, value: Any) -> tuple[int, ...]:
+        return Ladder(tuple(value)).orders
+
+    def as_file(self, value: Any) -> list[int]:
+        return list(value)
+
+    def as_text(self, value: Any) -> str:
+        return "-".join(map(str, value))
+
+
+class _HysteresisForm(Parameter):
+    def __init__(self) -> None:
+        super().__init__("hysteresis", Hysteresis().words, least=1, expected="a whole number from 1")
+
+    def from_text(self, text: str) -> Hysteresis | None:
+        found = _HYSTERESIS.fullmatch(text)
+        return Hysteresis(int(found[1])) if found else None
+
+    def from_file(self, value: Any) -> Hysteresis:
+        return Hysteresis(value)
+
+    def as_file(self, value: Any) -> int:
+        limit: int = value.limit
+        return limit
+
+    def as_text(self, value: Any) -> str:
+        return f"hysteresis-{value.limit}"
+
+
+_LADDER_FORM: Final = _LadderForm()
+_HYSTERESIS_FORM: Final = _HysteresisForm()
+
+
+class Key:
+    """One key of a policy, as files and the command line know it.
+
+    ``rules`` are the values with a name.  ``parameter`` is the form of those that take one (a ladder's orders, a
+    hysteresis' limit), ``None`` if there are none; ``example`` stands for all of that form.
+    """
+
+    def __init__(
+        self, name: str, doc: str, rules: Registry[Any], parameter: Parameter | None = None, example: str = ""
     ) -> None:
         self.name = name
         self.doc = doc
@@ -456,7 +582,7 @@ class Key:
     def from_text(self, text: str) -> Any:
         """The value that ``text`` of the command line means, for :class:`Policy`; ``ValueError`` says what is wrong."""
         if self.parameter is not None:
-            value = _PARAMETERS[self.parameter].from_text(text)
+            value = self.parameter.from_text(text)
             if value is not None:
                 return value
         if text not in self.rules:
@@ -467,65 +593,40 @@ class Key:
 
     def as_file(self, value: Any) -> Any:
         """A value of :class:`Policy` as a scenario file writes it."""
-        return value if isinstance(value, str) else {self.parameter: _PARAMETERS[str(self.parameter)].as_file(value)}
+        if self.parameter is None or isinstance(value, str):
+            return value
+        return {self.parameter.name: self.parameter.as_file(value)}
 
     def as_text(self, value: Any) -> str:
         """A value of :class:`Policy` as the command line takes it."""
-        return value if isinstance(value, str) else _PARAMETERS[str(self.parameter)].as_text(value)
+        if self.parameter is None or isinstance(value, str):
+            return str(value)
+        return self.parameter.as_text(value)
 
     def explained(self, value: Any) -> tuple[str, str]:
         """A value as a file writes it, on one line, and in words what it means."""
-        if isinstance(value, Mapping):
+        if self.parameter is not None and isinstance(value, Mapping):
             ((name, argument),) = value.items()
-            return f"{name}: {argument}", _PARAMETERS[name].words
+            return f"{name}: {argument}", self.parameter.words
         return str(value), str(self.rules[str(value)].words)
 
-
-class _LadderForm:
-    def __init__(self) -> None:
-        self.words = Ladder((1, 0)).words
-
-    def from_text(self, text: str) -> tuple[int, ...] | None:
-        return tuple(map(int, text.split("-"))) if _LADDER.fullmatch(text) else None
-
-    def as_file(self, value: Any) -> list[int]:
-        return list(value)
-
-    def as_text(self, value: Any) -> str:
-        return "-".join(map(str, value))
-
-
-class _HysteresisForm:
-    def __init__(self) -> None:
-        self.words = Hysteresis().words
-
-    def from_text(self, text: str) -> Hysteresis | None:
-        found = _HYSTERESIS.fullmatch(text)
-        return Hysteresis(int(found[1])) if found else None
-
-    def as_file(self, value: Any) -> int:
-        limit: int = value.limit
-        return limit
-
-    def as_text(self, value: Any) -> str:
-        return f"hysteresis-{value.limit}"
-
-
-_PARAMETERS: Final[Mapping[str, _LadderForm | _HysteresisForm]] = {
-    "ladder": _LadderForm(),
-    "hysteresis": _HysteresisForm(),
-}
 
 KEYS: Final[Mapping[str, Key]] = {
     key.name: key
     for key in (
-        Key("split", "how a hugepage is split: a name or a ladder of decreasing orders", SPLITS, "ladder", "18-12-6-0"),
+        Key(
+            "split",
+            "how a hugepage is split: a name or a ladder of decreasing orders",
+            SPLITS,
+            _LADDER_FORM,
+            "18-12-6-0",
+        ),
         Key("when", "when a hugepage is split", WHENS),
         Key(
             "merge",
             "when a hugepage is merged again: a name or a hysteresis",
             MERGES,
-            "hysteresis",
+            _HYSTERESIS_FORM,
             "hysteresis-10",
         ),
         Key("vmemmap", "what happens to the vmemmap of a split hugepage", VMEMMAPS),

@@ -11,7 +11,7 @@ from collections import Counter
 
 import attrs
 
-from gmemsim.errors import KernelError
+from gmemsim.errors import KernelError, OutOfMemory
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.policy import Policy
@@ -19,9 +19,7 @@ from gmemsim.host.accounts import FOLIO_DESCRIPTOR_BYTES, XA_NODE_BYTES
 from gmemsim.host.host import Host, KernelSwitches
 from gmemsim.host.slab import Slab
 from gmemsim.host.vmemmap import VmemmapLayout
-from gmemsim.xarray import XArray
-from gmemsim.xarray.census import nodes_by_shift
-from gmemsim.xarray.split import accepts, try_accepts
+from gmemsim.xarray import Profile, XArray
 
 
 @attrs.frozen
@@ -76,12 +74,18 @@ class SplitFacts:
     @property
     def kernels(self) -> dict[str, bool]:
         """Which kernel's call can do it in one step."""
-        chunk = XArray().chunk
         return {
-            "RFC xas_split_alloc + xas_split (Nov 2025)": accepts(chunk, self.order, self.new_order, "rfc"),
-            "upstream xas_split_alloc + xas_split": accepts(chunk, self.order, self.new_order, "v6.15"),
-            "xas_try_split (since 6.15)": try_accepts(chunk, self.order, self.new_order),
+            "RFC xas_split_alloc + xas_split (Nov 2025)": self._accepted("rfc"),
+            "upstream xas_split_alloc + xas_split": self._accepted("v6.15"),
+            "xas_try_split (since 6.15)": XArray().try_split_fits(self.order, self.new_order),
         }
+
+    def _accepted(self, profile: Profile) -> bool:
+        try:
+            XArray(profile=profile).check_depth(self.order, self.new_order)
+        except OutOfMemory:
+            return False
+        return True
 
 
 def explain_split(order: int, new_order: int, geometry: Geometry | None = None) -> SplitFacts:
@@ -89,10 +93,10 @@ def explain_split(order: int, new_order: int, geometry: Geometry | None = None) 
     geometry = geometry or Geometry()
     tree = XArray()
     tree.store_order(0, order, "folio")
-    before = nodes_by_shift(tree)
+    before = tree.levels().nodes
     with tree.split_alloc(0, order, new_order) as prealloc:
         tree.split(0, order, new_order, prealloc=prealloc)
-    new = nodes_by_shift(tree) - before
+    new = tree.levels().nodes - before
     layout = VmemmapLayout(geometry)
     folios = {new_order: 1 << order - new_order}
     return SplitFacts(

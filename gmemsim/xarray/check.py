@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every invariant of a tree, verified (as sortedcontainers' ``_check`` does): slow, complete, and shown on failure."""
+"""Every invariant of a tree, verified (as sortedcontainers' ``_check`` does): slow, complete, and shown on failure.
+
+What may live here: nothing but assertions.  Every field of ``Node`` has one here that computes it from the slots.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from gmemsim.xarray.dump import dump
-from gmemsim.xarray.node import MARKS, Node, NodeLike, Sibling, Uniform, is_value
+from gmemsim.xarray.node import MARKS, Node, NodeLike, Sibling, Uniform, canonical, is_value
 
 if TYPE_CHECKING:
     from gmemsim.xarray.tree import Tree
@@ -18,8 +21,8 @@ def check(tree: Tree) -> None:
     Not an invariant: a node without entries, or a tree higher than it needs to be; a failed store may leave both.
     """
     head = tree.head
-    assert type(head) is not Uniform, "the head is a Uniform"
-    if type(head) is Node:
+    assert not isinstance(head, Uniform), "the head is a Uniform"
+    if isinstance(head, Node):
         try:
             assert head.parent is None, "the top node has a parent"
             _check_node(tree, head)
@@ -35,17 +38,18 @@ def _check_node(tree: Tree, node: Node) -> int:
     assert len(node.slots) == tree.chunk.size, f"{where}: {len(node.slots)} slots"
     assert node.shift % tree.chunk.shift == 0, f"{where}: odd shift"
     assert node.count == sum(slot is not None for slot in node.slots), f"{where}: count {node.count} is wrong"
-    values, canonical, nodes = 0, None, 1
+    values, nodes = 0, 1
+    resolved: object = None
     for slot, entry in enumerate(node.slots):
-        if type(entry) is Sibling:
+        if isinstance(entry, Sibling):
             assert entry.slot < slot, f"{where}: slot {slot} is a sibling of {entry.slot}"
-            canonical = _resolve(node, entry)
-            assert canonical is not None, f"{where}: slot {slot} is a sibling of nothing"
+            resolved = node.slots[canonical(node.slots, entry.slot)]
+            assert resolved is not None, f"{where}: slot {slot} is a sibling of nothing"
             assert not any(bits >> slot & 1 for bits in node.marks), f"{where}: sibling {slot} is marked"
         else:
-            canonical = entry
-        values += is_value(canonical)
-        if type(entry) is Node or type(entry) is Uniform:
+            resolved = entry
+        values += is_value(resolved)
+        if isinstance(entry, NodeLike):
             assert entry.shift == node.shift - tree.chunk.shift, f"{where}: child {slot} has shift {entry.shift}"
             nodes += _check_child(tree, node, slot, entry)
     assert node.nr_values == values, f"{where}: nr_values {node.nr_values}, counted {values}"
@@ -58,16 +62,10 @@ def _check_child(tree: Tree, node: Node, slot: int, child: NodeLike) -> int:
         assert bool(child.marks[mark]) == bool(node.marks[mark] >> slot & 1), (
             f"node shift {node.shift} offset {node.offset}: mark {mark} of slot {slot} disagrees with the child's"
         )
-    if type(child) is Uniform:
+    if isinstance(child, Uniform):
         assert not tree.eager, "a Uniform in an eager tree"
         return child.nodes
-    assert type(child) is Node
+    assert isinstance(child, Node)
     assert child.parent is node, f"child {slot} of node shift {node.shift} has another parent"
     assert child.offset == slot, f"child in slot {slot} believes to be in {child.offset}"
     return _check_node(tree, child)
-
-
-def _resolve(node: Node, entry: object) -> object:
-    while type(entry) is Sibling:
-        entry = node.slots[entry.slot]
-    return entry

@@ -10,23 +10,41 @@ were nodes, and never change the tree.  Some of their results look odd and are t
 * the first hit keeps the index asked for, even in the middle of an entry; later hits have an entry's first index;
 * ``find_after`` skips an entry by comparing that index with the entry's first slot.  A marked search that starts at
   a sibling slot moves back to the entry's first index, so ``find_after`` with a mark returns the same entry again.
+
+Ranges here are the kernel's: ``last`` is the last index of a range, not the end behind it.
+
+What may live here: searching, never changing.  A new way down must treat Uniforms as nodes (or answer for them).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, final
 
-from gmemsim.xarray.node import FREE_MARK, ZERO, Node, NodeLike, Sibling, Uniform, entry_width, slot_order
+from gmemsim.xarray.node import (
+    FREE_MARK,
+    INDEX_MAX,
+    ZERO,
+    Node,
+    NodeLike,
+    Sibling,
+    Uniform,
+    canonical,
+    entry_width,
+    order_in,
+)
 
 if TYPE_CHECKING:
     from gmemsim.xarray.tree import Tree
 
-INDEX_MASK = (1 << 64) - 1
 
+class Walk:
+    """What both walks share: the path from the head, and moving along it.
 
-class _Walk:
-    """What both walks share: the path from the head, and moving along it."""
+    ``index`` and ``entry`` are those found last; the walk ends behind ``last`` (inclusive, as in the kernel).
+    """
+
+    __slots__ = ("_nodes", "_offsets", "entry", "index", "last", "started", "tree")
 
     def __init__(self, tree: Tree, index: int, last: int) -> None:
         self.tree = tree
@@ -36,6 +54,10 @@ class _Walk:
         self.started = False
         self._nodes: list[NodeLike] = []
         self._offsets: list[int] = []
+
+    def advance(self) -> bool:
+        """Go to the next entry; False when there is none up to ``last``."""
+        raise NotImplementedError
 
     def _down(self, node: NodeLike, offset: int) -> None:
         self._nodes.append(node)
@@ -55,7 +77,7 @@ class _Walk:
         node = self._nodes[-1]
         self._offsets[-1] = offset
         low = (self.tree.chunk.size << node.shift) - 1
-        self.index = (self.index & ~low) + (offset << node.shift) & INDEX_MASK
+        self.index = (self.index & ~low) + (offset << node.shift) & INDEX_MAX
 
     @property
     def in_sibling(self) -> bool:
@@ -79,7 +101,8 @@ class _Walk:
         """Order of the entry found (``xas_get_order``)."""
         if not self._nodes:
             return 0
-        return slot_order(self._nodes[-1], self._offsets[-1])
+        node = self._nodes[-1]
+        return node.shift + order_in(node.view(), self._offsets[-1])
 
     @property
     def end(self) -> int:
@@ -87,7 +110,7 @@ class _Walk:
         if not self._nodes:
             return self.index + 1
         node, offset = self._nodes[-1], self._offsets[-1]
-        return self.base + (entry_width(node, offset) << node.shift)
+        return self.base + (entry_width(node.view(), offset) << node.shift)
 
     def marked(self, mark: int) -> bool:
         """Whether the entry found has ``mark``."""
@@ -96,8 +119,11 @@ class _Walk:
         return bool(self._nodes[-1].marks[mark] >> self._offsets[-1] & 1)
 
 
-class PresentWalk(_Walk):
+@final
+class PresentWalk(Walk):
     """Walk over the entries that are not ``None``, zero entries included."""
+
+    __slots__ = ()
 
     def advance(self) -> bool:
         """Go to the next entry; False when there is none up to ``last``."""
@@ -109,18 +135,17 @@ class PresentWalk(_Walk):
         if self._nodes:
             self._move(self._offsets[-1] + 1)
         while self._nodes and self.index <= self.last:
-            offset = self._offsets[-1]
-            if offset == size:
+            offset = _next_used(self._nodes[-1].view(), self._offsets[-1])
+            if offset != self._offsets[-1]:
+                self._move(offset)
+            elif offset == size:
                 self._up()
-                continue
-            entry = self._nodes[-1].slots[offset]
-            if type(entry) is Node or type(entry) is Uniform:
+            else:
+                entry = self._nodes[-1].view()[offset]
+                if not isinstance(entry, NodeLike):
+                    self.entry = entry
+                    return True
                 self._down(entry, 0)
-                continue
-            if entry is not None and type(entry) is not Sibling:
-                self.entry = entry
-                return True
-            self._move(offset + 1)
         return False
 
     def _start(self) -> bool:
@@ -128,24 +153,30 @@ class PresentWalk(_Walk):
         if self.index > self.last or self.index > self.tree.max_index:
             return False
         entry = self.tree.head
-        while type(entry) is Node or type(entry) is Uniform:
+        while isinstance(entry, NodeLike):
             offset = self.index >> entry.shift & self.tree.chunk.mask
-            node = entry
-            while type(entry := node.slots[offset]) is Sibling:
-                offset = entry.slot
-            self._down(node, offset)
+            slots = entry.view()
+            if isinstance(slots[offset], Sibling):
+                offset = canonical(slots, offset)
+            self._down(entry, offset)
+            entry = slots[offset]
         self.entry = entry
         return entry is not None
 
 
-class MarkedWalk(_Walk):
-    """Walk over the entries that have ``mark``; free slots of allocating arrays count as entries of mark 0."""
+@final
+class MarkedWalk(Walk):
+    """Walk over the entries that have ``mark``; free slots of allocating arrays count as entries of mark 0.
+
+    ``exhausted`` is True when the walk ended because it passed ``last``, not because it left the tree.
+    """
+
+    __slots__ = ("exhausted", "mark")
 
     def __init__(self, tree: Tree, index: int, last: int, mark: int) -> None:
         super().__init__(tree, index, last)
         self.mark = mark
         self.exhausted = False
-        """True when the walk ended because it passed ``last``, not because it left the tree."""
 
     def advance(self) -> bool:
         """Go to the next marked entry; False when there is none up to ``last``, or in the tree."""
@@ -157,7 +188,7 @@ class MarkedWalk(_Walk):
             head = self.tree.head
             if self.index > self.tree.max_index:
                 return self._end()
-            if not (type(head) is Node or type(head) is Uniform):
+            if not isinstance(head, NodeLike):
                 self.entry = head
                 if self.tree.marks >> self.mark & 1:
                     return True
@@ -178,20 +209,21 @@ class MarkedWalk(_Walk):
                     break
                 skip = False
                 continue
-            if not skip and type(sibling := node.slots[offset]) is Sibling:
+            sibling = node.view()[offset]
+            if not skip and isinstance(sibling, Sibling):
                 offset = sibling.slot
                 self._move(offset)
             found = _next_bit(node.marks[self.mark], offset + skip, size)
             if found > offset:
                 skip = False
                 self._move(found)
-                if (self.index - 1) & INDEX_MASK >= self.last:
+                if (self.index - 1) & INDEX_MAX >= self.last:
                     self.exhausted = True
                     return False
                 if found == size:
                     continue
-            entry = node.slots[found]
-            if type(entry) is Node or type(entry) is Uniform:
+            entry = node.view()[found]
+            if isinstance(entry, NodeLike):
                 self._down(entry, self.index >> entry.shift & mask)
             elif entry is not None or (self.tree.track_free and self.mark == FREE_MARK):
                 self.entry = entry
@@ -205,13 +237,21 @@ class MarkedWalk(_Walk):
         return False
 
 
+def _next_used(slots: Sequence[object], slot: int) -> int:
+    """The first slot at or above ``slot`` with a child or an entry (no sibling); the number of slots if none has."""
+    size = len(slots)
+    while slot < size and (slots[slot] is None or isinstance(slots[slot], Sibling)):
+        slot += 1
+    return slot
+
+
 def _next_bit(bits: int, start: int, size: int) -> int:
     """The lowest set bit at or above ``start``, ``size`` if there is none."""
     rest = bits >> start
     return start + (rest & -rest).bit_length() - 1 if rest else size
 
 
-def walk(tree: Tree, index: int, last: int, mark: int | None) -> PresentWalk | MarkedWalk:
+def walk(tree: Tree, index: int, last: int, mark: int | None) -> Walk:
     """The walk over present entries, or over those with ``mark``."""
     return PresentWalk(tree, index, last) if mark is None else MarkedWalk(tree, index, last, mark)
 
@@ -227,7 +267,7 @@ def find(tree: Tree, index: int, last: int, mark: int | None) -> tuple[int, obje
 
 def find_after(tree: Tree, index: int, last: int, mark: int | None) -> tuple[int, object] | None:
     """The first entry after the one at ``index``, not above ``last``: (index, entry) (``xa_find_after``)."""
-    if index >= INDEX_MASK:
+    if index >= INDEX_MAX:
         return None
     search = walk(tree, index + 1, last, mark)
     while search.advance():
@@ -261,21 +301,22 @@ def runs(tree: Tree, first: int, last: int) -> Iterator[tuple[int, int, int, obj
 
 def _raw_runs(node: object, base: int, first: int, last: int, mask: int) -> Iterator[tuple[int, int, int, object]]:
     """The runs below ``node``, which starts at index ``base``; a Uniform gives one, cut to ``first`` to ``last``."""
-    if type(node) is Uniform:
+    if isinstance(node, Uniform):
         start = max(first, base) >> node.order << node.order
         end = min(last, base + (mask + 1 << node.shift) - 1)
         yield start, ((end - start) >> node.order) + 1, node.order, node.entry
-    elif type(node) is Node:
+    elif isinstance(node, Node):
         slot = max(first - base, 0) >> node.shift
-        if slot <= mask and type(sibling := node.slots[slot]) is Sibling:
-            slot = sibling.slot
+        if slot <= mask:
+            sibling = node.slots[slot]
+            if isinstance(sibling, Sibling):
+                slot = sibling.slot
         while slot <= mask and (start := base + (slot << node.shift)) <= last:
             entry = node.slots[slot]
-            if type(entry) is Node or type(entry) is Uniform:
+            if isinstance(entry, NodeLike):
                 yield from _raw_runs(entry, start, first, last, mask)
-            elif entry is not None and type(entry) is not Sibling:
-                order = slot_order(node, slot)
-                yield start, 1, order, entry
+            elif entry is not None and not isinstance(entry, Sibling):
+                yield start, 1, node.shift + order_in(node.slots, slot), entry
             slot += 1
     elif node is not None and first == 0:
         yield 0, 1, 0, node

@@ -11,61 +11,79 @@ An entry of order *k* lives in a node of shift ``k - k % chunk_shift``, as one *
 ``2**(k % chunk_shift) - 1`` siblings that name it.  ``count`` is the number of slots that are not ``None``,
 ``nr_values`` the number that hold a value entry; siblings count for both (include/linux/xarray.h).
 
-Splitting 1G into 4K pages makes 4161 nodes that differ in nothing but their place.  Such a subtree is one immutable
-:class:`Uniform` that sits in a slot instead of a node.  It offers everything that a node offers to a reader (``shift``,
-``count``, ``nr_values``, ``marks``, ``slots``, ``nodes``), so readers never need to know which of the two they look
-at; a writer first *opens* it by one level (:func:`opened`): a node whose slots all hold the next smaller Uniform.
-What a node cannot share with its likes, its offset and its parent, belongs to the path by which it was reached.
+Splitting 1G into 4K pages makes 4161 nodes that differ only in their place.  Such a subtree is one immutable
+:class:`Uniform` that sits in a slot instead of a node.  To a reader both are a :class:`NodeLike`; a writer first
+*opens* a Uniform by one level (:func:`opened`): a node whose slots all hold the next smaller Uniform.  A Uniform has no
+offset and no parent: they depend on the path by which it was reached.
+
+What may live here: what can stand in a slot, and questions about the slots of one node.  What needs the path, or the
+array's marks, is in ``tree`` and ``marks``.  A new field that readers see belongs in :class:`NodeLike`; Node, Uniform
+and :func:`opened` set it.  This package can be compiled with mypyc: plain final classes, constructors written out, and
+``isinstance`` (a comparison of pointers there) to tell what is in a slot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache, cached_property
+from typing import Final, final
 
-import attrs
+INDEX_BITS: Final = 64
+"""Bits of an index: ``BITS_PER_LONG`` of the kernels that have HugeTLB guest_memfd."""
 
-MARKS = 3
+INDEX_MAX: Final = (1 << 64) - 1
+"""The largest index: ``ULONG_MAX``."""
+
+MARKS: Final = 3
 """Marks (tags) per entry: ``XA_MAX_MARKS``."""
 
-NO_MARKS = (0,) * MARKS
+NO_MARKS: Final = (0, 0, 0)
+"""The mark bitmaps of a node without any mark."""
 
-FREE_MARK = 0
+FREE_MARK: Final = 0
 """The mark that allocating arrays use for "free": ``XA_FREE_MARK``."""
 
 
-@attrs.frozen(eq=False)
+@final
 class Sibling:
     """A slot that belongs to the entry in canonical slot ``slot`` of the same node."""
 
-    slot: int
+    __slots__ = ("slot",)
+
+    def __init__(self, slot: int) -> None:
+        self.slot: Final = slot
 
 
-class _Zero:
+@final
+class Zero:
     """The type of :data:`ZERO`."""
+
+    __slots__ = ()
 
     def __repr__(self) -> str:
         return "ZERO"
 
 
-ZERO = _Zero()
+ZERO: Final = Zero()
 """The zero entry (``XA_ZERO_ENTRY``): occupies its slot, but loads as ``None``."""
 
 
-@attrs.frozen(eq=False)
+@final
 class Chunk:
     """The shape of every node of a tree: ``XA_CHUNK_SHIFT`` and what follows from it."""
 
-    shift: int
-    size: int = attrs.field(init=False)
-    mask: int = attrs.field(init=False)
-    siblings: tuple[Sibling, ...] = attrs.field(init=False, repr=False)
-    """The sibling entries, by the slot that they name."""
+    __slots__ = ("full_trees", "mask", "shift", "siblings", "size")
 
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "size", 1 << self.shift)
-        object.__setattr__(self, "mask", (1 << self.shift) - 1)
-        object.__setattr__(self, "siblings", tuple(Sibling(slot) for slot in range(1 << self.shift)))
+    def __init__(self, shift: int) -> None:
+        self.shift: Final = shift
+        self.size: Final = 1 << shift
+        self.mask: Final = (1 << shift) - 1
+        self.siblings: Final = tuple([Sibling(slot) for slot in range(1 << shift)])
+        """The sibling entries, by the slot that they name."""
+        full = [0]
+        while len(full) <= INDEX_BITS // shift + 1:
+            full.append(1 + (full[-1] << shift))
+        self.full_trees: Final = tuple(full)
+        """Nodes of a tree with every slot of every node in use, by its height in levels: 0, 1, 65, 4161, ..."""
 
     def level(self, order: int) -> int:
         """Shift of the nodes that hold entries of ``order``."""
@@ -75,13 +93,23 @@ class Chunk:
         """Slots that an entry of ``order`` takes in its node, the canonical one included."""
         return 1 << order % self.shift
 
+    def nodes_needed(self, order: int, new_order: int) -> int:
+        """Nodes that a split from ``order`` to ``new_order`` takes (what ``xas_split_alloc`` must allocate).  O(1).
 
-@cache
+        >>> chunk_of(6).nodes_needed(18, 0), chunk_of(6).nodes_needed(18, 9), chunk_of(6).nodes_needed(9, 0)
+        (4161, 65, 8)
+        """
+        return self.full_trees[order // self.shift - new_order // self.shift] << order % self.shift
+
+
+CHUNKS: Final = tuple([Chunk(shift) for shift in range(1, 7)])
+
+
 def chunk_of(shift: int) -> Chunk:
     """The one :class:`Chunk` of a chunk shift (6 in the kernel; 4 with CONFIG_BASE_SMALL, 3 in tests)."""
     if not 1 <= shift <= 6:
         raise ValueError(f"chunk shift is {shift}, expected 1 to 6")
-    return Chunk(shift)
+    return CHUNKS[shift - 1]
 
 
 def is_value(entry: object) -> bool:
@@ -94,75 +122,90 @@ def same_entry(a: object, b: object) -> bool:
     return a is b or (isinstance(a, int) and isinstance(b, int) and a == b)
 
 
-@attrs.frozen(eq=False, slots=False)
-class Uniform:
+class NodeLike:
+    """What a reader sees of a node, be it a :class:`Node` or the top one of a :class:`Uniform`.
+
+    ``shift`` is that of an index's bits below this node, ``count`` the slots in use, ``nr_values`` those that hold a
+    value entry or a sibling of one, ``marks`` a bitmap of slots for each mark, and ``nodes`` counts the nodes of the
+    subtree, itself included (ours, not the kernel's).
+    """
+
+    __slots__ = ("count", "marks", "nodes", "nr_values", "shift")
+
+    shift: int
+    count: int
+    nr_values: int
+    marks: tuple[int, ...]
+    nodes: int
+
+    def view(self) -> Sequence[object]:
+        """The slots, for reading."""
+        raise NotImplementedError
+
+
+@final
+class Uniform(NodeLike):
     """A full subtree of nodes from ``shift`` down, every entry of which is ``entry`` at ``order``, marked alike.
 
     ``shift`` is at least the level of ``order``.  ``marked`` has bit *m* set where every entry has mark *m*.
+    Immutable; two of them with equal attributes mean the same.
     """
 
-    chunk: Chunk
-    shift: int
-    order: int
-    entry: object
-    marked: int
+    __slots__ = ("_below", "_slots", "chunk", "entry", "is_leaf", "marked", "order")
 
-    @property
-    def is_leaf(self) -> bool:
+    def __init__(self, chunk: Chunk, shift: int, order: int, entry: object, marked: int) -> None:
+        self.chunk: Final = chunk
+        self.shift = shift
+        self.order: Final = order
+        self.entry: Final = entry
+        self.marked: Final = marked
+        levels = shift // chunk.shift - order // chunk.shift
+        self.is_leaf: Final = levels == 0
         """Whether the slots hold entries (and not further nodes)."""
-        return self.shift == self.chunk.level(self.order)
+        self.nodes = chunk.full_trees[levels + 1]
+        self.count = chunk.size
+        self.nr_values = chunk.size if levels == 0 and isinstance(entry, int) else 0
+        self.marks = NO_MARKS if not marked else self._bitmaps()
+        self._below: Uniform | None = None
+        self._slots: tuple[object, ...] | None = None
 
     @property
-    def nodes(self) -> int:
-        """Nodes that this stands for, the top one included: a full tree down to the level of ``order``."""
-        return full_tree(self.chunk, self.shift, self.order)
-
-    @cached_property
     def below(self) -> Uniform:
         """What every slot of a Uniform that is no leaf holds."""
-        return Uniform(self.chunk, self.shift - self.chunk.shift, self.order, self.entry, self.marked)
+        if self._below is None:
+            self._below = Uniform(self.chunk, self.shift - self.chunk.shift, self.order, self.entry, self.marked)
+        return self._below
 
-    @property
-    def count(self) -> int:
-        """Slots in use: all of them."""
-        return self.chunk.size
-
-    @cached_property
-    def nr_values(self) -> int:
-        """Slots that hold a value entry or a sibling of one."""
-        return self.chunk.size if self.is_leaf and is_value(self.entry) else 0
-
-    @cached_property
-    def slots(self) -> tuple[object, ...]:
+    def view(self) -> Sequence[object]:
         """The slots of the top node, exactly as a :class:`Node` would hold them."""
-        if not self.is_leaf:
-            return (self.below,) * self.chunk.size
-        width = self.chunk.width(self.order)
-        siblings = self.chunk.siblings
-        return tuple(siblings[slot - slot % width] if slot % width else self.entry for slot in range(self.chunk.size))
+        if self._slots is None:
+            chunk = self.chunk
+            if not self.is_leaf:
+                self._slots = (self.below,) * chunk.size
+            else:
+                width, slots = chunk.width(self.order), [self.entry] * chunk.size
+                for slot in range(chunk.size):
+                    if slot % width:
+                        slots[slot] = chunk.siblings[slot - slot % width]
+                self._slots = tuple(slots)
+        return self._slots
 
-    @cached_property
-    def marks(self) -> tuple[int, ...]:
-        """The mark bitmaps of the top node: children, or canonical slots."""
+    def _bitmaps(self) -> tuple[int, ...]:
+        """The marks of the top node: of every child, or of every canonical slot."""
         step = self.chunk.width(self.order) if self.is_leaf else 1
-        bits = sum(1 << slot for slot in range(0, self.chunk.size, step))
-        return tuple(bits if self.marked >> mark & 1 else 0 for mark in range(MARKS))
+        bits = ((1 << self.chunk.size) - 1) // ((1 << step) - 1)  # every step-th bit
+        return tuple([bits if self.marked >> mark & 1 else 0 for mark in range(MARKS)])
 
 
-@cache
-def full_tree(chunk: Chunk, shift: int, order: int) -> int:
-    """Nodes of a full tree from ``shift`` down to the level of ``order``."""
-    return sum(chunk.size**level for level in range((shift - chunk.level(order)) // chunk.shift + 1))
-
-
-UNIFORMS_KEPT = 4096
+UNIFORMS_KEPT: Final = 4096
 """Uniforms that a :class:`Uniforms` remembers: one or two for each hugepage of a 1 TiB file of 1G pages."""
 
 
+@final
 class Uniforms:
     """The Uniforms that a tree made last, so that the 512 2M folios of a hugepage, split one by one, share one.
 
-    Sharing saves memory and means nothing: Uniforms are immutable.
+    Sharing saves memory and changes no result: Uniforms are immutable.
     """
 
     __slots__ = ("_made",)
@@ -188,44 +231,67 @@ class Uniforms:
         self._made.clear()
 
 
-@attrs.define(eq=False)
-class Node:
-    """One ``struct xa_node``.  ``nodes`` counts the nodes of its subtree, itself included (ours, not the kernel's)."""
+@final
+class Node(NodeLike):
+    """One ``struct xa_node``.
 
-    shift: int
-    offset: int
-    parent: Node | None
-    count: int
-    nr_values: int
-    marks: tuple[int, ...]
-    slots: list[object]
-    nodes: int = 1
-    on_lru: bool = False
-    """Kept by ``lru.ValueNodeLru``: the kernel's ``private_list`` being on a list."""
+    ``on_lru`` says that ``lab.lru.ValueNodeLru`` keeps the node: the kernel's ``private_list`` being on a list.
+    """
+
+    __slots__ = ("offset", "on_lru", "parent", "slots")
+
+    def __init__(
+        self,
+        shift: int,
+        offset: int,
+        parent: Node | None,
+        count: int,
+        nr_values: int,
+        marks: tuple[int, ...],
+        slots: list[object],
+        nodes: int = 1,
+    ) -> None:
+        self.shift = shift
+        self.offset = offset
+        self.parent = parent
+        self.count = count
+        self.nr_values = nr_values
+        self.marks = marks
+        self.slots = slots
+        self.nodes = nodes
+        self.on_lru = False
+
+    def view(self) -> Sequence[object]:
+        """The slots, for reading; writers use ``slots``."""
+        return self.slots
 
 
-NodeLike = Node | Uniform
+def order_in(slots: Sequence[object], slot: int) -> int:
+    """Order of the entry in canonical ``slot`` above the shift of its node (``xas_get_order``).
 
-
-def slot_order(node: NodeLike, slot: int) -> int:
-    """Order of the entry in canonical ``slot``: probes the slots a power of two away (``xas_get_order``)."""
-    slots = node.slots
-    order = node.shift
-    distance = 1
-    while slot + distance < len(slots) and type(slots[slot + distance]) is Sibling:
+    Probes the slots a power of two away, as the kernel does.
+    """
+    order, probe = 0, slot + 1
+    while probe < len(slots) and isinstance(slots[probe], Sibling):
         order += 1
-        distance *= 2
+        probe = slot + (1 << order)
     return order
 
 
 def canonical(slots: Sequence[object], slot: int) -> int:
-    """The slot of the entry that ``slot`` belongs to."""
-    while type(entry := slots[slot]) is Sibling:
+    """The slot of the entry that ``slot`` belongs to: ``slot`` itself unless a sibling is there.
+
+    ``store_range`` can leave siblings of siblings, hence the loop.  A sibling never stands for a node, so every way
+    down follows nodes until there are none, and asks here only if it ends at a sibling.
+    """
+    entry = slots[slot]
+    while isinstance(entry, Sibling):
         slot = entry.slot
+        entry = slots[slot]
     return slot
 
 
-def fills(node: NodeLike, slot: int, width: int) -> bool:
+def fills(node: Node, slot: int, width: int) -> bool:
     """Whether one entry fills ``width`` slots from ``slot`` on exactly, in a place where an order may lie."""
     slots, end = node.slots, slot + width
     return (
@@ -233,11 +299,10 @@ def fills(node: NodeLike, slot: int, width: int) -> bool:
     )
 
 
-def entry_width(node: NodeLike, slot: int) -> int:
+def entry_width(slots: Sequence[object], slot: int) -> int:
     """Slots of the entry in canonical ``slot``; no power of two where ``store_range`` made it."""
-    slots = node.slots
     end = slot + 1
-    while end < len(slots) and type(slots[end]) is Sibling:
+    while end < len(slots) and isinstance(slots[end], Sibling):
         end += 1
     return end - slot
 
@@ -256,7 +321,7 @@ def opened(uniform: Uniform, offset: int, parent: Node | None) -> Node:
         uniform.chunk.size,
         uniform.nr_values,
         uniform.marks,
-        list(uniform.slots),
+        list(uniform.view()),
         uniform.nodes,
     )
 

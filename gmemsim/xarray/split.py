@@ -19,51 +19,49 @@ A :class:`Profile` says which splits the modelled kernel accepts:
 
 ``xas_try_split`` is the same in both: at most one node, so either within a level, or from a full slot
 (``order % 6 == 0``) to the next lower order.
+
+What may live here: how many nodes a split takes, which kernel accepts it, and doing it.  A new profile is a row of
+:data:`Profile` and a case of :func:`accepts`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from itertools import groupby
-from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import Final, Literal, final
 
 from gmemsim.errors import Invalid, OutOfMemory
-from gmemsim.xarray.mark_bits import with_bits
+from gmemsim.xarray.allocator import Prealloc
+from gmemsim.xarray.marks import with_bits
 from gmemsim.xarray.node import (
+    INDEX_BITS,
     MARKS,
     NO_MARKS,
     Chunk,
     Node,
+    NodeLike,
     Uniform,
     eager_subtree,
     fills,
     is_value,
+    order_in,
 )
-
-if TYPE_CHECKING:
-    from gmemsim.xarray.tree import Tree
+from gmemsim.xarray.tree import NodeObserver, Tree, nodes_changed
 
 Profile = Literal["rfc", "v6.15"]
 
 
-class _Keep:
+@final
+class Keep:
     """The type of :data:`KEEP`."""
+
+    __slots__ = ()
 
     def __repr__(self) -> str:
         return "KEEP"
 
 
-KEEP = _Keep()
+KEEP: Final = Keep()
 """In place of an entry: keep the one that is there, as folio splits do until the new folios are stored."""
-
-
-@cache
-def nodes_needed(chunk: Chunk, order: int, new_order: int) -> int:
-    """Nodes that a split from ``order`` to ``new_order`` takes (what ``xas_split_alloc`` must allocate)."""
-    levels = order // chunk.shift - new_order // chunk.shift
-    return sum(chunk.width(order) * chunk.size**level for level in range(levels))
 
 
 def accepts(chunk: Chunk, order: int, new_order: int, profile: Profile) -> bool:
@@ -77,8 +75,9 @@ def check_depth(chunk: Chunk, order: int, new_order: int, profile: Profile) -> N
         raise OutOfMemory(f"xas_split_alloc of {profile} refuses order {order} to {new_order}: too many levels")
 
 
-def _check_orders(order: int, new_order: int) -> None:
-    if not 0 <= new_order < order:
+def check_orders(order: int, new_order: int) -> None:
+    """Raise ``Invalid`` unless ``0 <= new_order < order`` and an index has as many bits."""
+    if not 0 <= new_order < order <= INDEX_BITS:
         raise Invalid(f"cannot split order {order} into order {new_order}")
 
 
@@ -87,51 +86,15 @@ def try_accepts(chunk: Chunk, order: int, new_order: int) -> bool:
     return chunk.level(new_order) == chunk.level(order) or (order % chunk.shift == 0 and new_order == order - 1)
 
 
-class Prealloc:
-    """Nodes taken for a split.  A context manager: nodes not used on exit go back to the allocator at once."""
-
-    __slots__ = ("_tree", "available", "taken", "used")
-
-    def __init__(self, tree: Tree, nodes: int) -> None:
-        tree.allocator.alloc(nodes)
-        self._tree = tree
-        self.taken = nodes
-        self.available = nodes
-        self.used = 0
-
-    def use(self, nodes: int) -> None:
-        """Hand out ``nodes`` of those taken; ``Invalid`` if there are fewer."""
-        if nodes > self.available:
-            raise Invalid(f"the split needs {nodes} nodes, {self.available} are preallocated")
-        self.available -= nodes
-        self.used += nodes
-
-    def close(self) -> int:
-        """Give back what was not used (``xas_destroy``) and return how many nodes that were."""
-        unused, self.available = self.available, 0
-        if unused:
-            self._tree.allocator.free(unused, rcu=False)
-        return unused
-
-    def __enter__(self) -> Prealloc:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-
 def split_alloc(tree: Tree, order: int, new_order: int, profile: Profile) -> Prealloc:
     """Take the nodes for splitting an entry of ``order`` into ``new_order`` (``xas_split_alloc``).
 
     Raises ``Invalid`` unless ``0 <= new_order < order``, ``OutOfMemory`` where the profile's kernel refuses the depth
     (it has no other errno for it) or where a node cannot be had; nothing is held then.
     """
-    _check_orders(order, new_order)
-    chunk = tree.chunk
-    check_depth(chunk, order, new_order, profile)
-    return Prealloc(tree, nodes_needed(chunk, order, new_order))
+    check_orders(order, new_order)
+    check_depth(tree.chunk, order, new_order, profile)
+    return Prealloc(tree.allocator, tree.chunk.nodes_needed(order, new_order))
 
 
 def split(tree: Tree, index: int, order: int, new_order: int, entry: object, prealloc: Prealloc) -> None:
@@ -140,7 +103,7 @@ def split(tree: Tree, index: int, order: int, new_order: int, entry: object, pre
     ``index`` may be any index of the entry.  ``entry`` is stored in all of them; :data:`KEEP` keeps the old one.
     Raises ``Invalid``, with the tree untouched, if there is no entry of that order or too few nodes are preallocated.
     """
-    _check_orders(order, new_order)
+    check_orders(order, new_order)
     chunk = tree.chunk
     node, slot, old = _entry_of_order(tree, index, order)
     new = old if entry is KEEP else entry
@@ -151,7 +114,8 @@ def split(tree: Tree, index: int, order: int, new_order: int, entry: object, pre
         _regroup(tree, node, slot, width, chunk.width(new_order), new)
         node.nr_values += width * is_value(new)
     node.nr_values -= width * is_value(old)
-    tree.updated(node)
+    if tree.observer is not None:
+        tree.observer.updated(node, 1)
 
 
 def try_split(tree: Tree, index: int, order: int, new_order: int, entry: object) -> Prealloc:
@@ -159,11 +123,11 @@ def try_split(tree: Tree, index: int, order: int, new_order: int, entry: object)
 
     Raises ``Invalid`` for a split that would need more, ``OutOfMemory`` if the node cannot be had.
     """
-    _check_orders(order, new_order)
+    check_orders(order, new_order)
     chunk = tree.chunk
     if not try_accepts(chunk, order, new_order):
         raise Invalid(f"xas_try_split refuses order {order} to {new_order}: it would need more than one node")
-    with Prealloc(tree, nodes_needed(chunk, order, new_order)) as prealloc:
+    with Prealloc(tree.allocator, chunk.nodes_needed(order, new_order)) as prealloc:
         split(tree, index, order, new_order, entry, prealloc)
     return prealloc
 
@@ -174,27 +138,31 @@ def _entry_of_order(tree: Tree, index: int, order: int) -> tuple[Node, int, obje
     A run that ``store_range`` made of an odd number of slots, or in an odd place, is no entry of any order.
     """
     head = tree.head
-    if type(head) is Node and 0 <= index >> head.shift <= tree.chunk.mask:
+    if isinstance(head, Node) and 0 <= index >> head.shift <= tree.chunk.mask:
         level = tree.chunk.level(order)
         node, slot, entry = tree.walk_to(index, level)
         if (
             node is not None
             and node.shift == level
-            and not (entry is None or type(entry) is Node or type(entry) is Uniform)
+            and not (entry is None or isinstance(entry, NodeLike))
             and fills(node, slot, tree.chunk.width(order))
         ):
             return node, slot, entry
-    empty = index < 0 or tree.entry_at(index) is None
-    have = "no entry" if empty else f"an entry of order {tree.order_at(index)}"
+    have = "no entry"
+    if index >= 0:
+        holder, place, found = tree.walk(index)
+        if found is not None:
+            held = holder.shift + order_in(holder.view(), place) if holder is not None else 0
+            have = f"an entry of order {held}"
     raise Invalid(f"cannot split: index {index} has {have}, expected a whole and aligned entry of order {order}")
 
 
 def _regroup(tree: Tree, node: Node, slot: int, width: int, new_width: int, entry: object) -> None:
     """Split within one node: ``width`` slots from ``slot`` on become entries of ``new_width`` slots each."""
     siblings = tree.chunk.siblings
-    for canonical in range(slot, slot + width, new_width):
-        node.slots[canonical] = entry
-        node.slots[canonical + 1 : canonical + new_width] = [siblings[canonical]] * (new_width - 1)
+    for first in range(slot, slot + width, new_width):
+        node.slots[first] = entry
+        node.slots[first + 1 : first + new_width] = [siblings[first]] * (new_width - 1)
     _spread_marks(node, slot, range(slot, slot + width, new_width))
 
 
@@ -204,37 +172,47 @@ def _push_down(
     """Split down: each of ``width`` slots from ``slot`` on becomes a full subtree of entries of ``new_order``."""
     marked = 0
     if node.marks != NO_MARKS:
-        marked = sum((node.marks[mark] >> slot & 1) << mark for mark in range(MARKS))
+        for mark in range(MARKS):
+            marked |= (node.marks[mark] >> slot & 1) << mark
     subtree = tree.uniforms.get(tree.chunk, node.shift - tree.chunk.shift, new_order, entry, marked)
     nodes = width * subtree.nodes
     prealloc.use(nodes)
     end = slot + width
-    node.slots[slot:end] = (
-        [eager_subtree(subtree, place, node) for place in range(slot, end)] if tree.eager else [subtree] * width
-    )
+    if tree.eager:
+        for place in range(slot, end):
+            node.slots[place] = eager_subtree(subtree, place, node)
+    else:
+        node.slots[slot:end] = [subtree] * width
     if marked:
         _spread_marks(node, slot, range(slot, end))
-    tree.nodes_changed(node, nodes)
+    nodes_changed(node, nodes)
     if tree.observer is not None:
-        _observe_new(tree, node.slots[slot:end])
+        _observe_new(tree.observer, node.slots[slot:end], 1)
 
 
 def _spread_marks(node: Node, slot: int, slots: range) -> None:
     """Give all ``slots`` the marks that ``slot`` has."""
-    bits = sum(1 << place for place in slots)
+    bits = 0
+    for place in slots:
+        bits |= 1 << place
     for mark in range(MARKS):
         if node.marks[mark] >> slot & 1:
             node.marks = with_bits(node.marks, mark, node.marks[mark] | bits)
 
 
-def _observe_new(tree: Tree, slots: Sequence[object], copies: int = 1) -> None:
+def _observe_new(observer: NodeObserver, slots: Sequence[object], copies: int) -> None:
     """Tell the observer of every node below, leaves included (upstream does; the RFC leaves the leaves out).
 
     Equal Uniforms side by side are one call, with the number of nodes that they stand for.
     """
-    for child, alike in groupby(slots):
-        times = copies * sum(1 for _ in alike)
-        if type(child) is Node or type(child) is Uniform:
-            tree.updated(child, times)
-            if not (type(child) is Uniform and child.is_leaf):
-                _observe_new(tree, child.slots, times)
+    slot = 0
+    while slot < len(slots):
+        child = slots[slot]
+        alike = 1
+        while slot + alike < len(slots) and slots[slot + alike] is child:
+            alike += 1
+        if isinstance(child, NodeLike):
+            observer.updated(child, copies * alike)
+            if not (isinstance(child, Uniform) and child.is_leaf):
+                _observe_new(observer, child.view(), copies * alike)
+        slot += alike

@@ -14,18 +14,26 @@ to make entries smaller.
 
 Allocation may fail at any node.  A store that fails leaves the entries as they were, but may leave empty nodes behind,
 exactly where the kernel does.  Freeing is O(1) in the size of the subtree, since every node knows how many it holds.
+
+A :class:`Tree` is what an :class:`~gmemsim.xarray.array.XArray` has inside.  It trusts its arguments; the array checks
+them.  The modules ``split``, ``marks``, ``find``, ``check``, ``dump`` and ``lab`` work on a Tree; code outside of this
+package works on an XArray.
+
+What may live here: descending, storing and freeing.  Code that puts a node in or takes one out must correct ``nodes``
+of all ancestors, ``count`` and ``nr_values`` of the parent and the marks, and must tell the observer; ``check``
+verifies all but the last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, TypeVar, TypeVarTuple
+from typing import Protocol, final
 
 from gmemsim.errors import OutOfMemory
-from gmemsim.xarray import mark_bits
-from gmemsim.xarray.allocator import CountingAllocator, NodeAllocator
+from gmemsim.xarray import marks
+from gmemsim.xarray.allocator import CountingAllocator, NodeAllocator, Prealloc
 from gmemsim.xarray.node import (
     FREE_MARK,
+    INDEX_MAX,
     MARKS,
     ZERO,
     Chunk,
@@ -34,22 +42,13 @@ from gmemsim.xarray.node import (
     Sibling,
     Uniform,
     Uniforms,
+    canonical,
     chunk_of,
     empty_node,
     is_value,
     opened,
     same_entry,
-    slot_order,
 )
-
-INDEX_BITS = 64
-"""Bits of an index: ``BITS_PER_LONG`` of the kernels that have HugeTLB guest_memfd."""
-
-INDEX_MAX = (1 << INDEX_BITS) - 1
-"""The largest index: ``ULONG_MAX``."""
-
-Arguments = TypeVarTuple("Arguments")
-Result = TypeVar("Result")
 
 
 def last_to_cover(index: int, shift: int, sibs: int) -> int:
@@ -77,25 +76,15 @@ class NodeObserver(Protocol):
         """``node`` was one of the nodes that a Uniform stood for, and now has a body of its own."""
 
 
+@final
 class Tree:
-    """An XArray without its public face; see :class:`gmemsim.xarray.array.XArray`.
+    """The nodes of one array, from ``head`` down; see :class:`gmemsim.xarray.array.XArray` for the arguments.
 
     ``track_free`` makes mark 0 mean "free" (``XA_FLAGS_TRACK_FREE``); ``zero_busy`` keeps index 0 from being
-    handed out (``XA_FLAGS_ZERO_BUSY``, the kernel's ALLOC1 arrays).
+    handed out (``XA_FLAGS_ZERO_BUSY``, the kernel's ALLOC1 arrays).  ``observer`` is told of every change of a node.
     """
 
-    __slots__ = (
-        "_spare",
-        "allocator",
-        "chunk",
-        "eager",
-        "head",
-        "marks",
-        "observer",
-        "track_free",
-        "uniforms",
-        "zero_busy",
-    )
+    __slots__ = ("allocator", "chunk", "eager", "head", "marks", "observer", "track_free", "uniforms", "zero_busy")
 
     def __init__(
         self,
@@ -112,64 +101,46 @@ class Tree:
         self.eager = eager
         self.track_free = track_free
         self.zero_busy = zero_busy
-        self.observer = observer
+        self.observer: NodeObserver | None = observer
         self.head: object = None
         self.marks = 1 << FREE_MARK if track_free and not zero_busy else 0
         self.uniforms = Uniforms()
-        self._spare = 0
 
     @property
     def nodes(self) -> int:
         """Nodes in the tree, those that a Uniform stands for included."""
         head = self.head
-        return head.nodes if type(head) is Node else 0
+        return head.nodes if isinstance(head, Node) else 0
 
     @property
     def max_index(self) -> int:
         """The largest index that the tree covers without growing."""
         head = self.head
-        return (self.chunk.size << head.shift) - 1 if type(head) is Node else 0
+        return (self.chunk.size << head.shift) - 1 if isinstance(head, Node) else 0
 
     # -- nodes in and out ------------------------------------------------------------------------------------------
 
-    def retrying(self, operation: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-        """Run ``operation`` as the kernel's ``do … while (xas_nomem())`` does: once more after each node got late."""
-        while True:
+    def _new_node(self, shift: int, offset: int, parent: Node | None, prealloc: Prealloc | None = None) -> Node:
+        """A new, empty node, of ``prealloc`` if given, counted in its ``parent`` and above; raises ``OutOfMemory``.
+
+        The kernel tries under the lock.  If that fails it leaves the lock, tries once more (``xas_nomem``) and starts
+        the operation again, which comes to this same place: nobody else changes the tree here meanwhile.
+        """
+        if prealloc is not None:
+            prealloc.use(1)
+        else:
             try:
-                result = operation(*arguments)
+                self.allocator.alloc(1)
             except OutOfMemory:
                 if not self.allocator.retry():
                     raise
-                self._spare += 1
-            else:
-                if self._spare:  # xas_destroy: the node was not needed after all
-                    self.allocator.free(self._spare, rcu=False)
-                    self._spare = 0
-                return result
-
-    def _new_node(self, shift: int, offset: int, parent: Node | None) -> Node:
-        if self._spare:
-            self._spare -= 1
-        else:
-            self.allocator.alloc(1)
         node = empty_node(self.chunk, shift, offset, parent)
         if parent is not None:
             parent.count += 1
-            self.nodes_changed(parent, 1)
-            self.updated(parent)
+            nodes_changed(parent, 1)
+            if self.observer is not None:
+                self.observer.updated(parent, 1)
         return node
-
-    def updated(self, node: NodeLike, copies: int = 1) -> None:
-        """Tell the observer, if there is one, that ``node`` changed."""
-        if self.observer is not None:
-            self.observer.updated(node, copies)
-
-    @staticmethod
-    def nodes_changed(node: Node | None, delta: int) -> None:
-        """``delta`` nodes more below ``node``: count them there and above."""
-        while node is not None:
-            node.nodes += delta
-            node = node.parent
 
     def _free_subtree(self, top: NodeLike) -> None:
         """Free ``top`` and all below it; the caller corrects ``nodes`` of its ancestors."""
@@ -185,38 +156,9 @@ class Tree:
         return child
 
     # -- ways down -------------------------------------------------------------------------------------------------
-
-    def entry_at(self, index: int) -> object:
-        """The entry that covers ``index``, zero entries included.  Where it is in a Uniform, that tells it at once."""
-        entry = self.head
-        if type(entry) is not Node:
-            return None if index else entry
-        mask = self.chunk.mask
-        if index >> entry.shift > mask:
-            return None
-        while type(entry) is Node:
-            slots = entry.slots
-            entry = slots[index >> entry.shift & mask]
-        while type(entry) is Sibling:
-            entry = slots[entry.slot]
-        return entry.entry if type(entry) is Uniform else entry
-
-    def order_at(self, index: int) -> int:
-        """The order of the entry that covers ``index``, 0 where there is none (``xas_get_order``)."""
-        entry = self.head
-        mask = self.chunk.mask
-        if type(entry) is not Node or index >> entry.shift > mask:
-            return 0
-        while type(entry) is Node:
-            node = entry
-            slot = index >> node.shift & mask
-            entry = node.slots[slot]
-        while type(entry) is Sibling:
-            slot = entry.slot
-            entry = node.slots[slot]
-        if type(entry) is Uniform:
-            return entry.order
-        return 0 if entry is None else slot_order(node, slot)
+    # All follow nodes as far as they need to, and ask canonical() if they end at a sibling.  They differ in what they
+    # do with a Uniform (walk() reads on, the others open it) and with a gap (create() fills it).  Two more, which are
+    # asked most and stop at a Uniform, are XArray.load and XArray.get_order: written out there, to save a call.
 
     def walk(self, index: int) -> tuple[NodeLike | None, int, object]:
         """Descend to the entry that covers ``index`` without changing anything: (its node, canonical slot, entry).
@@ -227,16 +169,16 @@ class Tree:
         if index > self.max_index:
             return None, 0, None
         node: NodeLike | None = None
-        offset = 0
+        slot = 0
         mask = self.chunk.mask
-        while type(entry) is Node or type(entry) is Uniform:
+        while isinstance(entry, NodeLike):
             node = entry
-            offset = index >> node.shift & mask
-            entry = node.slots[offset]
-            while type(entry) is Sibling:
-                offset = entry.slot
-                entry = node.slots[offset]
-        return node, offset, entry
+            slot = index >> node.shift & mask
+            entry = node.view()[slot]
+        if node is not None and isinstance(entry, Sibling):
+            slot = canonical(node.view(), slot)
+            entry = node.view()[slot]
+        return node, slot, entry
 
     def walk_to(self, index: int, shift: int) -> tuple[Node | None, int, object]:
         """Descend as far as a node of ``shift``, opening Uniforms: (node, slot, what is in the slot).
@@ -246,29 +188,46 @@ class Tree:
         """
         entry = self.head
         node: Node | None = None
-        offset = 0
+        slot = 0
         mask = self.chunk.mask
         while True:
-            if type(entry) is Node:
+            if isinstance(entry, Node):
                 if shift > entry.shift:
                     break
                 node = entry
-            elif type(entry) is Uniform:
+            elif isinstance(entry, Uniform):
                 if shift > entry.shift:
                     break
                 assert node is not None
-                node = self.open_slot(node, offset, entry)
+                node = self.open_slot(node, slot, entry)
             else:
                 break
-            offset = index >> node.shift & mask
-            entry = node.slots[offset]
-            while type(entry) is Sibling:
-                offset = entry.slot
-                entry = node.slots[offset]
-        return node, offset, entry
+            slot = index >> node.shift & mask
+            entry = node.slots[slot]
+        if node is not None and isinstance(entry, Sibling):
+            slot = canonical(node.slots, slot)
+            entry = node.slots[slot]
+        return node, slot, entry
 
-    def _expand(self, last: int) -> int:
-        """Grow the tree to cover index ``last``; the shift from which to descend (that of the head, one level up)."""
+    def growth(self, last: int) -> int:
+        """Nodes that a tree which holds something needs on top of it to cover index ``last``; 0 if it does."""
+        head = self.head
+        if isinstance(head, Node):
+            shift, nodes = head.shift, 0
+        elif last:
+            shift, nodes = 0, 1
+        else:
+            return 0
+        while last >> shift > self.chunk.mask:
+            shift += self.chunk.shift
+            nodes += 1
+        return nodes
+
+    def expand(self, last: int, prealloc: Prealloc | None = None) -> int:
+        """Grow the tree to cover index ``last``, with nodes of ``prealloc`` if given.
+
+        Returns the shift from which to descend (that of the head, one level up).
+        """
         head = self.head
         step = self.chunk.shift
         if head is None and self.zero_busy:
@@ -280,29 +239,30 @@ class Tree:
             while last >> shift >= self.chunk.size:
                 shift += step
             return shift + step
-        shift = head.shift + step if type(head) is Node else 0
+        shift = head.shift + step if isinstance(head, Node) else 0
         while last > self.max_index:
-            node = self._new_node(shift, 0, None)
+            node = self._new_node(shift, 0, None, prealloc)
             node.count = 1
             node.nr_values = int(is_value(head))
             node.slots[0] = head
             self._mark_new_top(node)
-            if type(head) is Node:
+            if isinstance(head, Node):
                 head.parent = node
                 node.nodes += head.nodes
             self.head = head = node
-            self.updated(node)
+            if self.observer is not None:
+                self.observer.updated(node, 1)
             shift += step
         return shift
 
     def _mark_new_top(self, node: Node) -> None:
         """Give the new top ``node`` the marks of the array; in allocating arrays its other slots are free."""
-        marks = [self.marks >> mark & 1 for mark in range(MARKS)]
+        bits = [self.marks >> mark & 1 for mark in range(MARKS)]
         if self.track_free:
             free = (1 << self.chunk.size) - 1
-            marks[FREE_MARK] = free if self.marks >> FREE_MARK & 1 else free & ~1
+            bits[FREE_MARK] = free if self.marks >> FREE_MARK & 1 else free & ~1
             self.marks |= 1 << FREE_MARK
-        node.marks = tuple(marks)
+        node.marks = tuple(bits)
 
     def create(self, index: int, shift: int, sibs: int, *, allow_root: bool = True) -> tuple[Node | None, int, object]:
         """Descend to the slot for a store at ``index`` in a node of ``shift``, adding the nodes that are missing.
@@ -313,10 +273,10 @@ class Tree:
         """
         last = last_to_cover(index, shift, sibs)
         head = self.head
-        if type(head) is Node and last >> head.shift <= self.chunk.mask:
+        if isinstance(head, Node) and last >> head.shift <= self.chunk.mask:
             level = head.shift + self.chunk.shift
         else:
-            level = self._expand(last)
+            level = self.expand(last)
         if not level and not allow_root:
             level = self.chunk.shift
         node: Node | None = None
@@ -334,18 +294,18 @@ class Tree:
                 else:
                     node.slots[offset] = child
                 node = child
-            elif type(entry) is Node:
+            elif isinstance(entry, Node):
                 node = entry
-            elif type(entry) is Uniform:
+            elif isinstance(entry, Uniform):
                 assert node is not None
                 node = self.open_slot(node, offset, entry)
             else:
                 break
             offset = index >> node.shift & mask
             entry = node.slots[offset]
-            while type(entry) is Sibling:
-                offset = entry.slot
-                entry = node.slots[offset]
+        if node is not None and isinstance(entry, Sibling):
+            offset = canonical(node.slots, offset)
+            entry = node.slots[offset]
         return node, offset, entry
 
     # -- storing ---------------------------------------------------------------------------------------------------
@@ -354,7 +314,7 @@ class Tree:
         """Put ``entry`` (``None`` erases) into the slot of ``index`` in a node of ``shift`` and the ``sibs`` after it.
 
         Returns what was in the first slot (a node counts as ``None``) and the siblings really written: none where a
-        larger entry took the store.  One attempt: raises ``OutOfMemory`` as :meth:`create` does.
+        larger entry took the store.  Raises ``OutOfMemory`` as :meth:`create` does.
         """
         if entry is None:
             if index > self.max_index:
@@ -369,24 +329,24 @@ class Tree:
                 sibs = 0
             if sibs or not same_entry(first, entry):
                 self._store_slots(node, offset, sibs, entry)
-        return None if type(first) is Node or type(first) is Uniform else first, sibs
+        return None if isinstance(first, NodeLike) else first, sibs
 
     def _store_head(self, first: object, entry: object) -> None:
         if entry is None:
-            mark_bits.init(self, None, 0)
+            marks.init(self, None, 0)
         self.head = entry
-        if type(first) is Node:
+        if isinstance(first, Node):
             self._free_subtree(first)
 
     def _store_slots(self, node: Node, offset: int, sibs: int, entry: object) -> None:
         if sibs:
-            mark_bits.squash(node, offset, sibs)
+            marks.squash(node, offset, sibs)
         if entry is None:
-            mark_bits.init(self, node, offset)
+            marks.init(self, node, offset)
         slots = node.slots
         end = whole = offset + sibs + 1
         # Past the end, siblings of what is replaced are the new entry's (or, erasing, nobody's) from now on.
-        while whole < len(slots) and type(slots[whole]) is Sibling:
+        while whole < len(slots) and isinstance(slots[whole], Sibling):
             whole += 1
         count, values = self._dropped(node, slots[offset:whole])
         if entry is None:
@@ -400,29 +360,31 @@ class Tree:
         if count or values:
             node.count += count
             node.nr_values += values
-            self.updated(node)
+            if self.observer is not None:
+                self.observer.updated(node, 1)
             if count < 0:
                 self._delete_empty(node)
 
     def _dropped(self, node: Node, replaced: list[object]) -> tuple[int, int]:
         """Free what hangs in the slots that are ``replaced``; how ``count`` and ``nr_values`` change by their loss."""
-        freed = count = values = 0
-        value = False
+        freed = count = values = nodes = 0
+        empty, value = True, False
+        before: object = None
         for old in replaced:
-            if type(old) is Node or type(old) is Uniform:
-                freed += old.nodes
-                value = False
-                if self.observer is not None:
-                    _observe_freed(self.observer, old, 1)
-            elif old is None:
-                count += 1
-                value = False
-            elif type(old) is not Sibling:
-                value = isinstance(old, int)
+            if old is not before:  # mostly it is: one Uniform, one entry or its siblings fill many slots
+                before = old
+                empty = old is None
+                nodes = old.nodes if isinstance(old, NodeLike) else 0
+                if not isinstance(old, Sibling):
+                    value = isinstance(old, int)
+            freed += nodes
+            count += empty
             values -= value
+            if self.observer is not None and isinstance(old, NodeLike):
+                _observe_freed(self.observer, old, 1)
         if freed:
             self.allocator.free(freed, rcu=True)
-            self.nodes_changed(node, -freed)
+            nodes_changed(node, -freed)
         return count - len(replaced), values
 
     def _delete_empty(self, node: Node) -> None:
@@ -435,8 +397,9 @@ class Tree:
                 return
             parent.slots[node.offset] = None
             parent.count -= 1
-            self.nodes_changed(parent, -1)
-            self.updated(parent)
+            nodes_changed(parent, -1)
+            if self.observer is not None:
+                self.observer.updated(parent, 1)
             node = parent
         if node.parent is None:
             self._shrink(node)
@@ -452,15 +415,15 @@ class Tree:
             entry = top.slots[0]
             if entry is None:
                 return
-            if type(entry) is Uniform:
+            if isinstance(entry, Uniform):
                 entry = self.open_slot(top, 0, entry)
-            if type(entry) is not Node and top.shift:
+            if not isinstance(entry, Node) and top.shift:
                 return
             if self.track_free and not top.marks[FREE_MARK] & 1:
                 self.marks &= ~(1 << FREE_MARK)
             self.head = None if entry is ZERO and self.zero_busy else entry
             self._free_node(top)
-            if type(entry) is not Node:
+            if not isinstance(entry, Node):
                 return
             entry.parent = None
             entry.offset = 0
@@ -471,20 +434,27 @@ class Tree:
         head = self.head
         self.head = None
         self.uniforms.clear()
-        mark_bits.init(self, None, 0)
+        marks.init(self, None, 0)
         if self.zero_busy:
             self.marks &= ~(1 << FREE_MARK)
-        if type(head) is Node:
+        if isinstance(head, Node):
             self._free_subtree(head)
+
+
+def nodes_changed(node: Node | None, delta: int) -> None:
+    """``delta`` nodes more below ``node``: count them there and above."""
+    while node is not None:
+        node.nodes += delta
+        node = node.parent
 
 
 def _observe_freed(observer: NodeObserver, node: NodeLike, copies: int) -> None:
     """Tell ``observer`` of ``copies`` subtrees like ``node`` that are gone, without visiting what is all alike."""
-    if type(node) is Uniform:
+    if isinstance(node, Uniform):
         if not node.is_leaf:
             _observe_freed(observer, node.below, copies * node.chunk.size)
     else:
-        for child in node.slots:
-            if type(child) is Node or type(child) is Uniform:
+        for child in node.view():
+            if isinstance(child, NodeLike):
                 _observe_freed(observer, child, copies)
     observer.freed(node, copies)

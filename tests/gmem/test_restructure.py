@@ -294,7 +294,7 @@ def test_folio_descriptors() -> None:
 
 @pytest.mark.parametrize(
     ("ordering", "whole", "split", "size"),
-    [("restructure-first", 1, 1, 32), ("reserve-first", 1, 1, 32), ("attributes-first", 0, 262_144, 64)],
+    [("restructure-first", 1, 1, 32), ("reserve-first", 1, 1, 32), ("attributes-first", 0, 1, 64)],
 )
 def test_metadata_of_generations_a_and_b(ordering: str, whole: int, split: int, size: int) -> None:
     guest = make_guest(G, ordering=ordering)

@@ -131,9 +131,9 @@ class Proposer:
         if self._rng.random() < self._character.failure_rate:
             return f"fail_after {self._rng.choice((0, 0, 1, 1, 2, 3, 5))} {self._rng.choice((1, 2, 2, 3))}"
         name = self._rng.choices(self._names, self._weights)[0]
-        if name in ("dump", "list") and self._interpreter.tree.nodes > SMALL:
+        if name in ("dump", "list") and self._interpreter.array.nodes > SMALL:
             name = "hash"
-        if name == "hash" and self._rng.random() * self._interpreter.tree.nodes > OFTEN_HASHED:
+        if name == "hash" and self._rng.random() * self._interpreter.array.nodes > OFTEN_HASHED:
             name = "count"  # a dump of thousands of nodes costs as much as thousands of operations
         return " ".join([name, *map(str, self._arguments(name))])
 
@@ -153,6 +153,10 @@ class Proposer:
                 return self._find()
             case "set_mark" | "clear_mark" | "get_mark":
                 return self._present(), self._rng.randrange(3)
+        return self._only_argument(name)
+
+    def _only_argument(self, name: str) -> tuple[object, ...]:
+        match name:
             case "marked":
                 return (self._rng.randrange(3),)
             case "load" | "get_order":
@@ -174,7 +178,7 @@ class Proposer:
     def _present(self) -> int:
         """Mostly an index that has an entry, if any place's neighbourhood does."""
         place = self._place()
-        found = self._interpreter.tree.find(place) if self._rng.random() < 0.7 else None
+        found = self._interpreter.array.find(place) if self._rng.random() < 0.7 else None
         return found[0] if found else place
 
     def _order(self) -> int:
@@ -195,7 +199,7 @@ class Proposer:
 
     def _split(self) -> tuple[object, ...]:
         """A split of an entry that is there, if one of a few places has any that can be split."""
-        tree = self._interpreter.tree
+        tree = self._interpreter.array
         for _ in range(6):
             index = self._present()
             order = tree.get_order(index)
@@ -208,7 +212,7 @@ class Proposer:
 
     def _smaller(self, order: int) -> int:
         """An order to split to: at most one level below, or now and then any that makes no more than 4161 nodes."""
-        if self._rng.random() >= self._character.deep_rate or self._interpreter.tree.nodes > LARGE:
+        if self._rng.random() >= self._character.deep_rate or self._interpreter.array.nodes > LARGE:
             return self._rng.randint(max(order // LEVEL - 1, 0) * LEVEL, order - 1)
         deep = [new for new in range(order) if is_deep(order, new) and nodes_added(order, new) <= DEEPEST]
         return self._rng.choice(deep or [order - 1])
@@ -249,14 +253,14 @@ def trace(rng: random.Random, limit: int) -> Iterator[Step]:
     done = 0
     yield Step("new", answer(interpreter, "new"))
     for op in proposals:
-        if done >= length or interpreter.tree.nodes > 2 * LARGE:
+        if done >= length or interpreter.array.nodes > 2 * LARGE:
             break
-        if rules.allow(op, interpreter.tree):
+        if rules.allow(op, interpreter.array):
             yield Step(op, answer(interpreter, op))
             rules.note(op)
             done += 1
     for op in ENDING:
-        if op not in ("dump", "list") or interpreter.tree.nodes <= SMALL:
+        if op not in ("dump", "list") or interpreter.array.nodes <= SMALL:
             yield Step(op, answer(interpreter, op))
 
 

@@ -94,7 +94,7 @@ def allowed(ops: Sequence[str]) -> list[Step]:
     rules = Rules()
     trace = []
     for op in ops:
-        if rules.allow(op, interpreter.tree):
+        if rules.allow(op, interpreter.array):
             trace.append(Step(op, answer(interpreter, op)))
             rules.note(op)
     return trace

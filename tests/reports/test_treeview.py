@@ -19,7 +19,7 @@ from tests.xarray.test_show import one_page_of_1g
 def text_of(xa: XArray) -> list[str]:
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(text.render(picture(xa)))
+        console.print(text.render(picture(xa.tree)))
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
@@ -73,9 +73,9 @@ TREES = [XArray, one_page_of_1g, wide, random_tree]
 @pytest.mark.parametrize("make", TREES)
 def test_figures_fit_and_are_reproducible(make: type[XArray], tmp_path: Path) -> None:
     xa = make()
-    assert treeview.columns(treeview.fitting(xa)) <= treeview.MOST_COLUMNS
+    assert treeview.columns(treeview.fitting(xa.tree)) <= treeview.MOST_COLUMNS
     for name in ("a.png", "b.png", "a.svg"):
-        treeview.write(xa, "A tree", tmp_path / name)
+        treeview.write(xa.tree, "A tree", tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert (tmp_path / "a.svg").read_text().count("<svg") == 1
 
@@ -83,7 +83,7 @@ def test_figures_fit_and_are_reproducible(make: type[XArray], tmp_path: Path) ->
 @pytest.mark.parametrize("make", TREES)
 def test_no_text_of_a_figure_lies_on_another(make: type[XArray]) -> None:
     with canvas.paper():
-        fig = treeview.draw(treeview.fitting(make()), "A tree")
+        fig = treeview.draw(treeview.fitting(make().tree), "A tree")
         fig.draw_without_rendering()
         (ax,) = fig.axes
         boxes = [(words.get_text(), words.get_window_extent()) for words in ax.texts if isinstance(words, Text)]
@@ -95,5 +95,5 @@ def test_no_text_of_a_figure_lies_on_another(make: type[XArray]) -> None:
 
 def test_a_figure_counts_what_it_leaves_out() -> None:
     with canvas.paper():
-        fig = treeview.draw(treeview.fitting(wide()), "A tree")
+        fig = treeview.draw(treeview.fitting(wide().tree), "A tree")
     assert any("not shown: " in words.get_text() for words in fig.axes[0].texts)

@@ -16,12 +16,12 @@ from pathlib import Path
 import attrs
 
 from gmemsim.errors import OutOfMemory
-from gmemsim.xarray import ValueNodeLru, XArray
+from gmemsim.xarray import XArray
 from gmemsim.xarray.lab.interpreter import Interpreter
+from gmemsim.xarray.lab.lru import ValueNodeLru
 from gmemsim.xarray.node import NO_MARKS, Node, chunk_of
-from gmemsim.xarray.split import nodes_needed
 from tests.xarray.catalogue import DIFFERENCES, ODDITIES
-from tests.xarray.imitation import MISTAKES, Imitation
+from tests.xarray.imitation import MISTAKES, Make, imitating
 from tests.xarray.traces import QUIRKY, Record, read
 
 PAGE = Path(__file__).parent / "KERNEL_DIFFERENCES.md"
@@ -52,12 +52,12 @@ def _updates() -> str:
 
 
 def _needed() -> str:
-    return ", ".join(f"{order} to 0: {nodes_needed(chunk_of(6), order, 0)}" for order in (36, 37, 38))
+    return ", ".join(f"{order} to 0: {chunk_of(6).nodes_needed(order, 0)}" for order in (36, 37, 38))
 
 
 def wrapped(order: int) -> int:
     """What is left of the nodes that splitting ``order`` to 0 needs in an ``unsigned int``."""
-    return nodes_needed(chunk_of(6), order, 0) & UINT_MAX
+    return chunk_of(6).nodes_needed(order, 0) & UINT_MAX
 
 
 def _profiles() -> str:
@@ -78,7 +78,7 @@ def _mark_words() -> str:
     xa.store_order(0, 18, 7)
     with xa.split_alloc(0, 18, 0) as prealloc:
         xa.split(0, 18, 0, prealloc=prealloc)
-    head = xa.head
+    head = xa.tree.head
     assert isinstance(head, Node)
     own, rest = 0, [head]
     while rest:
@@ -126,9 +126,9 @@ FIGURES = (
 )
 
 
-def ours(trace: list[Record], *, eager: bool = False, array: type[XArray] = XArray) -> list[list[str]]:
+def ours(trace: list[Record], *, eager: bool = False, make: Make | None = None) -> list[list[str]]:
     """Our results of a trace's operations."""
-    interpreter = Interpreter(eager=eager, array=array)
+    interpreter = Interpreter(eager=eager, make=make)
     return [interpreter.execute(record.operation) for record in trace]
 
 
@@ -144,14 +144,9 @@ class TraceReport:
     """The mistakes without which the imitation does not reproduce the trace."""
 
 
-def imitating(mistakes: frozenset[str]) -> type[Imitation]:
-    """The class of arrays that make just these mistakes."""
-    return type("SomeMistakes", (Imitation,), {"__slots__": (), "mistakes": mistakes})
-
-
-def unexplained(trace: list[Record], array: type[XArray], *, eager: bool = False) -> Iterator[str]:
-    """The recorded result lines that ``array`` does not reproduce."""
-    interpreter = Interpreter(eager=eager, array=array)
+def unexplained(trace: list[Record], make: Make, *, eager: bool = False) -> Iterator[str]:
+    """The recorded result lines that the arrays of ``make`` do not reproduce."""
+    interpreter = Interpreter(eager=eager, make=make)
     for record in trace:
         if (results := interpreter.execute(record.operation)) != record.results:
             yield f"line {record.line}: {record.operation}: recorded {record.results[:3]}, got {results[:3]}"

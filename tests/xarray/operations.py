@@ -58,7 +58,7 @@ def execute(xa: XArray, operation: Operation) -> object:
 def listing(xa: XArray) -> Listing:
     """Everything that is stored: first index, order, entry, marks."""
     found = []
-    walk = PresentWalk(xa, 0, INDEX_MAX)
+    walk = PresentWalk(xa.tree, 0, INDEX_MAX)
     while walk.advance():
         found.append((walk.base, walk.order, walk.entry, tuple(walk.marked(mark) for mark in range(MARKS))))
     return found

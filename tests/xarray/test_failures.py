@@ -10,8 +10,8 @@ import attrs
 import pytest
 
 from gmemsim.errors import OutOfMemory
-from gmemsim.xarray import INDEX_MAX, KEEP, CountingAllocator, ValueNodeLru, XArray
-from gmemsim.xarray.split import nodes_needed
+from gmemsim.xarray import INDEX_MAX, KEEP, CountingAllocator, XArray
+from gmemsim.xarray.lab.lru import ValueNodeLru
 from tests.xarray.operations import ENTRIES, FAR, Operation, execute, listing
 
 FOREVER = 1 << 60
@@ -168,7 +168,7 @@ def test_500_points_of_large_splits_at_chunk_shift_6(eager: bool) -> None:
         )
         operation: Operation = ("split", ((1 << order) + rng.randrange(1 << order), order, new_order, KEEP))
         case = Case(6, history, operation)
-        needed = nodes_needed(case.build()[0].chunk, order, new_order)
+        needed = case.build()[0].nodes_needed(order, new_order)
         if not needed:
             continue
         xa, allocator, _ = case.build(eager=eager)

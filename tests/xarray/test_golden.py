@@ -17,7 +17,7 @@ def test_every_line_of_a_clean_trace_is_reproduced(path: Path, eager: bool) -> N
     interpreter = Interpreter(eager=eager)
     for record in read(path):
         assert interpreter.execute(record.operation) == record.results, f"{path.name}:{record.line}"
-    interpreter.tree.check()
+    interpreter.array.check()
 
 
 def test_the_traces_are_there() -> None:

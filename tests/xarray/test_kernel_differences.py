@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from gmemsim.errors import Invalid, OutOfMemory
-from gmemsim.xarray import ValueNodeLru, XArray
+from gmemsim.xarray import XArray
 from gmemsim.xarray.lab.interpreter import Interpreter
+from gmemsim.xarray.lab.lru import ValueNodeLru
 from gmemsim.xarray.node import NO_MARKS, Node, chunk_of
-from gmemsim.xarray.split import nodes_needed
 from tests.xarray import differences
 from tests.xarray.catalogue import DIFFERENCES, ODDITIES, Difference, Oddity
-from tests.xarray.differences import FIGURES, imitating, unexplained
-from tests.xarray.imitation import MISTAKES, Imitation
+from tests.xarray.differences import FIGURES, unexplained
+from tests.xarray.imitation import MISTAKES, imitating
 from tests.xarray.traces import QUIRKY, read
 
 EAGER = pytest.mark.parametrize("eager", [False, True], ids=["lazy", "eager"])
@@ -33,7 +33,7 @@ class TestDifference:
         interpreter = Interpreter()
         for record in difference.records:
             interpreter.execute(record.operation)
-            interpreter.tree.check()
+            interpreter.array.check()
 
 
 RECORDED = [difference for difference in DIFFERENCES if not difference.known_from.startswith("FORMAT.md")]
@@ -53,14 +53,14 @@ def test_the_kernels_lines_were_recorded(difference: Difference) -> None:
 @pytest.mark.parametrize("difference", IMITATED, ids=lambda difference: difference.key)
 def test_the_kernels_lines_come_from_the_mistake(difference: Difference) -> None:
     assert difference.mistake is not None
-    array = imitating(frozenset({difference.mistake}))
-    assert list(unexplained(difference.records, array)) == []
+    make = imitating(frozenset({difference.mistake}))
+    assert list(unexplained(difference.records, make)) == []
 
 
 @EAGER
 @pytest.mark.parametrize("path", QUIRKY, ids=lambda path: path.stem)
 def test_three_mistakes_explain_every_line_of_every_quirk_trace(path: Path, eager: bool) -> None:
-    assert list(unexplained(read(path), Imitation, eager=eager)) == []
+    assert list(unexplained(read(path), imitating(frozenset(MISTAKES)), eager=eager)) == []
 
 
 def test_the_quirk_traces_are_there() -> None:
@@ -69,10 +69,10 @@ def test_the_quirk_traces_are_there() -> None:
 
 def test_without_mistakes_the_imitation_is_ours() -> None:
     """Otherwise the proof above would prove something about the imitation only."""
-    array = imitating(frozenset())
+    make = imitating(frozenset())
     for path in QUIRKY:
         trace = read(path)
-        assert differences.ours(trace, array=array) == differences.ours(trace)
+        assert differences.ours(trace, make=make) == differences.ours(trace)
 
 
 def test_every_mistake_is_needed() -> None:
@@ -132,9 +132,9 @@ def test_the_observer_hears_of_every_new_node() -> None:
 
 def test_the_number_of_nodes_does_not_wrap() -> None:
     chunk = chunk_of(6)
-    assert differences.wrapped(37) == nodes_needed(chunk, 37, 0)
-    assert differences.wrapped(38) < nodes_needed(chunk, 38, 0) == 4 * (64**6 - 1) // 63
-    assert nodes_needed(chunk, 63, 0) == 8 * (64**10 - 1) // 63
+    assert differences.wrapped(37) == chunk.nodes_needed(37, 0)
+    assert differences.wrapped(38) < chunk.nodes_needed(38, 0) == 4 * (64**6 - 1) // 63
+    assert chunk.nodes_needed(63, 0) == 8 * (64**10 - 1) // 63
 
 
 @EAGER
@@ -143,8 +143,8 @@ def test_no_mark_is_touched_where_none_is_set(eager: bool) -> None:
     xa.store_order(0, 18, "p1")
     with xa.split_alloc(0, 18, 0) as prealloc:
         xa.split(0, 18, 0, prealloc=prealloc)
-    assert isinstance(xa.head, Node)
-    assert xa.head.marks == NO_MARKS
+    assert isinstance(xa.tree.head, Node)
+    assert xa.tree.head.marks == NO_MARKS
 
 
 @pytest.mark.parametrize("order", range(1, 25))
@@ -155,7 +155,7 @@ def test_profile_of_todays_kernels_splits_one_level(order: int) -> None:
     for new_order in range(order):
         if new_order // 6 * 6 + 12 > order:
             with xa.split_alloc(0, order, new_order) as prealloc:
-                assert prealloc.taken == nodes_needed(xa.chunk, order, new_order)
+                assert prealloc.taken == xa.nodes_needed(order, new_order)
         else:
             with pytest.raises(OutOfMemory):
                 xa.split_alloc(0, order, new_order)

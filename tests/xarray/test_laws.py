@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gmemsim.xarray import INDEX_MAX, KEEP, ZERO, CountingAllocator, Cursor, ValueNodeLru, XArray
+from gmemsim.xarray import INDEX_MAX, KEEP, ZERO, CountingAllocator, XArray
+from gmemsim.xarray.lab.cursor import Cursor
+from gmemsim.xarray.lab.lru import ValueNodeLru
 from gmemsim.xarray.node import Node, same_entry
-from gmemsim.xarray.split import nodes_needed
 from tests.xarray.model import Model, Run
 from tests.xarray.operations import CURRENT, ENTRY_OR_NONE, MARK, Operation, Space, execute, listing
 
@@ -37,7 +38,7 @@ LAWS = settings(
 
 def value_only_nodes(xa: XArray) -> int:
     """Nodes of an eager tree that hold value entries and nothing else, counted from the slots."""
-    found, rest = 0, [xa.head]
+    found, rest = 0, [xa.tree.head]
     while rest:
         node = rest.pop()
         if isinstance(node, Node):
@@ -185,7 +186,7 @@ class Machine(RuleBasedStateMachine):
         lower = [
             new
             for new in range(order)
-            if nodes_needed(chunk, order, new) <= MANY_NODES and 1 << order - new <= MANY_ENTRIES
+            if chunk.nodes_needed(order, new) <= MANY_NODES and 1 << order - new <= MANY_ENTRIES
         ]
         return data.draw(st.integers(run.base, run.end - 1)), order, data.draw(st.sampled_from(lower))
 
@@ -195,7 +196,7 @@ class Machine(RuleBasedStateMachine):
             return
         index, order, new_order = chosen
         entry = data.draw(self.space.new_entries)
-        needed = nodes_needed(self.lazy.chunk, order, new_order)
+        needed = self.lazy.nodes_needed(order, new_order)
         assert self.both("split", index, order, new_order, entry) == ("taken", needed, "used", needed)
         run = self.model.covering(index)
         assert run is not None
@@ -207,7 +208,7 @@ class Machine(RuleBasedStateMachine):
             return
         index, order, new_order = chosen
         result = self.both("try_split", index, order, new_order)
-        if nodes_needed(self.lazy.chunk, order, new_order) > 1 or (
+        if self.lazy.nodes_needed(order, new_order) > 1 or (
             new_order < order - 1 and order // self.space.chunk_shift != new_order // self.space.chunk_shift
         ):
             assert result == "EINVAL"
@@ -233,7 +234,7 @@ class Machine(RuleBasedStateMachine):
         if (chosen := self.splittable(data)) is None:
             return
         index, order, new_order = chosen
-        entry = self.lazy.walk(index)[2]
+        entry = self.lazy.tree.walk(index)[2]
         self.both("store_order", index, order, entry)
         before = self.lazy.dump(), self.lazy_allocator.live, self.lazy_lru.size
         self.both("split", index, order, new_order, KEEP)

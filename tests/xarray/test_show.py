@@ -59,7 +59,7 @@ def test_nothing_is_lost(path: Path, most: int | None, eager: bool) -> None:
         interpreter.execute(record.operation)
         if number % 50 == 0:
             seen = picture(interpreter.tree, most=most)
-            assert seen.nodes == interpreter.tree.nodes
+            assert seen.nodes == interpreter.array.nodes
             if isinstance(seen.head, NodePicture):
                 assert seen.head.nodes == seen.nodes
                 check_picture(seen.head)
@@ -70,7 +70,7 @@ def test_a_split_of_1g_is_three_nodes_to_look_at(eager: bool) -> None:
     xa = XArray(eager=eager)
     xa.store_order(0, 18, "p1")
     split(xa, 0, 18, 0)
-    head = picture(xa).head
+    head = picture(xa.tree).head
     assert isinstance(head, NodePicture)
     numbers = []
     node = head
@@ -84,7 +84,7 @@ def test_a_split_of_1g_is_three_nodes_to_look_at(eager: bool) -> None:
 
 
 def test_what_differs_stands_alone() -> None:
-    head = picture(one_page_of_1g()).head
+    head = picture(one_page_of_1g().tree).head
     assert isinstance(head, NodePicture)
     (middle,) = head.children
     assert [(part.first, part.number) for part in middle.child.children] == [(0, 1), (1, 1), (2, 62)]
@@ -100,13 +100,13 @@ def test_most_counts_what_it_leaves_out() -> None:
     xa = XArray()
     for index in range(0, 4096, 64):
         xa.store(index, index)
-    head = picture(xa, most=3).head
+    head = picture(xa.tree, most=3).head
     assert isinstance(head, NodePicture)
     assert head.parts[-1] == Rest(tuple(range(3, 64)), 61)
 
 
 def test_trees_without_nodes() -> None:
     xa = XArray()
-    assert picture(xa).head is None
+    assert picture(xa.tree).head is None
     xa.store(0, 7)
-    assert (picture(xa).head, picture(xa).nodes) == ("v7", 0)
+    assert (picture(xa.tree).head, picture(xa.tree).nodes) == ("v7", 0)

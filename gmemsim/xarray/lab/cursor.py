@@ -10,19 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gmemsim.xarray import find
-from gmemsim.xarray.tree import INDEX_MAX, Tree
+from gmemsim.xarray.array import XArray
+from gmemsim.xarray.node import INDEX_MAX
 
 
 class Cursor:
-    """Walks over the entries of ``tree`` from ``index`` on.
+    """Walks over the entries of ``array`` from ``index`` on (default: 0).
 
     ``index`` is where the cursor stands, ``order`` and ``entry`` describe the entry found or loaded there last.
     """
 
     __slots__ = ("_done", "_end", "_fresh", "entry", "index", "order", "tree")
 
-    def __init__(self, tree: Tree, index: int = 0) -> None:
-        self.tree = tree
+    def __init__(self, array: XArray, index: int = 0) -> None:
+        self.tree = array.tree
         self.set(index)
 
     def set(self, index: int) -> None:
@@ -92,4 +93,4 @@ class Cursor:
 
         ``None`` removes it.  Raises ``OutOfMemory`` where a node is needed that cannot be had.
         """
-        return self.tree.retrying(self.tree.store_at, self.index, 0, 0, entry)[0]
+        return self.tree.store_at(self.index, 0, 0, entry)[0]

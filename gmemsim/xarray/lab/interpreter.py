@@ -13,13 +13,13 @@ from collections.abc import Callable
 import attrs
 
 from gmemsim.errors import GmemsimError, Invalid, KernelError, OutOfMemory
-from gmemsim.xarray.allocator import CountingAllocator
+from gmemsim.xarray.allocator import CountingAllocator, Prealloc
 from gmemsim.xarray.array import XArray
 from gmemsim.xarray.dump import summary, token
 from gmemsim.xarray.find import PresentWalk
-from gmemsim.xarray.node import MARKS, ZERO
-from gmemsim.xarray.split import KEEP, Prealloc
-from gmemsim.xarray.tree import INDEX_BITS, INDEX_MAX
+from gmemsim.xarray.node import INDEX_BITS, INDEX_MAX, MARKS, ZERO
+from gmemsim.xarray.split import KEEP
+from gmemsim.xarray.tree import Tree
 
 
 class TraceError(GmemsimError):
@@ -45,13 +45,21 @@ VALUE_MAX = (1 << 63) - 1
 
 
 class Interpreter:
-    """Executes trace operations on an ``array`` of its own, lazily or with ``eager`` nodes."""
+    """Executes trace operations on an ``array`` of its own, lazily or with ``eager`` nodes (default: lazily).
 
-    def __init__(self, *, eager: bool = False, array: type[XArray] = XArray) -> None:
+    ``make`` makes an array, given the allocator and ``eager`` (default: an :class:`XArray`).
+    """
+
+    def __init__(self, *, eager: bool = False, make: Callable[[CountingAllocator, bool], XArray] | None = None) -> None:
         self._eager = eager
-        self._array = array
+        self._make = _array if make is None else make
         self._pointers: dict[int, Pointer] = {}
         self._op_new()
+
+    @property
+    def tree(self) -> Tree:
+        """The tree of the array as it is now."""
+        return self.array.tree
 
     def execute(self, operation: str) -> list[str]:
         """Execute ``operation`` (a trace line without its ``"> "``) and return its result lines (without ``"< "``).
@@ -104,91 +112,91 @@ class Interpreter:
 
     def _op_new(self) -> list[str]:
         self.allocator = CountingAllocator()
-        self.tree = self._array(self.allocator, eager=self._eager)
+        self.array = self._make(self.allocator, self._eager)
         return ["ok"]
 
     def _op_store(self, index: int, entry: object) -> list[str]:
-        return _entry_or_errno(lambda: self.tree.store(index, entry))
+        return _entry_or_errno(lambda: self.array.store(index, entry))
 
     def _op_store_order(self, index: int, order: int, entry: object) -> list[str]:
-        return _ok_or_errno("ok", lambda: self.tree.store_order(index, order, entry))
+        return _ok_or_errno("ok", lambda: self.array.store_order(index, order, entry))
 
     def _op_store_range(self, first: int, last: int, entry: object) -> list[str]:
-        return _ok_or_errno("0", lambda: self.tree.store_range(first, last, entry))
+        return _ok_or_errno("0", lambda: self.array.store_range(first, last, entry))
 
     def _op_load(self, index: int) -> list[str]:
-        return [token(self.tree.load(index))]
+        return [token(self.array.load(index))]
 
     def _op_erase(self, index: int) -> list[str]:
-        return [token(self.tree.erase(index))]
+        return [token(self.array.erase(index))]
 
     def _op_get_order(self, index: int) -> list[str]:
-        return [str(self.tree.get_order(index))]
+        return [str(self.array.get_order(index))]
 
     def _op_insert(self, index: int, entry: object) -> list[str]:
         try:
-            self.tree.insert(index, entry)
+            self.array.insert(index, entry)
         except KernelError as error:
             return [str(-error.errno)]
         return ["0"]
 
     def _op_cmpxchg(self, index: int, old: object, entry: object) -> list[str]:
-        return _entry_or_errno(lambda: self.tree.cmpxchg(index, old, entry))
+        return _entry_or_errno(lambda: self.array.cmpxchg(index, old, entry))
 
     def _op_reserve(self, index: int) -> list[str]:
         try:
-            self.tree.reserve(index)
+            self.array.reserve(index)
         except KernelError as error:
             return [str(-error.errno)]
         return ["0"]
 
     def _op_release(self, index: int) -> list[str]:
-        return _ok_or_errno("ok", lambda: self.tree.release(index))
+        return _ok_or_errno("ok", lambda: self.array.release(index))
 
     def _op_split(self, index: int, order: int, new_order: int, entry: object) -> list[str]:
         def run() -> Prealloc:
-            with self.tree.split_alloc(index, order, new_order) as prealloc:
-                self.tree.split(index, order, new_order, entry, prealloc=prealloc)
+            with self.array.split_alloc(index, order, new_order) as prealloc:
+                self.array.split(index, order, new_order, entry, prealloc=prealloc)
             return prealloc
 
         return _split_result(run)
 
     def _op_usplit(self, index: int, order: int, new_order: int, entry: object) -> list[str]:
-        self.tree.profile = "v6.15"
+        self.array.profile = "v6.15"
         try:
             return self._op_split(index, order, new_order, entry)
         finally:
-            self.tree.profile = "rfc"
+            self.array.profile = "rfc"
 
     def _op_try_split(self, index: int, order: int, new_order: int, entry: object) -> list[str]:
-        return _split_result(lambda: self.tree.try_split(index, order, new_order, entry))
+        return _split_result(lambda: self.array.try_split(index, order, new_order, entry))
 
     def _op_set_mark(self, index: int, mark: int) -> list[str]:
-        self.tree.set_mark(index, mark)
+        self.array.set_mark(index, mark)
         return ["ok"]
 
     def _op_clear_mark(self, index: int, mark: int) -> list[str]:
-        self.tree.clear_mark(index, mark)
+        self.array.clear_mark(index, mark)
         return ["ok"]
 
     def _op_get_mark(self, index: int, mark: int) -> list[str]:
-        return [str(int(self.tree.get_mark(index, mark)))]
+        return [str(int(self.array.get_mark(index, mark)))]
 
     def _op_marked(self, mark: int) -> list[str]:
-        return [str(int(self.tree.marked(mark)))]
+        return [str(int(self.array.marked(mark)))]
 
     def _op_find(self, index: int, last: int, mark: int | None) -> list[str]:
-        return _found(self.tree.find(index, last, mark))
+        return _found(self.array.find(index, last, mark))
 
     def _op_find_after(self, index: int, last: int, mark: int | None) -> list[str]:
-        return _found(self.tree.find_after(index, last, mark))
+        return _found(self.array.find_after(index, last, mark))
 
     def _op_destroy(self) -> list[str]:
-        self.tree.destroy()
+        self.array.destroy()
         return ["ok"]
 
     def _op_empty(self) -> list[str]:
-        return [str(int(self.tree.empty))]
+        return [str(int(self.array.empty))]
 
     def _op_count(self) -> list[str]:
         nodes = self.allocator
@@ -199,18 +207,22 @@ class Interpreter:
         return ["ok"]
 
     def _op_dump(self) -> list[str]:
-        return [*self.tree.dump().splitlines(), "end"]
+        return [*self.array.dump().splitlines(), "end"]
 
     def _op_hash(self) -> list[str]:
-        return [summary(self.tree.dump())]
+        return [summary(self.array.dump())]
 
     def _op_list(self) -> list[str]:
         lines = []
-        walk = PresentWalk(self.tree, 0, INDEX_MAX)
+        walk = PresentWalk(self.array.tree, 0, INDEX_MAX)
         while walk.advance():
             marks = "".join(str(int(walk.marked(mark))) for mark in range(MARKS))
             lines.append(f"{walk.base} {walk.order} {token(walk.entry)} {marks}")
         return [*lines, "end"]
+
+
+def _array(allocator: CountingAllocator, eager: bool) -> XArray:
+    return XArray(allocator, eager=eager)
 
 
 def _entry_or_errno(operation: Callable[[], object]) -> list[str]:

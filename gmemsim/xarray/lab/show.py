@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from gmemsim.xarray.dump import token
-from gmemsim.xarray.node import MARKS, Node, NodeLike, Sibling, Uniform, entry_width, slot_order
+from gmemsim.xarray.node import MARKS, Node, NodeLike, Sibling, Uniform, entry_width, order_in
 from gmemsim.xarray.tree import Tree
 
 Marks = tuple[int, ...]
@@ -125,7 +125,7 @@ def _node(node: NodeLike, offset: int, base: int, most: int | None) -> NodePictu
         shift=node.shift,
         offset=offset,
         base=base,
-        size=len(node.slots),
+        size=len(node.view()),
         count=node.count,
         nr_values=node.nr_values,
         marks=tuple(mark for mark in range(MARKS) if node.marks[mark]),
@@ -139,8 +139,8 @@ def _children(node: NodeLike, base: int, most: int | None) -> list[Children]:
     """The children, neighbours that look alike together."""
     groups: list[Children] = []
     before: object = None
-    for slot, child in enumerate(node.slots):
-        if not isinstance(child, Node | Uniform):
+    for slot, child in enumerate(node.view()):
+        if not isinstance(child, NodeLike):
             continue
         adjacent = bool(groups) and groups[-1].first + groups[-1].number == slot
         alike = adjacent and child is before
@@ -169,11 +169,12 @@ def _shown(children: Sequence[Children], most: int | None) -> Iterator[Children 
 def _entries(node: NodeLike) -> Iterator[Entries]:
     """The entries, equal neighbours together, siblings folded into the entry that they belong to."""
     pending: Entries | None = None
-    for slot, entry in enumerate(node.slots):
-        if entry is None or isinstance(entry, Node | Uniform | Sibling):
+    slots = node.view()
+    for slot, entry in enumerate(slots):
+        if entry is None or isinstance(entry, (NodeLike, Sibling)):
             continue
         marks = tuple(mark for mark in range(MARKS) if node.marks[mark] >> slot & 1)
-        found = Entries(slot, 1, entry_width(node, slot), slot_order(node, slot), token(entry), marks)
+        found = Entries(slot, 1, entry_width(slots, slot), node.shift + order_in(slots, slot), token(entry), marks)
         if pending is not None and _follows(pending, found):
             pending = attrs.evolve(pending, number=pending.number + 1)
             continue

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from gmemsim.xarray import INDEX_MAX, Cursor, XArray
+from gmemsim.xarray import INDEX_MAX, XArray
+from gmemsim.xarray.lab.cursor import Cursor
 from tests.xarray.operations import Pointer
 
 PTR = Pointer(1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from gmemsim.xarray import INDEX_MAX, CountingAllocator, Cursor, XArray
+from gmemsim.xarray import INDEX_MAX, CountingAllocator, XArray
+from gmemsim.xarray.lab.cursor import Cursor
 from gmemsim.xarray.node import Node
 from tests.xarray.operations import Pointer
 
@@ -17,7 +18,7 @@ def loads(xa: XArray, *indices: int) -> list[object]:
 
 
 def counts(xa: XArray) -> tuple[int, int]:
-    head = xa.head
+    head = xa.tree.head
     assert isinstance(head, Node)
     return head.count, head.nr_values
 

@@ -29,7 +29,7 @@ def expected_nodes(chunk_shift: int, order: int, new_order: int) -> int:
 
 def visited_nodes(xa: XArray) -> int:
     """Nodes of an eager tree, counted one by one."""
-    found, rest = 0, [xa.head]
+    found, rest = 0, [xa.tree.head]
     while rest:
         node = rest.pop()
         if isinstance(node, Node):

@@ -6,7 +6,9 @@ from __future__ import annotations
 import pytest
 
 from gmemsim.errors import Busy, OutOfMemory
-from gmemsim.xarray import INDEX_MAX, ZERO, CountingAllocator, Cursor, ValueNodeLru, XArray
+from gmemsim.xarray import INDEX_MAX, ZERO, CountingAllocator, XArray
+from gmemsim.xarray.lab.cursor import Cursor
+from gmemsim.xarray.lab.lru import ValueNodeLru
 from gmemsim.xarray.node import Node
 from tests.xarray.operations import Pointer
 
@@ -63,12 +65,12 @@ def test_the_tree_shrinks_back(xa: XArray, allocator: CountingAllocator) -> None
         last = (1 << order) - 1
         xa.store_order(0, order, 0)
         assert (xa.load(last), xa.load(last + 1)) == (0, None)
-        head, live = xa.head, allocator.live
+        head, live = xa.tree.head, allocator.live
         xa.store(INDEX_MAX, PTR)
-        assert xa.head is not head
+        assert xa.tree.head is not head
         assert xa.load(last + 1) is None
         assert xa.erase(INDEX_MAX) is PTR
-        assert (xa.head is head, allocator.live) == (True, live)
+        assert (xa.tree.head is head, allocator.live) == (True, live)
         assert xa.erase(0) == 0
         assert xa.empty
 
@@ -247,7 +249,7 @@ def test_counts_of_slots_and_values(xa: XArray, order: int) -> None:
     """Counterpart of check_account."""
     second = 1 << order
     xa.store_order(0, order, PTR)
-    node = xa.walk(second)[0]
+    node = xa.tree.walk(second)[0]
     assert isinstance(node, Node)
     assert 0 < node.count <= 1 << order
     assert node.nr_values == 0
