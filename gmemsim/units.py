@@ -2,8 +2,8 @@
 """Sizes and times as people write them: ``"1G"``, ``"10ms"``.
 
 Sizes are binary (``K`` = 1024 bytes, as the kernel's ``memparse`` reads them) and are handled as an int of bytes;
-times are an int of nanoseconds.  Every number needs a unit, except a plain ``0``: a size without one is the
-classic mistake of scenario files, so it is refused instead of guessed.
+times are an int of nanoseconds.  Every number needs a unit, except a plain ``0`` and hexadecimal addresses: a size
+without a unit is the classic mistake of scenario files, so it is refused instead of guessed.
 """
 
 from __future__ import annotations
@@ -11,12 +11,36 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from gmemsim.messages import did_you_mean, quote
+
 SIZE_UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 TIME_UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "min": 60_000_000_000}
 
 _NUMBER = r"(?P<number>\d+(?:\.\d+)?)"
 _SIZE = re.compile(_NUMBER + r"\s*(?P<unit>[BKMGTP])(?:iB)?", re.ASCII)
+_HEX = re.compile(r"0[xX][0-9a-fA-F]{1,32}")
 _TIME = re.compile(_NUMBER + r"\s*(?P<unit>ns|us|µs|ms|s|min)")
+_LOOSE = re.compile(_NUMBER + r"\s*(?P<unit>[a-zµ]+)", re.ASCII)
+
+_SPELLINGS = {
+    **{f"{unit.lower()}{more}": unit for unit in "KMGTP" for more in ("", "b", "ib")},
+    **{unit: unit for unit in TIME_UNITS},
+    "b": "B",
+    "bytes": "B",
+    "nsec": "ns",
+    "usec": "us",
+    "msec": "ms",
+    "sec": "s",
+    "mins": "min",
+}
+"""What people write for a unit, in small letters, and what they mean."""
+
+
+def spelling_hint(text: str, units: dict[str, int]) -> str:
+    """``", did you mean '32G'?"`` for ``32GB`` and ``32g``; nothing if it is not clear which of ``units`` is meant."""
+    match = _LOOSE.fullmatch(text[:40].lower())
+    unit = _SPELLINGS.get(match["unit"]) if match else None
+    return did_you_mean(text, [f"{match['number']}{unit}"]) if match and unit in units else ""
 
 
 def _parse(text: str, pattern: re.Pattern[str], units: dict[str, int], expected: str, smallest: str) -> int:
@@ -24,18 +48,23 @@ def _parse(text: str, pattern: re.Pattern[str], units: dict[str, int], expected:
         return 0
     match = pattern.fullmatch(text)
     if match is None:
-        raise ValueError(f"found {text!r}, expected {expected}")
+        raise ValueError(f"found {quote(text)}, expected {expected}{spelling_hint(text, units)}")
     value = Fraction(match["number"]) * units[match["unit"]]
     if value.denominator != 1:
-        raise ValueError(f"found {text!r}, which is not a whole number of {smallest}")
+        raise ValueError(f"found {quote(text)}, which is not a whole number of {smallest}")
     return int(value)
 
 
 def parse_size(text: str) -> int:
     """Bytes in ``text``: a number with one of B K M G T P (``"4K"``, ``"1.5G"``, ``"2MiB"``), or a plain ``"0"``.
 
-    Raises ``ValueError`` whose message says what was found and what was expected.
+    A hexadecimal number is in bytes and has no unit (``"0x1000"``).  Raises ``ValueError`` whose message says what was
+    found and what was expected.
     """
+    if text.lower().startswith("0x"):
+        if not _HEX.fullmatch(text):
+            raise ValueError(f"found {quote(text)}, expected hexadecimal digits after 0x")
+        return int(text, 16)
     return _parse(text, _SIZE, SIZE_UNITS, "a size with a unit (B, K, M, G, T or P), such as 4K or 2M", "bytes")
 
 

@@ -8,12 +8,12 @@ on the screen.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from gmemsim.cli.group import SuggestingGroup
@@ -153,8 +153,11 @@ def _import(
     if problems:
         raise InputError(Fault(str(log) if key == "file" else "--slot", 0, 0, text) for key, text in problems)
     remarks = [_slots_in_words(replay, guest), *replay.read(guest, PAGE_SIZE).remarks()]
-    parse_scenario(_scenario(replay, guest, remarks, str(log.resolve())), source=str(output))  # such as an odd name
     text = _scenario(replay, guest, remarks, os.path.relpath(log.resolve(), output.parent.resolve()))
+    try:
+        parse_scenario(text, source=str(output))  # such as a name that is too long
+    except InputError as error:  # the output is not there, so that what is wrong is said of the log
+        raise InputError(attrs.evolve(fault, source=str(log), line=0, column=0) for fault in error.faults) from None
     write_all(output.parent, {output.name: lambda path: _write_text(path, text)}, force=force)
     for line in (*remarks, f"wrote {output}"):
         click.echo(line)
@@ -193,7 +196,7 @@ def _scenario(replay: Replay, guest: GuestSpec, remarks: list[str], file: str) -
     memory, backing = size_name(guest.memory), size_name(guest.backing)
     pool = f"hugetlb: {{{backing}: {guest.memory // guest.backing}}}" if guest.backing > PAGE_SIZE else ""
     keys = [
-        f"file: {json.dumps(file, ensure_ascii=False)}",
+        f"file: {_quoted(file)}",
         f"format: {replay.format}",
         f"spacing: {_duration(replay.spacing)}",
         *([f"reorder: {_duration(replay.reorder)}"] if replay.reorder else []),
@@ -210,7 +213,7 @@ def _scenario(replay: Replay, guest: GuestSpec, remarks: list[str], file: str) -
             *(f"#   {line}" for line in remarks),
             "# Policy and host are not in the log: these are gmemsim's defaults, with all memory allocated first.",
             "gmemsim: 1",
-            f"title: {json.dumps(f'Replay of {Path(file).name}', ensure_ascii=False)}",
+            f"title: {_quoted(f'Replay of {_shown(Path(file).name)}')}",
             f"host: {{{pool}}}",
             "guests:",
             f"  - {{name: {GUEST}, memory: {memory}, backing: {backing}}}",
@@ -225,6 +228,17 @@ def _scenario(replay: Replay, guest: GuestSpec, remarks: list[str], file: str) -
             "",
         ]
     )
+
+
+def _shown(name: str) -> str:
+    """The name of a file for people, on one line."""
+    return name if name.isprintable() else ascii(name)
+
+
+def _quoted(text: str) -> str:
+    """``text`` as a double-quoted scalar of YAML."""
+    shown = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
+    return f'"{"".join(shown)}"'
 
 
 def _duration(ns: int) -> str:

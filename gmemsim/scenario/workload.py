@@ -272,6 +272,12 @@ class Demand(Generator):
         return lives(times, self.lifetime, start + self.duration, dying)
 
 
+def too_many(key: str, number: int, what: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with ``key`` if it makes ``number`` steps, in words ``what``: more than a run of a day."""
+    if number > MOST_CONVERSIONS:
+        yield key, f"found {number:,} {what}, expected at most {MOST_CONVERSIONS:,}"
+
+
 def misfit(offset: int, size: int | None, guest: GuestSpec) -> Iterator[tuple[str, str]]:
     """What is wrong with a generator's range (``size`` absent: to the guest's end), by key."""
     end = guest.memory if size is None else offset + size

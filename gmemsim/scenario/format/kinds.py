@@ -28,7 +28,7 @@ import attrs
 from gmemsim.errors import ERRNO_NAMES
 from gmemsim.gmem.policy import KEYS, Key, Parameter, Policy
 from gmemsim.messages import SHOWN, did_you_mean, quote
-from gmemsim.units import parse_duration, parse_size, size_name
+from gmemsim.units import SIZE_UNITS, TIME_UNITS, parse_duration, parse_size, size_name, spelling_hint
 
 LARGEST = (1 << 63) - 1
 """Offsets are the kernel's ``loff_t`` and times a signed 64-bit count of nanoseconds (292 years)."""
@@ -71,8 +71,8 @@ class Scalar(Kind):
         raise NotImplementedError
 
 
-def _quantity(kind: Scalar, text: str, parse: Callable[[str], int], least: int) -> int:
-    """A size or a time: what ``parse`` reads, from ``least`` to :data:`LARGEST`."""
+def _quantity(kind: Scalar, text: str, parse: Callable[[str], int], units: dict[str, int], least: int) -> int:
+    """A size or a time: what ``parse`` reads with ``units``, from ``least`` to :data:`LARGEST`."""
     if len(text) > SHOWN or not text.replace("µ", "u").isascii():  # \d is every script's digits
         raise kind.wrong(text)
     if text.startswith("-"):
@@ -82,7 +82,7 @@ def _quantity(kind: Scalar, text: str, parse: Callable[[str], int], least: int) 
     except ValueError as error:
         if ", which is not" in str(error):
             raise
-        raise kind.wrong(text) from None
+        raise kind.wrong(text, hint=spelling_hint(text, units)) from None
     if value > LARGEST:
         raise ValueError(f"found {quote(text)}, expected less than 2^63")
     if value < least:
@@ -114,7 +114,7 @@ class Size(Scalar):
         """Bytes, or ``None`` for "unlimited"."""
         if self.unlimited and text == "unlimited":
             return None
-        value = _quantity(self, text, parse_size, 0 if self.zero else 1)
+        value = _quantity(self, text, parse_size, SIZE_UNITS, 0 if self.zero else 1)
         if self.allowed and value not in self.allowed:
             raise self.wrong(text)
         return value
@@ -123,7 +123,7 @@ class Size(Scalar):
         """A string with a unit, or the number 0 where that is permitted."""
         if self.allowed:
             return {"enum": list(map(size_name, self.allowed))}
-        pattern = r"\d+(\.\d+)?\s*[BKMGTP](iB)?" + ("|unlimited" if self.unlimited else "")
+        pattern = r"\d+(\.\d+)?\s*[BKMGTP](iB)?|0[xX][0-9a-fA-F]+" + ("|unlimited" if self.unlimited else "")
         text: dict[str, Any] = {"type": "string", "pattern": f"^({pattern})$"}
         return {"anyOf": [text, {"const": 0}]} if self.zero else text
 
@@ -141,7 +141,7 @@ class Duration(Scalar):
 
     def read(self, text: str, *, plain: bool) -> int:
         """Nanoseconds."""
-        return _quantity(self, text, parse_duration, 0 if self.zero else 1)
+        return _quantity(self, text, parse_duration, TIME_UNITS, 0 if self.zero else 1)
 
     def json(self) -> dict[str, Any]:
         """A string with a unit, or the number 0 where that is permitted."""
@@ -332,6 +332,12 @@ class FileName(Text):
     def expected(self) -> str:
         """What a message says after "expected"."""
         return "the name of a file"
+
+    def read(self, text: str, *, plain: bool) -> str:
+        """The name itself; it may have any character that a file's name can have."""
+        if not text or "\0" in text:
+            raise self.wrong(text)
+        return text
 
     def json(self) -> dict[str, Any]:
         """A string."""

@@ -105,7 +105,7 @@ class _Loader:
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
-        self._read = Reader(faults, os.path.dirname(faults.source))  # noqa: PTH120 - of any name at all
+        self._read = Reader(faults, os.path.dirname(faults.path))  # noqa: PTH120 - of any name at all
         self._check = Checker(faults)
         self._step_types = step_types()
 

@@ -24,6 +24,9 @@ from gmemsim.scenario.format.yaml import Faults
 from gmemsim.scenario.model import (
     EVERY,
     MOST_INSTANCES,
+    NOWHERE,
+    Allocate,
+    FaultIn,
     GuestSpec,
     Place,
     RangeStep,
@@ -31,7 +34,7 @@ from gmemsim.scenario.model import (
     Wait,
     step_keys,
 )
-from gmemsim.scenario.workload import Composite, Generator
+from gmemsim.scenario.workload import MOST_CONVERSIONS, Composite, Generator
 from gmemsim.units import human_duration, size_name
 
 
@@ -42,6 +45,9 @@ class Checker:
         self._faults = faults
         self._geometry: Geometry | None = None
         self._pools: Any = MISSING
+        self._grace: Any = MISSING
+        self._grace_place = NOWHERE
+        self._memory = 0  # of all guests
         self._guests: dict[str, list[Values]] = {EVERY: []}
         self._instances: list[str] = []
         self._guests_sound = True
@@ -59,9 +65,12 @@ class Checker:
             return
         self._geometry = Geometry(host.get("page_size"))
         self._pools = host.get("hugetlb")
+        self._grace, self._grace_place = host.get("rcu_grace"), host.place("rcu_grace")
         if self._pools is not MISSING:
             for size in self._pools:
                 self._hugepage(size, host.place("hugetlb"), least=1)
+            if sum(size * number for size, number in self._pools.items()) > LARGEST:
+                self._faults.add(host.place("hugetlb"), "found more than 2^63 bytes of hugepages, expected less")
 
     def _hugepage(self, size: int, where: Place, *, least: int) -> int | None:
         """The order of ``size`` if it can back a guest: from ``least`` to what a two-level table maps."""
@@ -107,6 +116,11 @@ class Checker:
             self._faults.add(guest.place("name"), f"found the name {EVERY!r}, expected another: it means every guest")
         elif taken is not None:
             self._faults.add(guest.place("name"), f"found a second guest {taken!r}, expected each name once")
+        memory = guest.get("memory")
+        self._memory += 0 if memory is MISSING else memory * count
+        if self._memory > LARGEST:
+            self._faults.add(guest.place("memory"), "found guests of more than 2^63 bytes in all, expected less")
+            self._memory = 0
         for address in (*names, name):
             self._guests.setdefault(address, [guest])
         self._guests[EVERY].append(guest)
@@ -163,6 +177,12 @@ class Checker:
             step, values = item
             self._identity(values)
             clock = self._step(step, values, clock)
+        if self._grace is not MISSING and clock + self._grace > LARGEST:
+            self._faults.add(
+                self._grace_place,
+                f"found a grace period of {human_duration(self._grace)}, which ends after 2^63 ns, expected less"
+                " (it follows the last step)",
+            )
 
     def _step(self, step: type[Step], values: Values, clock: int) -> int:
         """A step that begins at ``clock`` or at its own time; returns when it ends."""
@@ -171,6 +191,8 @@ class Checker:
             self._aligned(values, step)
             if issubclass(step, RangeStep):
                 self._range(values, guests)
+                if issubclass(step, Allocate | FaultIn):
+                    self._hugepages(values, guests)
         return self._time(step, values, guests, clock)
 
     def _identity(self, values: Values) -> None:
@@ -214,6 +236,21 @@ class Checker:
                 f" expected at most the guest's {size_name(memory)}",
             )
             return
+
+    def _hugepages(self, values: Values, guests: list[Values]) -> None:
+        """A call that takes hugepages, one after another, takes no more of them than a run can carry out."""
+        offset, size, name = (values.get(key) for key in ("offset", "size", "guest"))
+        if self._geometry is None or MISSING in (offset, size, name):
+            return
+        taken = 0
+        for guest in guests:
+            if guest.known("backing", "memory", "count", "name") and guest.get("backing") > self._geometry.page_size:
+                instances = 1 if name != guest.get("name") and name != EVERY else guest.get("count")
+                taken += -(-min(size, guest.get("memory")) // guest.get("backing")) * instances
+        if taken > MOST_CONVERSIONS:
+            self._faults.add(
+                values.place("size"), f"found {taken:,} hugepages to take, expected at most {MOST_CONVERSIONS:,}"
+            )
 
     def _time(self, step: type[Step], values: Values, guests: list[Values], clock: int) -> int:
         """Checks when a step begins, and a generator's parameters; returns when it ends."""

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -29,6 +28,7 @@ from yaml.reader import Reader
 
 from gmemsim.errors import Fault, InputError
 from gmemsim.messages import quote
+from gmemsim.scenario.files import EndlessFileError, read_at_most
 from gmemsim.scenario.model import Place
 from gmemsim.units import size_name
 
@@ -40,6 +40,9 @@ DEEPEST: Final = 24
 
 MOST_VALUES: Final = 2_000_000
 """Values in a file once its aliases are followed; about as many as the largest file can hold without any."""
+
+MOST_FAULTS: Final = 100
+"""Faults of a file that are reported one by one."""
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's parser where PyYAML was built with it (ten times as fast), else PyYAML's own."""
@@ -87,10 +90,14 @@ def describe(node: Node) -> str:
 
 
 class Faults:
-    """Collects what is wrong with one file; a fault found twice (through an alias) counts once."""
+    """Collects what is wrong with one file; a fault found twice (through an alias) counts once.
 
-    def __init__(self, source: str) -> None:
-        self.source = source if source.isprintable() else ascii(source)
+    ``path`` is the file's name and ``source`` the same as messages show it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.source = path if path.isprintable() else ascii(path)
         self._found: dict[Fault, None] = {}
 
     def add(self, where: Place, message: str) -> None:
@@ -109,8 +116,13 @@ class Faults:
         return len(self._found)
 
     def error(self) -> InputError:
-        """The exception that reports every fault."""
-        return InputError(self._found)
+        """The exception that reports every fault; of more than :data:`MOST_FAULTS` the first, and how many follow."""
+        faults = InputError(self._found).faults
+        if len(faults) <= MOST_FAULTS:
+            return InputError(faults)
+        shown, rest = faults[:MOST_FAULTS], faults[MOST_FAULTS:]
+        message = f"found {len(rest):,} more faults from here on, expected none"
+        return InputError([*shown, attrs.evolve(rest[0], message=message)])
 
 
 class _UnreadableError(Exception):
@@ -125,8 +137,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     """The bytes of a scenario file; :class:`InputError` if it cannot be read or is too large."""
     faults = Faults(os.fsdecode(path))
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
+        data = read_at_most(path, LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
         faults.add(Place(), f"found {_why_unreadable(error)}, expected a scenario file")
         raise faults.error() from None
@@ -142,6 +153,8 @@ def _why_unreadable(error: OSError | ValueError) -> str:
             return "no such file"
         case IsADirectoryError():
             return "a directory"
+        case EndlessFileError():
+            return str(error)
         case OSError(strerror=str(reason)):
             return f"that it cannot be read ({_one_line(reason)})"
         case _:
@@ -190,6 +203,7 @@ class _Composer:
         self._events = self._read(text)
         self._faults = faults
         self._anchors: dict[str, Node] = {}
+        self._made = 0  # nodes, aliases not counted
 
     @staticmethod
     def _read(text: str) -> Iterator[Any]:
@@ -234,8 +248,10 @@ class _Composer:
         if event.tag is not None:
             self._faults.add(where, f"found the tag {quote(event.tag)}, expected a value without one")
         node = self._untagged(event, where, depth)
+        self._made += 1
         if node.values > MOST_VALUES:
-            raise _UnreadableError(where, f"found aliases for more than {MOST_VALUES} values, expected fewer")
+            found = "more" if self._made > MOST_VALUES else "aliases for more"
+            raise _UnreadableError(where, f"found {found} than {MOST_VALUES} values, expected fewer")
         if event.anchor is not None:
             self._anchors[event.anchor] = node
         return node

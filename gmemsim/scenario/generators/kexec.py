@@ -20,7 +20,8 @@ import attrs
 
 from gmemsim.scenario.format.kinds import Duration, Size
 from gmemsim.scenario.model import GuestSpec, Step, Unshare
-from gmemsim.scenario.workload import Generator
+from gmemsim.scenario.workload import Generator, too_many
+from gmemsim.units import size_name
 
 
 @attrs.frozen(kw_only=True)
@@ -39,8 +40,8 @@ class Kexec(Generator):
         return self.duration
 
     def problems(self, guest: GuestSpec, page_size: int) -> Iterator[tuple[str, str]]:
-        """It fits every guest."""
-        return iter(())
+        """Pieces that are too small for the guest."""
+        return too_many("piece", -(-guest.memory // self.piece), f"pieces of {size_name(guest.memory)}")
 
     def steps(self, name: str, guest: GuestSpec, page_size: int, rng: Random, start: int) -> Iterator[Step]:
         """Piece by piece, whatever is shared there."""

@@ -22,7 +22,16 @@ import attrs
 
 from gmemsim.scenario.format.kinds import Choice, Count, Duration, Flag, Size
 from gmemsim.scenario.model import FaultIn, GuestSpec, Step
-from gmemsim.scenario.workload import MOST_CONVERSIONS, Arrival, Generator, PagePool, arrivals, misfit, split_rng
+from gmemsim.scenario.workload import (
+    MOST_CONVERSIONS,
+    Arrival,
+    Generator,
+    PagePool,
+    arrivals,
+    misfit,
+    split_rng,
+    too_many,
+)
 from gmemsim.units import size_name
 
 Sequence = Literal["ascending", "random"]
@@ -54,6 +63,7 @@ class LazyAccept(Generator):
         size = guest.memory - self.offset if self.size is None else self.size
         if not wrong and size % self.unit:
             yield "unit", f"found {size_name(self.unit)}, expected a part of the range of {size_name(size)}"
+        yield from too_many("unit", size // self.unit, f"units of {size_name(max(size, 0))}")
 
     def steps(self, name: str, guest: GuestSpec, page_size: int, rng: Random, start: int) -> Iterator[Step]:
         """A touch, or a request and a touch, for every unit."""

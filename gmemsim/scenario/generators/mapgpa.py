@@ -21,7 +21,8 @@ import attrs
 
 from gmemsim.scenario.format.kinds import Choice, Duration, Size
 from gmemsim.scenario.model import GuestSpec, State, Step
-from gmemsim.scenario.workload import Generator, misfit
+from gmemsim.scenario.workload import Generator, misfit, too_many
+from gmemsim.units import size_name
 
 CHUNK: Final = 2 << 20
 """``TDX_MAP_GPA_MAX_LEN`` (arch/x86/kvm/vmx/tdx.c; DOMAIN.md section 6)."""
@@ -44,8 +45,9 @@ class MapGpa(Generator):
         return self.duration
 
     def problems(self, guest: GuestSpec, page_size: int) -> Iterator[tuple[str, str]]:
-        """A range past the guest's end."""
-        return misfit(self.offset, self.size, guest)
+        """A range past the guest's end, chunks that are too small for it."""
+        yield from misfit(self.offset, self.size, guest)
+        yield from too_many("chunk", -(-self.size // self.chunk), f"chunks of {size_name(self.size)}")
 
     def steps(self, name: str, guest: GuestSpec, page_size: int, rng: Random, start: int) -> Iterator[Step]:
         """One conversion a chunk."""

@@ -22,7 +22,7 @@ import attrs
 
 from gmemsim.scenario.format.kinds import Choice, Count, Duration, Flag, Size
 from gmemsim.scenario.model import GuestSpec, State, Step
-from gmemsim.scenario.workload import Generator, misfit
+from gmemsim.scenario.workload import Generator, misfit, too_many
 
 SPEC_ENTRIES: Final = 253
 """Entries that fit into a request (GHCB specification; DOMAIN.md section 6)."""
@@ -53,8 +53,9 @@ class Psc(Generator):
         return self.duration
 
     def problems(self, guest: GuestSpec, page_size: int) -> Iterator[tuple[str, str]]:
-        """A range past the guest's end."""
-        return misfit(self.offset, self.size, guest)
+        """A range past the guest's end, or one of too many entries."""
+        yield from misfit(self.offset, self.size, guest)
+        yield from too_many("size", self._entries(page_size), "entries of page-state changes")
 
     def _runs(self, page_size: int) -> Iterator[tuple[int, int, int]]:
         """Neighbouring entries of one size: (offset, bytes of an entry, number), at most three."""

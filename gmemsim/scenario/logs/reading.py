@@ -32,6 +32,7 @@ from typing import IO, Final, NamedTuple, cast
 import attrs
 
 from gmemsim.errors import Fault, InputError
+from gmemsim.scenario.files import open_without_waiting
 from gmemsim.scenario.format.kinds import LARGEST
 from gmemsim.scenario.logs.slots import SlotMap
 from gmemsim.scenario.model import State
@@ -266,9 +267,11 @@ class Log:
             if not S_ISREG(path.stat().st_mode):  # a pipe has no second reading, a device no end
                 found = "a directory" if path.is_dir() else "something else than a file"
                 raise self.fault(0, 0, f"found {found}, expected a log")
-            with path.open("rb") as file:
-                magic = file.read(len(GZIP_MAGIC))
-            return cast("IO[bytes]", gzip.open(path)) if magic == GZIP_MAGIC else path.open("rb")
+            file = open(path, "rb", opener=open_without_waiting)  # noqa: SIM115 - the caller closes it
+            if file.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC):
+                file.close()
+                return cast("IO[bytes]", gzip.open(path))
+            return file
         except FileNotFoundError:
             raise self.fault(0, 0, "found no such file, expected a log") from None
         except OSError as error:

@@ -41,19 +41,10 @@ def parse_slot(text: str) -> Slot:
     parts = text.split(":")
     if len(parts) != 3:
         raise ValueError(f"found {text!r}, expected GPA:SIZE:OFFSET, such as 4G:14G:2G")
-    gpa, size, offset = map(_bytes, parts)
+    gpa, size, offset = map(parse_size, parts)
     if not size:
         raise ValueError(f"found {text!r}, expected a size of more than 0")
     return Slot(gpa, size, offset)
-
-
-def _bytes(text: str) -> int:
-    if text.lower().startswith("0x"):
-        try:
-            return int(text, 16)
-        except ValueError:
-            raise ValueError(f"found {text!r}, expected hexadecimal digits after 0x") from None
-    return parse_size(text)
 
 
 def default_slots(memory: int) -> tuple[Slot, ...]:
