@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -72,20 +73,17 @@ def test_a_leak_of_the_host_is_found() -> None:
         guest.host.check()
 
 
-def test_a_split_policy_is_a_class_and_a_row() -> None:
+def test_a_split_policy_is_a_class_and_a_row(tmp_path: Path) -> None:
+    file = tmp_path / "thirds.yaml"
+    file.write_text(SCENARIO, encoding="utf-8")
     SPLITS.add("thirds", Thirds("thirds", "a third of the orders at a time"))
     try:
         runner = CliRunner()
-        with runner.isolated_filesystem():
-            with open("thirds.yaml", "w", encoding="utf-8") as file:
-                file.write(SCENARIO)
-            ran = runner.invoke(gmemsim, ["run", "thirds.yaml", "--json"])
-            assert ran.exit_code == 0, ran.output
-            assert json.loads(ran.stdout)["splits"] == {"1G->256K": 1, "256K->4K": 1}
-            compared = runner.invoke(
-                gmemsim, ["compare", "thirds.yaml", "--policy", "b-today", "--policy", "x=split:thirds"]
-            )
-            assert compared.exit_code == 0, compared.output
-            assert "thirds" in runner.invoke(gmemsim, ["policies"]).output
+        ran = runner.invoke(gmemsim, ["run", str(file), "--json"])
+        assert ran.exit_code == 0, ran.output
+        assert json.loads(ran.stdout)["splits"] == {"1G->256K": 1, "256K->4K": 1}
+        policies = ["--policy", "b-today", "--policy", "x=split:thirds"]
+        assert runner.invoke(gmemsim, ["compare", str(file), *policies]).exit_code == 0
+        assert "thirds" in runner.invoke(gmemsim, ["policies"]).output
     finally:
         SPLITS.remove("thirds")
