@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmemsim.gmem.policy import KEYS as POLICY_KEYS
-from gmemsim.gmem.policy import MERGES, ORDERINGS, SPLITS, VMEMMAPS, Hysteresis, Policy
+from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import PRESETS, read_policy
+from gmemsim.gmem.rules import MERGES, ORDERINGS, SPLITS, VMEMMAPS, Hysteresis
 from gmemsim.host.costs import PROFILES
 from gmemsim.results.metrics import metric_value
 from gmemsim.results.pricing import PHASE_NAMES, call_times, phase_times

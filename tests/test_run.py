@@ -34,7 +34,7 @@ DESIGNED = {
     "guests",
     "expect",
 }
-"""The keys of DESIGN.md."""
+"""The keys that docs/ARCHITECTURE.md lists."""
 
 DOCUMENTED = {"calls", "outcomes", "estimates", "slabs_at_least_bytes", "work"}
 """What ``gmemsim.results.summary`` documents beside them, in every run."""

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmemsim.errors import InputError
-from gmemsim.gmem.policy import Hysteresis
 from gmemsim.gmem.presets import PRESETS
+from gmemsim.gmem.rules import Hysteresis
 from gmemsim.scenario.format.load import parse_scenario
 from gmemsim.scenario.model import Scenario
 from gmemsim.sim.run import run

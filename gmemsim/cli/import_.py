@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gmemsim.cli.group import Group
+from gmemsim.cli.group import SuggestingGroup
 from gmemsim.cli.outputs import check_free, write_all
-from gmemsim.cli.parameters import read_size
+from gmemsim.cli.parameters import size_parameter
 from gmemsim.errors import Fault, InputError
 
 if TYPE_CHECKING:
     from gmemsim.scenario.generators import Replay
-    from gmemsim.scenario.logs.qemu import Format
     from gmemsim.scenario.logs.slots import Slot
     from gmemsim.scenario.model import GuestSpec
 
@@ -73,8 +72,8 @@ _OPTIONS = (
         "--reorder", callback=_read_duration, default="0", show_default=True, help="How far times may go back."
     ),
     click.option("--pid", type=click.IntRange(min=0), help="Only the events of this process."),
-    click.option("--memory", callback=read_size, default="16G", show_default=True, help="The guest's memory."),
-    click.option("--backing", callback=read_size, default="2M", show_default=True, help="Its hugepages, or 4K."),
+    click.option("--memory", callback=size_parameter, default="16G", show_default=True, help="The guest's memory."),
+    click.option("--backing", callback=size_parameter, default="2M", show_default=True, help="Its hugepages, or 4K."),
     click.option("--force", is_flag=True, help="Overwrite FILE if it is there."),
 )
 
@@ -85,7 +84,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group("import", cls=Group)
+@click.group("import", cls=SuggestingGroup)
 def import_() -> None:
     """Make a scenario of a recorded log."""
 
@@ -130,7 +129,7 @@ def bpftrace(log: Path, output: Path, force: bool, **settings: Any) -> None:
 
 
 def _import(
-    format: Format,
+    format: str,
     log: Path,
     output: Path,
     *,
@@ -156,7 +155,7 @@ def _import(
     remarks = [_slots_in_words(replay, guest), *replay.read(guest, PAGE_SIZE).remarks()]
     parse_scenario(_scenario(replay, guest, remarks, str(log.resolve())), source=str(output))  # such as an odd name
     text = _scenario(replay, guest, remarks, os.path.relpath(log.resolve(), output.parent.resolve()))
-    write_all(output.parent, {output.name: lambda path: _write_text(path, text)})
+    write_all(output.parent, {output.name: lambda path: _write_text(path, text)}, force=force)
     for line in (*remarks, f"wrote {output}"):
         click.echo(line)
 

@@ -7,16 +7,12 @@ from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-import click
-
 from gmemsim.cli.progress import Interruption, with_bar
+from gmemsim.cli.terminal import say
 
 if TYPE_CHECKING:
     from gmemsim.sim.recorder import Recorder
     from gmemsim.sim.run import Result, Run
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
 
 
 def simulate(run: Run, recorders: Iterable[Recorder] = (), *, label: str = "simulating") -> Result:
@@ -37,5 +33,5 @@ def simulate(run: Run, recorders: Iterable[Recorder] = (), *, label: str = "simu
     result = run.result()
     if result.summary.get("partial"):
         steps = len(result.timeline.events)
-        click.echo(f"gmemsim: interrupted after {steps:,} calls: what follows is partial", err=True)
+        say(f"gmemsim: interrupted after {steps:,} calls: what follows is partial", err=True)
     return result

@@ -24,9 +24,19 @@ from pathlib import Path
 from types import ModuleType
 
 MODULES = (
+    "gmemsim.xarray.node",
+    "gmemsim.xarray.allocator",
+    "gmemsim.xarray.tree",
+    "gmemsim.xarray.split",
+    "gmemsim.xarray.marks",
+    "gmemsim.xarray.find",
+    "gmemsim.xarray.dump",
+    "gmemsim.xarray.check",
+    "gmemsim.xarray.array",
     "gmemsim.host.ledger",
     "gmemsim.host.rcu",
     "gmemsim.host.work",
+    "gmemsim.gmem.rules",
     "gmemsim.gmem.policy",
     "gmemsim.gmem.ranges",
     "gmemsim.gmem.attributes",

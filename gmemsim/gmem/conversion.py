@@ -34,7 +34,7 @@ from gmemsim.errors import KernelError, OutOfMemory
 from gmemsim.gmem import population, restructure
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode
-from gmemsim.gmem.policy import ATTRIBUTES_FIRST, RESERVE_FIRST, RESTRUCTURE_FIRST, Ordering
+from gmemsim.gmem.rules import ATTRIBUTES_FIRST, RESERVE_FIRST, RESTRUCTURE_FIRST, Ordering
 from gmemsim.xarray import Prealloc
 
 Piece = tuple[int, int, Hugepage | None]

@@ -146,11 +146,7 @@ class GuestMemfd:
             return
         for first, number, order in list(inode.filemap.folios(start, end)):
             low, high = max(first, start), min(first + (number << order), end)
-            try:
-                inode.stage2.touch(low, high, order, inode.attributes.all_private)
-            except OutOfMemory as error:
-                error.error_offset = inode.offset(low)
-                raise
+            inode.stage2.touch(low, high, order, inode.attributes.all_private)
 
     def _split_for_host(self, start: int, end: int) -> None:
         inode = self.inode

@@ -5,7 +5,7 @@ Theory of operation
 -------------------
 A :class:`Scenario` is complete and checked: ``load`` makes one from a file, tests and sweeps make them in
 Python. Sizes are bytes and times nanoseconds, both int.  Every attribute that a file can set is annotated
-with a kind from ``scenario.kinds``; the loader and the JSON Schema are derived from the annotations.
+with a kind from ``format.kinds``; the loader and the JSON Schema are derived from the annotations.
 
 A step names a guest.  A guest with ``count: n`` stands for the instances ``name-0`` … ``name-(n-1)``: a
 step for ``name`` addresses all of them in that order, a step for ``name-3`` one
@@ -43,10 +43,10 @@ VERSION = 1
 """The only version of the file format there has been, the value of the key ``gmemsim``."""
 
 MOST_INSTANCES = 4096
-"""Guests of a host, instances counted: far more than one runs, and few enough to list."""
+"""Guests of a host, instances counted: more than any host runs, and few enough to list."""
 
 EVERY = "all"
-"""What a step calls the guests of the scenario all together; no guest may have this name."""
+"""The name by which a step addresses all guests; no guest may have it."""
 
 Memdesc = Literal["struct-page", "struct-page-32", "struct-page-8", "folio-descriptors"]
 State = Literal["shared", "private"]
@@ -55,7 +55,7 @@ Operator = Literal["eq", "ne", "le", "ge", "approx"]
 
 @attrs.frozen
 class Place:
-    """Where in the file something stands, from 1; 0 for what no file holds."""
+    """Where in the file something stands, from 1; 0 for what is not from a file."""
 
     line: int = 0
     column: int = 0
@@ -258,7 +258,7 @@ class Inject(Step):
 
     key: ClassVar[str] = "inject"
 
-    account: Annotated[str, Choice("which account, or any", (*ACCOUNTS, ANY))]
+    account: Annotated[str, Choice("which account, or any", ACCOUNTS, more=(ANY,))]
     nth: Annotated[int, Count("which object, 1 is the next", least=1)]
     mode: Annotated[Literal["once", "forever"], Choice("this one only, or all later ones", ("once", "forever"))] = (
         "once"

@@ -5,9 +5,9 @@ Theory of operation
 -------------------
 A :class:`Generator` is a step that stands for many: a guest's boot, conversions scattered over its memory, a
 recorded log.  It is a documented function of its parameters, of one guest and of a random number generator, and
-yields plain steps in the order of their time, one at a time: a workload of a million conversions is never a list,
-and nothing here is as large as a guest.  Generators know neither policy nor backing, because the same demand must
-be put to each.
+yields plain steps in the order of their time, one at a time: a workload of a million conversions is never held as a
+list, and memory does not grow with the guest.  Generators know neither policy nor backing, so that the same demand can
+be put to every policy.
 
 A :class:`Composite` is made of generators: it merges or changes what they yield.  Both *expand* to plain steps, and
 both know when they *end*, which is when the step after them begins; the checks of a file and the run ask the same
@@ -15,13 +15,13 @@ method, so they agree.
 
 Everything is deterministic.  A generator's random numbers come from the scenario's seed and its position in the
 workload (or from its own ``seed``), those of each guest of a group from these; so adding a step at the end, or a
-guest, changes no other.  ``streams: same`` gives every guest of a group the same numbers, hence the same load, so
-that what differs between them is their policy.  Arrivals, lifetimes and places have a stream each: two generators
-with the same seed put the same demand, wherever they place it.
+guest, changes no other.  ``streams: same`` gives every guest of a group the same numbers, hence the same load.
+Arrivals, lifetimes and places have a stream each: two generators with the same seed put the same demand, wherever they
+place it.
 
 What generators share is here: arrivals over time, lifetimes, and :class:`PagePool`, which hands out random places in
 memory that do not overlap.  Each generator is one module in ``scenario.generators``; to add one, write its class and
-put it in the list there.
+add a row to the registry there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import heapq
 import math
 from collections.abc import Callable, Iterator
 from random import Random
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 import attrs
 
@@ -42,7 +42,7 @@ Arrival = Literal["fixed", "poisson", "bursts"]
 Streams = Literal["own", "same"]
 
 MOST_CONVERSIONS = 100_000_000
-"""The largest count a generator takes: a day's simulation, not a typing error that never ends."""
+"""The largest count that a generator takes: about a day of simulation; more is taken for a typing error."""
 
 Instances = Callable[[str], int]
 """How many guests a name addresses."""
@@ -106,7 +106,12 @@ class Generator(GuestStep):
 
 @attrs.frozen(kw_only=True)
 class Composite(Step):
-    """A step made of generators, whose own ``at`` is never before that of the whole."""
+    """A step made of generators, whose own ``at`` is never before that of the whole.
+
+    ``holds`` are the keys of the other composite steps that it may be made of.
+    """
+
+    holds: ClassVar[tuple[str, ...]] = ()
 
     steps: Annotated[tuple[Generator | Composite, ...], Inner("the generators that it is made of")]
 
@@ -183,8 +188,8 @@ def arrivals(arrival: Arrival, count: int, duration: int, rng: Random, *, burst:
 def lives(times: Iterator[int], lifetime: int | None, end: int, rng: Random) -> Iterator[tuple[int, int, bool]]:
     """Births at ``times`` and the deaths that follow, in the order of time: (time, number, whether it is a birth).
 
-    ``lifetime`` is the mean of an exponential distribution in ns, ``None`` for ever; whoever would outlive the time
-    ``end`` does not die.  What is kept is the living.
+    ``lifetime`` is the mean of an exponential distribution in ns, ``None`` for ever; an allocation that would end after
+    the time ``end`` never does.  Memory is O(live allocations).
     """
     alive: list[tuple[int, int]] = []
     for number, at in enumerate(times):
@@ -204,8 +209,8 @@ class PagePool:
 
     The gap (offset, size) must lie within the range ``offset`` … ``offset + size``.
 
-    A Fisher-Yates shuffle that stores only what it has moved: memory is as large as the number of places
-    taken, not as the guest; :meth:`take` and :meth:`give_back` are O(1).
+    A Fisher-Yates shuffle that stores only what it has moved: memory is O(places taken), whatever the guest's size;
+    :meth:`take` and :meth:`give_back` are O(1).
     """
 
     def __init__(self, offset: int, size: int, granule: int, *, gap: tuple[int, int] = (0, 0)) -> None:

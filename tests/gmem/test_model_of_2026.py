@@ -11,7 +11,7 @@ import pytest
 from gmemsim.errors import OutOfMemory
 from gmemsim.gmem.attributes import LEAF_ROOM, preallocation
 from gmemsim.gmem.guest import GuestMemfd
-from gmemsim.gmem.policy import Hysteresis
+from gmemsim.gmem.rules import Hysteresis
 from tests.gmem.worlds import PAGE, G, M, attributes, folios, live, make_guest, outcome, settle, sound, state, without
 
 # -- a merge can need a node -------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ import pytest
 
 from gmemsim.errors import Invalid, OutOfMemory
 from gmemsim.gmem.guest import GuestMemfd
-from gmemsim.gmem.policy import Hysteresis, Policy
+from gmemsim.gmem.policy import Policy
+from gmemsim.gmem.rules import Hysteresis
 from tests.gmem.worlds import (
     PAGE,
     G,

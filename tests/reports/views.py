@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from gmemsim.reports.figures.registry import FIGURES, Watch
+from gmemsim.reports.figures import FIGURES, watched
 from gmemsim.reports.views import View
 from gmemsim.scenario.format.load import parse_scenario
 from gmemsim.scenario.model import Scenario
@@ -77,9 +77,4 @@ def view(name: str) -> View:
 
 def recorded(scenario: Scenario) -> View:
     """The run of ``scenario``, with all that recorders can see."""
-    run = Run(scenario)
-    watch = Watch(FIGURES, run)
-    for event in run:
-        for recorder in watch.recorders:
-            recorder.see(event)
-    return watch.view(run.result())
+    return watched(Run(scenario), FIGURES)

@@ -16,9 +16,10 @@ from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.scenario import Scenario, parse_scenario
 from gmemsim.scenario.format import yaml as yamlnodes
 from gmemsim.scenario.format.kinds import Choice, table
-from gmemsim.scenario.format.load import STEP_TYPES
+from gmemsim.scenario.format.load import step_types
 from gmemsim.scenario.model import step_keys
 
+STEP_TYPES = step_types()
 FILES = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
 VALID = [path.read_bytes() for path in FILES]
 assert VALID

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from gmemsim.errors import InputError
 from gmemsim.scenario import json_schema, parse_scenario
-from gmemsim.scenario.format.load import STEP_TYPES
+from gmemsim.scenario.format.load import step_types
 from gmemsim.scenario.model import step_keys
 from tests.scenario.test_fuzz import VALID, mutated
 
 jsonschema: Any = pytest.importorskip("jsonschema")
 BASE = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # the parser that the loader uses
+STEP_TYPES = step_types()
 SCHEMA = json_schema()
 CHECK = jsonschema.Draft202012Validator(SCHEMA)
 

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from gmemsim.errors import InputError
-from gmemsim.scenario import load_scenario
+from gmemsim.scenario import json_schema, load_scenario
 from gmemsim.scenario.generators import Replay
+from gmemsim.scenario.logs.formats import LOG_FORMATS
+from gmemsim.scenario.logs.reading import RANGE, LogFormat
 from gmemsim.scenario.logs.slots import Slot
-from gmemsim.scenario.model import Convert
+from gmemsim.scenario.model import Convert, State
 from gmemsim.scenario.workload import expand_step, step_end
 from gmemsim.sim.run import run
 
@@ -160,3 +163,23 @@ def test_the_next_step_may_not_begin_before_the_last_event(path: Path) -> None:
     rewrite(path, "wait: {for: 1s}", "close: {guest: vm, at: 1.9s}")
     (line,) = faults(path)
     assert line == "s.yaml:7:28: found 1.9 s, expected not before 2 s, when the step before it ends"
+
+
+def test_a_format_that_is_added_works_in_files_and_in_the_schema(path: Path) -> None:
+    states: dict[bytes, State] = {b"s": "shared", b"p": "private"}
+    form = LogFormat(
+        "mine",
+        mark=re.compile(rb"mine start "),
+        event=re.compile(rb"mine" + RANGE + rb"(?P<to>[sp])"),
+        state=states.get,
+    )
+    (path.parent / "logs" / "x.log").write_text("mine start 0x1000 size 0x1000 s\nmine start 0x1000 size 0x1000 p\n")
+    rewrite(path, "file: logs/x.log", "file: logs/x.log, format: mine")
+    rewrite(path, "eq: 2", "eq: 1")
+    LOG_FORMATS.add(form.name, form)
+    try:
+        assert run(load_scenario(path)).ok
+        assert "'mine'" in str(json_schema())
+    finally:
+        LOG_FORMATS.remove(form.name)
+    assert "found 'mine', expected one of qemu, bpftrace" in faults(path)[0]

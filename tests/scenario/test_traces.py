@@ -15,7 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gmemsim.errors import InputError
-from gmemsim.scenario.logs.qemu import GZIP_MAGIC, LONGEST_LINE, Conversion, Format, Log, Tally
+from gmemsim.scenario.logs.formats import LOG_FORMATS
+from gmemsim.scenario.logs.reading import GZIP_MAGIC, PIECE, Conversion, Log, Tally
 from gmemsim.scenario.logs.slots import Slot, SlotMap, default_slots
 
 K, M, G = 1 << 10, 1 << 20, 1 << 30
@@ -35,9 +36,9 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-def read(path: str, format: Format = "qemu", **settings: Any) -> tuple[list[Conversion], Tally]:
+def read(path: str, format: str = "qemu", **settings: Any) -> tuple[list[Conversion], Tally]:
     tally = Tally()
-    return list(Log(path=path, format=format, **settings).conversions(SLOTS, 4 * K, tally)), tally
+    return list(Log(path=path, format=LOG_FORMATS[format], **settings).conversions(SLOTS, 4 * K, tally)), tally
 
 
 def fault(path: str, **settings: Any) -> str:
@@ -222,7 +223,7 @@ def test_a_line_without_end_fills_no_memory(write: Write) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert ([c.line for c in found], tally.others) == ([2], 1)
-    assert peak < 20 * LONGEST_LINE
+    assert peak < 20 * PIECE
 
 
 def test_a_long_log_fills_no_memory_and_is_read_quickly(write: Write) -> None:
@@ -231,7 +232,7 @@ def test_a_long_log_fills_no_memory_and_is_read_quickly(write: Write) -> None:
     tracemalloc.start()
     tally = Tally()
     begin = time.monotonic()
-    count = sum(1 for _ in Log(path=path).conversions(SLOTS, 4 * K, tally))
+    count = sum(1 for _ in Log(path=path, format=LOG_FORMATS["qemu"]).conversions(SLOTS, 4 * K, tally))
     seconds = time.monotonic() - begin
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -269,7 +270,7 @@ PIECES = [
 @given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=5), max_size=30), st.sampled_from(("qemu", "bpftrace")))
 @example([b"\x1f\x8b"], "qemu")
 @settings(max_examples=200, deadline=None)
-def test_whatever_the_bytes(tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes], form: Format) -> None:
+def test_whatever_the_bytes(tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes], form: str) -> None:
     """Usable events or a fault of one line; and every event is accounted for."""
     path = tmp_path_factory.getbasetemp() / "fuzz.log"
     path.write_bytes(b"".join(pieces))
@@ -296,3 +297,71 @@ def test_slots_given() -> None:
     assert slots.offset(6 * G - 4 * K, 8 * K) == 3 * G - 4 * K  # the slots continue each other
     assert slots.offset(6 * G + M, 4 * K) is None
     assert SlotMap([]).offset(0, 4 * K) is None
+
+
+# -- no event is lost, wherever it stands ----------------------------------------------------------------------------
+
+MARK = b"kvm_convert_memory start "
+
+
+def accounted(tally: Tally) -> int:
+    """All events that have been found, by what became of them."""
+    refused = sum(unusable.count for unusable in tally.unusable.values())
+    assert tally.found == tally.usable + refused + tally.other_processes
+    return tally.found
+
+
+def test_carriage_returns_end_no_line_but_separate_events(write: Write) -> None:
+    text = f"1@5.000000:other\r1@7.000000:{EVENT}\r{EVENT}\r1@9.000000:{EVENT}\r"
+    found, tally = read(write(text))
+    assert [(c.time, c.line) for c in found] == [(0, 1), (MS, 1), (MS + 2 * S, 1)]
+    assert (tally.lines, tally.spaced, tally.truncated, accounted(tally)) == (1, 1, False, 3)
+
+
+@pytest.mark.parametrize("before", [PIECE - 300, PIECE - 256, PIECE - len(EVENT), PIECE - 30, PIECE, 3 * PIECE + 7])
+def test_events_in_the_middle_of_long_lines(write: Write, before: int) -> None:
+    stamped = b"4711@1.500000:" + EVENT.encode()
+    path = write(b"x" * before + stamped + b" " * PIECE + b"@" + stamped + b" " * 100_000 + b"\n" + stamped + b"\n")
+    found, tally = read(path)
+    assert [(c.time, c.line) for c in found] == [(0, 1), (0, 1), (0, 2)]
+    assert (tally.lines, tally.others, tally.stamped, accounted(tally)) == (2, 0, 3, 3)
+
+
+def test_a_timestamp_far_before_its_event_in_a_long_line(write: Write) -> None:
+    path = write(
+        b"x" * (PIECE - 2000) + b"1@5.000000:" + b"w" * 3000 + EVENT.encode() + b" 1@7.000000:" + EVENT.encode()
+    )
+    found, tally = read(path)
+    assert [c.time for c in found] == [0, 2 * S]
+    assert tally.stamped == 2
+
+
+def test_the_place_of_a_fault_in_a_long_line(write: Write) -> None:
+    pad = b"." * (2 * PIECE)
+    path = write(pad + b" 1@5.000000:" + EVENT.encode() + pad + b" 1@4.000000:" + EVENT.encode() + b"\n")
+    column = 2 * len(pad) + len(b" 1@5.000000:") + len(EVENT) + 2
+    assert fault(path).startswith(f":1:{column}: found a time 1 s before")
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [MARK, EVENT.encode() + b" ", b" 1@5.000000:", b"\n", b"\r", b"\r\n", b"." * 100, b"." * (PIECE - 40)]
+        ),
+        max_size=40,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_as_many_events_are_accounted_for_as_the_log_has(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "account.log"
+    data = b"".join(pieces)
+    path.write_bytes(data)
+    found, tally = read(str(path))
+    assert accounted(tally) == data.count(MARK)
+    assert len(found) == tally.usable == data.count(EVENT.encode())
+    with path.open("rb") as file:
+        lines = list(file)
+    assert tally.lines == len(lines)
+    assert tally.others == sum(MARK not in line for line in lines)

@@ -289,10 +289,10 @@ def test_nothing_is_as_large_as_a_guest_or_a_workload() -> None:
 
 
 def test_generators_do_not_fail_and_have_names_of_their_own() -> None:
-    everything = (*GENERATORS, *COMPOSITES)
+    everything = (*GENERATORS.rows(), *COMPOSITES.rows())
     assert len({step.key for step in everything}) == len(everything)
     assert not any(step.can_fail for step in everything)
-    for generator in GENERATORS:
+    for generator in GENERATORS.rows():
         assert {"stagger", "streams", "seed"} <= {field.name for field in attrs.fields(generator)}
 
 
@@ -302,7 +302,7 @@ def test_the_example_of_the_documentation() -> None:
 
 def test_every_generator_is_among_the_examples_or_tested_below() -> None:
     tested = {type(generator) for generator in EXAMPLES} | {Kexec, LazyAccept, Replay}
-    assert tested == set(GENERATORS)
+    assert tested == set(GENERATORS.rows())
 
 
 # -- streams of random numbers ---------------------------------------------------------------------------------------

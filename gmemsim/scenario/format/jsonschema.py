@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gmemsim.scenario.format.kinds import Entry, Inner, Kind, Merge, Pools, Record, Records, Scalar, Split, table
-from gmemsim.scenario.format.load import EXPECT, OPERATORS, ROOT, STEP_TYPES, part_keys
-from gmemsim.scenario.generators import COMPOSITES
+from gmemsim.scenario.format.kinds import Entry, Inner, Kind, PolicyRule, Pools, Record, Records, Scalar, table
+from gmemsim.scenario.format.load import EXPECT, OPERATORS, ROOT, part_keys, step_types
+from gmemsim.scenario.generators import COMPOSITES, parts_of
 from gmemsim.scenario.model import VERSION, GuestSpec, Step, step_keys
 from gmemsim.scenario.workload import Composite
 
@@ -25,14 +25,14 @@ def json_schema() -> Json:
     root["properties"] |= {
         "gmemsim": {"const": VERSION, "description": ROOT["gmemsim"].kind.doc},
         "guests": _list("guests", _object(table(GuestSpec)), least=1),
-        "workload": _list("workload", {"oneOf": [_step(step) for step in STEP_TYPES.values()]}),
+        "workload": _list("workload", {"oneOf": [_step(step) for step in step_types().values()]}),
         "expect": _list("expect", _expectation()),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "gmemsim scenario",
         **root,
-        "$defs": {part.key: _step(part, part=True) for parts in COMPOSITES.values() for part in parts},
+        "$defs": {part.key: _step(part, part=True) for step in COMPOSITES.rows() for part in parts_of(step).values()},
     }
 
 
@@ -54,7 +54,7 @@ def _step(step: type[Step], *, part: bool = False) -> Json:
     entries = part_keys(step) if part else step_keys(step)
     keys = _object(entries)
     if issubclass(step, Composite):
-        parts = {"oneOf": [{"$ref": f"#/$defs/{part.key}"} for part in COMPOSITES[step]]}
+        parts = {"oneOf": [{"$ref": f"#/$defs/{part.key}"} for part in parts_of(step).values()]}
         keys["properties"] |= {
             key: {"description": entry.kind.doc, "type": "array", "items": parts, "minItems": 1}
             for key, entry in entries.items()
@@ -96,11 +96,12 @@ def _shape(kind: Kind) -> Json:
                 "patternProperties": {pattern: kind.number.json()},
                 "additionalProperties": False,
             }
-        case Split():
-            ladder = {"type": "array", "items": kind.rung.json(), "minItems": 2}
-            return {"anyOf": [kind.names.json(), ladder, _only("ladder", ladder)]}
-        case Merge():
-            return {"anyOf": [kind.names.json(), _only("hysteresis", kind.limit.json())]}
+        case PolicyRule():
+            number, name = kind.number.json(), kind.parameter.name
+            if not kind.parameter.many:
+                return {"anyOf": [kind.names.json(), _only(name, number)]}
+            numbers = {"type": "array", "items": number, "minItems": 2}
+            return {"anyOf": [kind.names.json(), numbers, _only(name, numbers)]}
         case _:
             return {}
 

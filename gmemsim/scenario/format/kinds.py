@@ -19,14 +19,14 @@ only truth values, and everything else is text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from inspect import signature
 from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
 import attrs
 
 from gmemsim.errors import ERRNO_NAMES
-from gmemsim.gmem.policy import MERGES, ORDERINGS, SPLITS, VMEMMAPS, WHENS, Policy
+from gmemsim.gmem.policy import KEYS, Key, Parameter, Policy
 from gmemsim.messages import SHOWN, did_you_mean, quote
 from gmemsim.units import parse_duration, parse_size, size_name
 
@@ -34,7 +34,7 @@ LARGEST = (1 << 63) - 1
 """Offsets are the kernel's ``loff_t`` and times a signed 64-bit count of nanoseconds (292 years)."""
 
 LONGEST_SCALAR = 200
-"""Characters in one scalar (the title is the longest); more is not a value but an accident."""
+"""Characters in one scalar (the title is the longest); longer text is taken for a mistake."""
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?", re.ASCII)
@@ -208,9 +208,15 @@ class Number(Scalar):
 
 @attrs.frozen
 class Choice(Scalar):
-    """One of ``values``, spelled exactly."""
+    """One of ``known`` or ``more``, spelled exactly.  ``known`` may be a registry: it is read whenever a value is."""
 
-    values: tuple[str, ...]
+    known: Iterable[str]
+    more: tuple[str, ...] = attrs.field(default=(), kw_only=True)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """All that there are now."""
+        return *self.known, *self.more
 
     @property
     def expected(self) -> str:
@@ -219,8 +225,9 @@ class Choice(Scalar):
 
     def read(self, text: str, *, plain: bool) -> str:
         """The value itself."""
-        if text not in self.values:
-            raise self.wrong(text, hint=did_you_mean(text, self.values))
+        values = self.values
+        if text not in values:
+            raise self.wrong(text, hint=did_you_mean(text, values))
         return text
 
     def json(self) -> dict[str, Any]:
@@ -311,7 +318,7 @@ class Text(Scalar):
 
 @attrs.frozen
 class Record(Kind):
-    """A mapping whose keys are the attributes of the attrs class ``of``; ``what`` messages call it."""
+    """A mapping whose keys are the attributes of the attrs class ``of``; ``what`` is its name in messages."""
 
     of: type[Any]
     what: str
@@ -319,7 +326,7 @@ class Record(Kind):
 
 @attrs.frozen
 class FileName(Text):
-    """The name of a file, relative to the folder of the scenario's file; read, it is relative to where we are."""
+    """The name of a file, relative to the scenario's folder in the file, to the current folder as a value."""
 
     @property
     def expected(self) -> str:
@@ -343,7 +350,7 @@ class Inner(Kind):
 
 @attrs.frozen
 class Records(Kind):
-    """A list of mappings whose keys are the attributes of the attrs class ``of``; ``what`` messages call one."""
+    """A list of mappings whose keys are the attributes of the attrs class ``of``; ``what`` names one in messages."""
 
     of: type[Any]
     what: str
@@ -358,19 +365,22 @@ class Pools(Kind):
 
 
 @attrs.frozen
-class Split(Kind):
-    """A policy's ``split``: a name, ``{ladder: [18, 12, 6, 0]}`` or the bare list of decreasing orders."""
+class PolicyRule(Kind):
+    """A policy's value for ``of``, a key whose rules may take a parameter: a rule's name, or ``{PARAMETER: VALUE}``."""
 
-    names: ClassVar = Choice("how a hugepage is split", SPLITS.names())
-    rung: ClassVar = Count("an order", most=63)
+    of: Key
+    parameter: Parameter
 
+    @property
+    def names(self) -> Choice:
+        """The rules that have a name."""
+        return Choice(self.doc, self.of.rules)
 
-@attrs.frozen
-class Merge(Kind):
-    """A policy's ``merge``: a name or ``{hysteresis: 10}``."""
-
-    names: ClassVar = Choice("when a hugepage is merged", MERGES.names())
-    limit: ClassVar = Count("splits of a hugepage after which it is left split", least=1)
+    @property
+    def number(self) -> Count:
+        """The parameter's number, or each of its numbers."""
+        most = LARGEST if self.parameter.most is None else self.parameter.most
+        return Count(self.doc, least=self.parameter.least, most=most)
 
 
 @attrs.frozen
@@ -393,16 +403,6 @@ class Entry:
         return self.default if factory is None else factory()
 
 
-_POLICY: dict[str, Kind] = {
-    "split": Split("how a hugepage is split: a name or a ladder of decreasing orders"),
-    "when": Choice("when a hugepage is split", WHENS.names()),
-    "merge": Merge("when a hugepage is merged again: a name or a hysteresis"),
-    "vmemmap": Choice("what happens to the vmemmap of a split hugepage", VMEMMAPS.names()),
-    "ordering": Choice("in which order a conversion does its work", ORDERINGS.names()),
-}
-"""The kinds of ``gmem.policy.Policy``, which knows nothing of files and so has no annotations of ours."""
-
-
 def table(cls: type[Any]) -> dict[str, Entry]:
     """The keys of ``cls`` in a scenario file: its attributes that carry a kind, in the order of the class."""
     if cls not in _TABLES:
@@ -417,7 +417,7 @@ _TABLES: dict[type[Any], dict[str, Entry]] = {}
 def _make_table(cls: type[Any]) -> dict[str, Entry]:
     if cls is Policy:
         defaults = signature(Policy).parameters
-        return {key: Entry(key, key, kind, defaults[key].default) for key, kind in _POLICY.items()}
+        return {name: Entry(name, name, _kind_of(key), defaults[name].default) for name, key in KEYS.items()}
     kinds = _annotated(cls)
     entries = [
         Entry(kinds[field.name].key or field.name, field.name, kinds[field.name], field.default)
@@ -425,6 +425,11 @@ def _make_table(cls: type[Any]) -> dict[str, Entry]:
         if field.name in kinds
     ]
     return {entry.key: entry for entry in entries}
+
+
+def _kind_of(key: Key) -> Kind:
+    """The kind of a policy's key; ``gmem.policy`` knows nothing of kinds, so that its values have no annotations."""
+    return Choice(key.doc, key.rules) if key.parameter is None else PolicyRule(key.doc, key, key.parameter)
 
 
 def _annotated(cls: type[Any]) -> dict[str, Kind]:

@@ -3,10 +3,10 @@
 
 Theory of operation
 -------------------
-``yamlnodes`` makes a tree of nodes with places, ``values`` reads them along the tables of ``kinds``; this
-module knows how a file is put together.  Whatever is wrong is noted and left out, and the reading goes on;
-a scenario is made only if nothing was noted.  Checks of what belongs together (a range and its guest,
-times, names) are in ``check``.
+``format.yaml`` makes a tree of nodes with places and ``format.reader`` reads them along the tables of ``format.kinds``;
+this module knows how a file is put together.  Whatever is wrong is noted and left out, and the reading goes on; a
+scenario is made only if nothing was noted.  Checks that take more than one value (a range and its guest, times, names)
+are in ``format.validate``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gmemsim.scenario.format.metric import Metric
 from gmemsim.scenario.format.reader import MISSING, Reader, Values
 from gmemsim.scenario.format.validate import Checker
 from gmemsim.scenario.format.yaml import Faults, ListNode, MapNode, Node, ScalarNode, read_file, read_yaml
-from gmemsim.scenario.generators import COMPOSITES, GENERATORS
+from gmemsim.scenario.generators import COMPOSITES, GENERATORS, parts_of
 from gmemsim.scenario.model import (
     STEPS,
     VERSION,
@@ -39,8 +39,10 @@ from gmemsim.scenario.model import (
 )
 from gmemsim.scenario.workload import Composite
 
-STEP_TYPES: Final[Mapping[str, type[Step]]] = {step.key: step for step in (*STEPS, *GENERATORS, *COMPOSITES)}
-"""Every step that a workload can have, by its name in a file."""
+
+def step_types() -> dict[str, type[Step]]:
+    """Every step that a workload can have now, by its name in a file."""
+    return {step.key: step for step in (*STEPS, *GENERATORS.rows(), *COMPOSITES.rows())}
 
 
 def part_keys(step: type[Step]) -> dict[str, Entry]:
@@ -105,6 +107,7 @@ class _Loader:
         self._faults = faults
         self._read = Reader(faults, os.path.dirname(faults.source))  # noqa: PTH120 - of any name at all
         self._check = Checker(faults)
+        self._step_types = step_types()
 
     def scenario(self, root: Node) -> Scenario | None:
         if not isinstance(root, MapNode):
@@ -163,7 +166,7 @@ class _Loader:
                 other.where,
                 f"found a second key {quote(other.text)}, expected one step in each item (are its keys indented?)",
             )
-        types = STEP_TYPES if within is None else {part.key: part for part in COMPOSITES[within]}
+        types = self._step_types if within is None else parts_of(within)
         step = types.get(key.text)
         if step is None:
             known = tuple(types)

@@ -14,22 +14,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from enum import Enum
-from itertools import pairwise
 from typing import Any, Final, TypeVar
 
-from gmemsim.gmem.policy import Hysteresis
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.scenario.format.kinds import (
     LONGEST_SCALAR,
     Entry,
     FileName,
     Kind,
-    Merge,
+    PolicyRule,
     Pools,
     Record,
     Records,
     Scalar,
-    Split,
     table,
 )
 from gmemsim.scenario.format.yaml import Faults, ListNode, MapNode, Node, ScalarNode
@@ -148,10 +145,8 @@ class Reader:
                 return self._record(kind, node)
             case Pools():
                 return self._pools(kind, node)
-            case Split():
-                return self._split(kind, node)
-            case Merge():
-                return self._merge(kind, node)
+            case PolicyRule():
+                return self._rule(kind, node)
             case _:
                 return node
 
@@ -167,7 +162,16 @@ class Reader:
 
     def _record(self, kind: Record, node: Node) -> Any:
         values = self.mapping(node, table(kind.of), kind.what)
-        return values.build(kind.of) if values is not None and values.complete else MISSING
+        if values is None or not values.complete:
+            return MISSING
+        try:
+            return values.build(kind.of)
+        except ValueError as error:  # values that are sound one by one
+            self._faults.add(
+                values.where,
+                f"found settings that exclude each other ({error}), expected {kind.what} that can be carried out",
+            )
+            return MISSING
 
     def _records(self, kind: Records, node: Node) -> Any:
         if not isinstance(node, ListNode):
@@ -193,23 +197,27 @@ class Reader:
                 pools[size] = number
         return pools if sound else MISSING
 
-    def _split(self, kind: Split, node: Node) -> Any:
+    def _rule(self, kind: PolicyRule, node: Node) -> Any:
         if isinstance(node, MapNode):
-            return self._only(node, "ladder", self._ladder)
-        if isinstance(node, ListNode):
-            return self._ladder(node)
+            return self._only(node, kind.parameter.name, lambda value: self._parameter(kind, value))
+        if isinstance(node, ListNode) and kind.parameter.many:
+            return self._parameter(kind, node)
         return self._scalar(kind.names, node)
 
-    def _ladder(self, node: Node) -> Any:
-        orders = tuple(self._scalar(Split.rung, item) for item in self.items(node, "orders such as [18, 9, 0]"))
-        if MISSING in orders or not isinstance(node, ListNode):
+    def _parameter(self, kind: PolicyRule, node: Node) -> Any:
+        form = kind.parameter
+        given: Any
+        if form.many:
+            given = [self._scalar(kind.number, item) for item in self.items(node, form.shown)]
+            if MISSING in given or not isinstance(node, ListNode):
+                return MISSING
+        elif (given := self._scalar(kind.number, node)) is MISSING:
             return MISSING
-        if len(orders) < 2 or orders[-1] != 0 or any(a <= b for a, b in pairwise(orders)):
-            self._faults.add(
-                node.where, f"found the ladder {quote(str(list(orders)))}, expected decreasing orders down to 0"
-            )
+        try:
+            return form.from_file(given)
+        except ValueError:
+            self._faults.add(node.where, f"found the {form.name} {quote(str(given))}, expected {form.expected}")
             return MISSING
-        return orders
 
     def _only(self, node: MapNode, key: str, read: Callable[[Node], Any]) -> Any:
         """What ``read`` makes of the one value of ``node``, whose key must be ``key``."""
@@ -218,12 +226,6 @@ class Reader:
         keys = ", ".join(quote(name.text) for name, _ in node.pairs[:3]) or "none"
         self._faults.add(node.where, f"found the keys {keys}, expected the one key {key!r}")
         return MISSING
-
-    def _merge(self, kind: Merge, node: Node) -> Any:
-        if not isinstance(node, MapNode):
-            return self._scalar(kind.names, node)
-        limit = self._only(node, "hysteresis", lambda value: self._scalar(kind.limit, value))
-        return MISSING if limit is MISSING else Hysteresis(limit)
 
 
 def _names(table: Mapping[str, Entry]) -> str:

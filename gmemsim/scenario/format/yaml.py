@@ -33,7 +33,7 @@ from gmemsim.scenario.model import Place
 from gmemsim.units import size_name
 
 LARGEST_FILE: Final = 8 << 20
-"""Bytes of a scenario file: hundreds of thousands of lines, and an end to the reading of ``/dev/zero``."""
+"""Bytes of a scenario file: hundreds of thousands of lines, and a bound for files that never end."""
 
 DEEPEST: Final = 24
 """Levels of nesting; the schema has six."""
@@ -114,7 +114,7 @@ class Faults:
 
 
 class _UnreadableError(Exception):
-    """What is left of the file makes no sense."""
+    """The rest of the file cannot be read."""
 
     def __init__(self, where: Place, message: str) -> None:
         super().__init__(message)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The workload generators, one module each; :data:`GENERATORS` is the list that the loader knows.
+"""The workload generators, one module and one row each: the loader and the JSON Schema read the registries here.
 
 From Python they are steps of a scenario like any other, or streams of plain steps by themselves:
 
@@ -16,8 +16,9 @@ From Python they are steps of a scenario like any other, or streams of plain ste
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Final
 
+from gmemsim.registry import Registry
 from gmemsim.scenario.generators.boot import Boot
 from gmemsim.scenario.generators.flip import Flip
 from gmemsim.scenario.generators.granule import Granule
@@ -32,25 +33,23 @@ from gmemsim.scenario.generators.vfio import Vfio
 from gmemsim.scenario.logs.replay import Replay
 from gmemsim.scenario.workload import Composite, Generator
 
-GENERATORS: tuple[type[Generator], ...] = (
-    Boot,
-    Swiotlb,
-    Scatter,
-    Granule,
-    Flip,
-    Psc,
-    MapGpa,
-    LazyAccept,
-    Kexec,
-    Replay,
-)
-"""Those for a guest."""
+GENERATORS: Final[Registry[type[Generator]]] = Registry("generator")
+"""Those for a guest, by their key in a file."""
 
-COMPOSITES: Mapping[type[Composite], tuple[type[Generator | Composite], ...]] = {
-    Vfio: GENERATORS,
-    Parallel: (*GENERATORS, Vfio),
-}
-"""Those made of others, and of which."""
+for _generator in (Boot, Swiotlb, Scatter, Granule, Flip, Psc, MapGpa, LazyAccept, Kexec, Replay):
+    GENERATORS.add(_generator.key, _generator)
+
+COMPOSITES: Final[Registry[type[Composite]]] = Registry("composite step")
+"""Those made of others."""
+
+for _composite in (Vfio, Parallel):
+    COMPOSITES.add(_composite.key, _composite)
+
+
+def parts_of(composite: type[Composite]) -> dict[str, type[Generator | Composite]]:
+    """What ``composite`` can be made of: every generator, and the composites that it says."""
+    return {**dict(GENERATORS.items()), **{key: COMPOSITES[key] for key in composite.holds}}
+
 
 __all__ = [
     "COMPOSITES",
@@ -67,4 +66,5 @@ __all__ = [
     "Scatter",
     "Swiotlb",
     "Vfio",
+    "parts_of",
 ]

@@ -36,10 +36,10 @@ kvmclock, firmware         2  one hugepage each
 drivers at run time       64  **assumed**; with a mean lifetime of 4 s (**assumed**) some 31 of them end within 6 s
 ======================  ====  ==============================================================================
 
-in sum 623, less those that fall into one hugepage, and 31 + 1 merges.  So two published numbers have met three
-assumptions: the agreement is a fit, not a confirmation.  What the same parameters say of other guests is a prediction,
-and ``scenarios/boot-sensitivity.yaml`` shows how far each of them matters: vCPUs and buffers do; memory does not once
-the bounce buffer has reached its 1 GiB (at 17 GiB), as Roth remarks.
+in sum 623, less those that fall into one hugepage, and 31 + 1 merges.  Three assumptions were chosen to meet two
+published numbers: the agreement is a fit and confirms nothing.  What the same parameters say of other guests is a
+prediction.  ``scenarios/boot-sensitivity.yaml`` shows how much each of them matters: vCPUs and buffers do; memory does
+not once the bounce buffer has reached its 1 GiB (at 17 GiB), as Roth remarks.
 
 The boot yields conversions only; memory comes from an ``allocate`` step or from faults.
 """

@@ -5,8 +5,8 @@ Theory of operation
 -------------------
 The next kernel knows nothing of the pages that this one has shared, so Linux walks its page tables and takes back
 every shared page (``snp_kexec_finish``, arch/x86/coco/sev; ``tdx_kexec_finish``, arch/x86/coco/tdx).  What it converts
-follows from what it has shared until then, which is the run's to know: this generator goes through the guest's memory
-from the bottom, ``piece`` by piece, and the run converts what is shared in each (``schema.Unshare``), one conversion a
+depends on what it has shared until then, which only the run knows: this generator goes through the guest's memory from
+the bottom, ``piece`` by piece, and the run converts what is shared in each (``model.Unshare``), one conversion a
 contiguous range.
 """
 

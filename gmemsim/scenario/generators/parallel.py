@@ -21,3 +21,4 @@ class Parallel(Composite):
     """Run the generators ``steps`` at the same time."""
 
     key: ClassVar[str] = "parallel"
+    holds: ClassVar[tuple[str, ...]] = ("vfio",)

@@ -19,6 +19,7 @@ from typing import Annotated, ClassVar, Final
 import attrs
 
 from gmemsim.scenario.format.kinds import Count, Size
+from gmemsim.scenario.machine import low_memory
 from gmemsim.scenario.model import GuestSpec, Step
 from gmemsim.scenario.workload import Generator
 from gmemsim.units import size_name
@@ -33,11 +34,6 @@ LARGEST: Final = 1 << 30
 ALIGNMENT: Final = 2 << 20
 """Of the block's first byte: the size that the guest's kernel maps it with."""
 
-LOW_MEMORY_LIMIT: Final = 0xB000_0000
-"""A q35 machine of at least this size has its memory split (QEMU, ``hw/i386/pc_q35.c``, ``lowmem``)."""
-LOW_MEMORY_SPLIT: Final = 0x8000_0000
-"""Low memory of a q35 machine that is split (same source)."""
-
 
 @attrs.frozen
 class Block:
@@ -51,7 +47,7 @@ def place_block(memory: int, page_size: int, percent: int, smallest: int, larges
     """The block of a guest with ``memory`` bytes, or ``None`` if it does not fit."""
     wanted = min(max(memory * percent // 100, smallest), largest)
     size = -(-wanted // page_size) * page_size
-    low = LOW_MEMORY_SPLIT if memory >= LOW_MEMORY_LIMIT else memory
+    low = low_memory(memory)
     alignment = max(ALIGNMENT, page_size)
     if size > low:
         return None

@@ -47,20 +47,21 @@ class Vfio(Composite):
                 yield from self._pins(step, pinned[step.guest], page)
 
     def _pins(self, step: Convert, pinned: RangeSet, page: int) -> Iterator[Step]:
-        first, last = step.offset // page, (step.offset + step.size) // page
-        for low, high in list(gaps(pinned.ranges(first, last), first, last)):
-            for offset, size in self._units(low * page, high * page, page):
+        start, end = step.offset // page, (step.offset + step.size) // page
+        for gap_start, gap_end in list(gaps(pinned.ranges(start, end), start, end)):
+            for offset, size in self._units(gap_start * page, gap_end * page, page):
                 yield Pin(guest=step.guest, at=step.at, offset=offset, size=size, where=self.where)
-        pinned.add(first, last)
+        pinned.add(start, end)
 
     def _unpins(self, step: RangeStep, pinned: RangeSet, page: int) -> Iterator[Step]:
-        first, last = step.offset // page, (step.offset + step.size) // page
-        for low, high in list(pinned.ranges(first, last)):
-            for offset, size in self._units(low * page, high * page, page):
+        start, end = step.offset // page, (step.offset + step.size) // page
+        for pinned_start, pinned_end in list(pinned.ranges(start, end)):
+            for offset, size in self._units(pinned_start * page, pinned_end * page, page):
                 yield Unpin(guest=step.guest, at=step.at, offset=offset, size=size, where=self.where)
-        pinned.remove(first, last)
+        pinned.remove(start, end)
 
-    def _units(self, low: int, high: int, page: int) -> Iterator[tuple[int, int]]:
+    def _units(self, start: int, end: int, page: int) -> Iterator[tuple[int, int]]:
+        """The mappings of the bytes ``start`` … ``end``: offset and size of each."""
         unit = self.unit or page
-        for offset in range(low, high, unit):
-            yield offset, min(unit, high - offset)
+        for offset in range(start, end, unit):
+            yield offset, min(unit, end - offset)

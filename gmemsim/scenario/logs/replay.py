@@ -3,8 +3,8 @@
 
 Theory of operation
 -------------------
-The log stays where it is and is read as a stream (``scenario.traces``); a scenario names it relative to its own
-folder.  Before the run it is read once from end to end (:meth:`Replay.read`): that finds what is wrong with it, counts
+The log stays where it is and is read as a stream (``logs.reading``); a scenario names it relative to its own
+folder.  Before the run it is read once from end to end (:meth:`Replay.read`), which finds what is wrong with it, counts
 what cannot be used, and tells when the replay ends.  Guest-physical addresses become offsets through ``slots``; absent,
 those of a q35 machine of the guest's size.  A group of guests replays the same log, ``stagger`` apart.
 """
@@ -21,7 +21,8 @@ import attrs
 
 from gmemsim.errors import InputError
 from gmemsim.scenario.format.kinds import Choice, Count, Duration, FileName, Records
-from gmemsim.scenario.logs.qemu import FORMATS, Format, Log, Tally
+from gmemsim.scenario.logs.formats import LOG_FORMATS
+from gmemsim.scenario.logs.reading import Log, Tally
 from gmemsim.scenario.logs.slots import Slot, SlotMap, default_slots, slot_problems
 from gmemsim.scenario.model import GuestSpec, Scenario, Step
 from gmemsim.scenario.workload import Composite, Generator
@@ -41,7 +42,7 @@ class Replay(Generator):
     key: ClassVar[str] = "replay"
 
     file: Annotated[str, FileName("the log, relative to the scenario's folder; may be compressed with gzip")]
-    format: Annotated[Format, Choice("what wrote it", FORMATS)] = "qemu"
+    format: Annotated[str, Choice("what wrote it", LOG_FORMATS)] = "qemu"
     slots: Annotated[tuple[Slot, ...] | None, Records("guest-physical ranges; as on q35 if absent", Slot, "a slot")] = (
         None
     )
@@ -52,7 +53,9 @@ class Replay(Generator):
     @property
     def log(self) -> Log:
         """The log itself."""
-        return Log(path=self.file, format=self.format, spacing=self.spacing, reorder=self.reorder, pid=self.pid)
+        return Log(
+            path=self.file, format=LOG_FORMATS[self.format], spacing=self.spacing, reorder=self.reorder, pid=self.pid
+        )
 
     def slots_of(self, guest: GuestSpec) -> tuple[Slot, ...]:
         """The slots given, or those of a q35 machine like ``guest``."""

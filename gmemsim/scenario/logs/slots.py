@@ -19,11 +19,8 @@ from typing import Annotated
 import attrs
 
 from gmemsim.scenario.format.kinds import Size
-from gmemsim.scenario.generators.swiotlb import LOW_MEMORY_LIMIT, LOW_MEMORY_SPLIT
+from gmemsim.scenario.machine import ABOVE_4G, low_memory
 from gmemsim.units import parse_size, size_name
-
-ABOVE_4G = 1 << 32
-"""Where the memory that the hole displaces continues (QEMU, ``hw/i386/pc.c``, ``above_4g_mem_start``)."""
 
 
 @attrs.frozen
@@ -61,12 +58,10 @@ def _bytes(text: str) -> int:
 
 def default_slots(memory: int) -> tuple[Slot, ...]:
     """The slots of a q35 machine of ``memory`` bytes: a hole below 4G once there are 0xb0000000 bytes."""
-    if memory < LOW_MEMORY_LIMIT:
+    low = low_memory(memory)
+    if low == memory:
         return (Slot(0, memory, 0),)
-    return (
-        Slot(0, LOW_MEMORY_SPLIT, 0),
-        Slot(ABOVE_4G, memory - LOW_MEMORY_SPLIT, LOW_MEMORY_SPLIT),
-    )
+    return Slot(0, low, 0), Slot(ABOVE_4G, memory - low, low)
 
 
 def slot_problems(slots: Sequence[Slot], memory: int, page_size: int) -> Iterator[str]:
