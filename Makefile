@@ -2,14 +2,17 @@
 # Everything a developer does here, from a machine that has only Python >= 3.11 (with pip and venv) and make.
 # The environment is made when it is first needed and again when its requirements change.
 # Change a setting like this: make run SCENARIO=scenarios/staged.yaml OUT=/tmp/out
+# An interpreter that is named has an environment of its own: make test PYTHON=python3.13 works in .venv-3.13.
 
 PYTHON   ?=
-VENV     ?= .venv
+VERSION  := $(if $(PYTHON),$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || echo none))
+VENV     ?= .venv$(addprefix -,$(VERSION))
 SCENARIO ?= scenarios/is-it-necessary.yaml
 OUT      ?= out
 OPS      ?= 1000000
 SEED     ?=
 WORKERS  ?= auto
+TESTS    ?= gmemsim tests
 
 # A notebook whose cell takes a minute has lost its reader long before.
 NBMAKE = --nbmake --nbmake-timeout=60
@@ -17,12 +20,16 @@ NBMAKE = --nbmake --nbmake-timeout=60
 PY  = $(VENV)/bin/python
 PIP = $(PY) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help run test lint types imports bench oracle notebooks clean
+# What ruff reads; notebooks are formatted, and their lines may end in a value.
+SOURCES = gmemsim tests
+FORMATTED = $(SOURCES) notebooks
+
+.PHONY: help run test test-compiled quick fast lint types imports dead bench oracle notebooks clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/.installed ## simulate SCENARIO (default: the question that started it all) into OUT
 	@echo "== run: simulating $(SCENARIO)"
@@ -31,13 +38,30 @@ run: $(VENV)/.installed ## simulate SCENARIO (default: the question that started
 	@echo "summary:   $(OUT)/summary.json"
 	@echo "timeline:  $(OUT)/timeline.jsonl"
 
-test: lint types imports ## lint, types, import rules, all tests and notebooks
-	@echo "== test: pytest"
-	@$(PY) -m pytest -n $(WORKERS) $(NBMAKE) tests notebooks
+test: lint types imports dead ## style, types, import rules, dead code; all tests, examples and notebooks with coverage
+	@echo "== test: pytest, with coverage"
+	@$(PY) -m coverage erase
+	@GMEMSIM_PURE=1 $(PY) -m coverage run -m pytest -n $(WORKERS) $(NBMAKE) $(TESTS) notebooks
+	@$(PY) -m coverage combine --quiet
+	@$(PY) -m coverage report --format=total | sed 's/^/== coverage: per cent of lines and branches: /'
+	@$(PY) -m coverage report >$(VENV)/coverage.txt || { tail -n 1 $(VENV)/coverage.txt; exit 1; }
 
-lint: $(VENV)/.installed-dev ## check the style of the code
+quick: $(VENV)/.installed-dev ## only the tests in TESTS (default: all but notebooks), without coverage
+	@echo "== quick: pytest $(TESTS)"
+	@$(PY) -m pytest -n $(WORKERS) $(TESTS)
+
+fast: $(VENV)/.installed-dev ## compile the core with mypyc; GMEMSIM_PURE=1 switches the compiled form off
+	@echo "== fast: mypyc"
+	@$(PY) -m gmemsim.compiled.build
+
+test-compiled: fast ## the tests of the compiled rooms, compiled
+	@echo "== test-compiled: pytest"
+	@GMEMSIM_COMPILED=required $(PY) -m pytest -n $(WORKERS) tests/test_compiled.py tests/xarray tests/host tests/gmem tests/test_run.py
+
+lint: $(VENV)/.installed-dev ## check the style, the format and the complexity of the code
 	@echo "== lint: ruff"
-	@$(PY) -m ruff check gmemsim tests
+	@$(PY) -m ruff check $(SOURCES)
+	@$(PY) -m ruff format --check $(FORMATTED)
 
 types: $(VENV)/.installed-dev ## check the types
 	@echo "== types: mypy --strict"
@@ -46,6 +70,10 @@ types: $(VENV)/.installed-dev ## check the types
 imports: $(VENV)/.installed-dev ## check that imports between the layers point down only
 	@echo "== imports: import-linter"
 	@$(VENV)/bin/lint-imports --no-logo
+
+dead: $(VENV)/.installed-dev ## look for code that nothing uses and that is no public entry
+	@echo "== dead: vulture"
+	@$(PY) -m vulture
 
 bench: $(VENV)/.installed-dev ## measure the speed of the tree and of whole runs
 	@echo "== bench: pytest-benchmark"
@@ -62,8 +90,8 @@ notebooks: $(VENV)/.installed-dev ## execute the notebooks
 	@$(PY) -m pytest -n $(WORKERS) $(NBMAKE) notebooks
 
 clean: ## remove the environment, outputs and caches
-	@echo "== clean: removing $(VENV), $(OUT) and caches"
-	@rm -rf $(VENV) $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
+	@echo "== clean: removing environments, $(OUT) and caches"
+	@rm -rf .venv .venv-* $(VENV) $(OUT) .coverage .coverage.* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
 	@find gmemsim tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment that was interrupted half-way has no stamp and is made anew.

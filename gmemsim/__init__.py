@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gmemsim.sim.run import run
     from gmemsim.xarray import XArray
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = ["GuestMemfd", "Host", "Policy", "XArray", "load_scenario", "run"]
 

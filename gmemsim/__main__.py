@@ -1,7 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""``python -m gmemsim``: the same as the command ``gmemsim``."""
+"""``python -m gmemsim``, and the entry point of the command ``gmemsim``.
 
-from gmemsim.cli.main import main
+What is slow to import is imported where Ctrl-C is caught already.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C at any time, the imports included, ends it with 130."""
+    try:
+        from gmemsim.cli.main import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.stderr.write("gmemsim: interrupted\n")
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

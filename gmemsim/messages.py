@@ -7,6 +7,7 @@ more than one room lives here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -15,6 +16,9 @@ SHOWN = 40
 
 COMPARED = 200
 """Characters of a wrong value that are compared with what is known: the cost is quadratic in them."""
+
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, those that turn the direction of text, and halves of characters (bytes that are no UTF-8)."""
 
 
 def quote(text: str) -> str:
@@ -26,6 +30,11 @@ def quote(text: str) -> str:
     return repr(text if len(text) <= SHOWN else text[: SHOWN - 1] + "…")
 
 
+def shown(text: str) -> str:
+    """``text`` as it is if it is short and printable, else as :func:`quote` shows it."""
+    return text if text.isprintable() and len(text) <= SHOWN else quote(text)
+
+
 def did_you_mean(found: str, known: Iterable[str]) -> str:
     """``", did you mean 'staged'?"`` if one of ``known`` is close to ``found``, else nothing.  Case is ignored.
 
@@ -35,3 +44,14 @@ def did_you_mean(found: str, known: Iterable[str]) -> str:
     folded = {name.lower(): name for name in known}
     close = get_close_matches(found.lower()[:COMPARED], folded, n=1)
     return f", did you mean {folded[close[0]]!r}?" if close else ""
+
+
+def visible(text: str, *, keep: str = "") -> str:
+    r"""``text`` for a terminal: every character that would not be seen is shown as ``\x1b`` or the like.
+
+    Characters in ``keep`` stay (default: none).
+
+    >>> print(visible("red\x1b[31m\n"))
+    red\x1b[31m\n
+    """
+    return _UNSEEN.sub(lambda m: m[0] if m[0] in keep else m[0].encode("unicode_escape").decode("ascii"), text)

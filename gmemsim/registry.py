@@ -3,12 +3,15 @@
 
 A name is looked up once, where it comes in (a file, the command line, Python); later code holds the row itself.  So a
 row that a test or a user adds works wherever a shipped one does, and an unknown name is refused at the door.
+
+A row whose code is slow to import names it as ``"package.module:function"``; :func:`late` imports it on use.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from importlib import import_module
+from typing import Any, Generic, TypeVar
 
 from gmemsim.messages import did_you_mean, quote
 
@@ -71,3 +74,13 @@ class Registry(Generic[Row]):
     def items(self) -> tuple[tuple[str, Row], ...]:
         """All names with their rows."""
         return tuple(self._rows.items())
+
+
+def late(place: str) -> Any:
+    """What ``place``, ``"package.module:name"``, names; the module is imported if it has not been.
+
+    >>> late("gmemsim.units:parse_size")("4K")
+    4096
+    """
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmemsim.gmem.policy import MERGES, ORDERINGS, SPLITS, VMEMMAPS, Hysteresis, Policy
+from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import PRESETS, read_policy
+from gmemsim.gmem.rules import MERGES, ORDERINGS, SPLITS, VMEMMAPS, Hysteresis
 from gmemsim.host.costs import PROFILES
+from gmemsim.results.metrics import metric_value
 from gmemsim.results.pricing import PHASE_NAMES, call_times, phase_times
-from gmemsim.results.summary import metric_value
 from gmemsim.scenario.format.load import parse_scenario
 from gmemsim.sim.run import Result, run
 from gmemsim.studies import compare
@@ -129,9 +130,9 @@ def test_rows_have_the_figures_of_the_summaries() -> None:
 
 
 def test_a_ratio_is_against_the_first_and_absent_where_that_is_0() -> None:
-    row = compare.Row("m", "m", "count", (4, 4, 1, 10))
+    row = compare.ComparisonRow("m", "m", "count", (4, 4, 1, 10))
     assert (row.deltas, row.ratios) == ((0, 0, -3, 6), (1, 1, 0.25, 2.5))
-    assert compare.Row("m", "m", "count", (0, 0, 3)).ratios == (1, 1, None)
+    assert compare.ComparisonRow("m", "m", "count", (0, 0, 3)).ratios == (1, 1, None)
 
 
 def test_modelled_times_of_calls_add_up_to_those_of_the_run() -> None:

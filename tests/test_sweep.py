@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import attrs
@@ -12,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmemsim.errors import InputError
-from gmemsim.gmem.policy import Hysteresis
 from gmemsim.gmem.presets import PRESETS
+from gmemsim.gmem.rules import Hysteresis
 from gmemsim.scenario.format.load import parse_scenario
 from gmemsim.scenario.model import Scenario
 from gmemsim.sim.run import run
-from gmemsim.studies.sweep import MOST_VARIANTS, Variation, check_metric, points, read_variation, sweep
+from gmemsim.studies.sweep import MOST_VARIANTS, Variation, points, read_variation, sweep
 
 TEXT = """\
 gmemsim: 1
@@ -60,6 +61,10 @@ def test_a_variation_is_a_key_and_its_values(text: str, key: str, values: tuple[
         ("seed=1,,2", "found an empty value"),
         ("seed=1,1", "found '1' twice"),
         ("seed=0..99999999", "expected at most 10,000 numbers"),
+        ("seed=5..2", "found the empty range '5..2', expected numbers that ascend"),
+        (f"seed={','.join(f'{i}0000..{i}9999' for i in range(1, 4))}", "found more than 10,000 values"),
+        ("seed=1,5..2", "found the empty range '5..2'"),
+        ("seed=1,0..2", "found '1' twice"),
     ],
 )
 def test_a_wrong_variation_is_named(text: str, complaint: str) -> None:
@@ -125,6 +130,20 @@ def test_every_named_policy_can_be_a_value(name: str) -> None:
         ("seed.x", "1", "found nothing at 'seed.x'"),
         ("seed.x.y", "1", "found nothing at 'seed.x.y'"),
         ("seed", "[", "found '[', expected a value as in a scenario file"),
+        ("seed", "&a [*a]", "found '&a [*a]', expected a value as in a scenario file"),
+        ("seed", "!!int 5", "found '!!int 5', expected a value as in a scenario file"),
+        ("seed", "1\n---\n2", "expected a value as in a scenario file"),
+        ("seed", "{a: 1, a: 2}", "expected a value as in a scenario file"),
+        ("seed", "#", "found '#', expected a value as in a scenario file"),
+        ("seed", "[" * 2000, "expected a value as in a scenario file"),
+        ("seed", "{a: " * 2000 + "1" + "}" * 2000, "expected a value as in a scenario file"),
+        (
+            "seed",
+            "[" + ",".join(["&a [1,1,1,1]"] + [f"&{c} [*{b},*{b},*{b},*{b}]" for b, c in pairwise("abcdefghij")]) + "]",
+            "expected a value as in a scenario file",
+        ),
+        ("seed", "9" * 5000, "t.yaml with seed='9999"),
+        ("seed", "0.." + "9" * 5000, "t.yaml with seed='0..9"),
         ("policy", "stagd", "did you mean 'staged'?"),
     ],
 )
@@ -135,16 +154,49 @@ def test_a_variant_that_makes_no_sense_is_refused_before_any_run(key: str, value
     assert len(caught.value.faults) == 1
 
 
+def test_a_value_that_guests_share_by_an_alias_is_varied_for_one_alone() -> None:
+    text = TEXT.replace("{name: vm0, memory: 1G, backing: 1G}", "{name: vm0, memory: 1G, backing: 1G, policy: &p {}}")
+    text = text.replace("{name: vm1, memory: 1G, backing: 1G}", "{name: vm1, memory: 1G, backing: 1G, policy: *p}")
+    (point,) = points(text, "t.yaml", [Variation("guests.vm0.policy.split", ("staged",))])
+    assert [guest.policy.split for guest in parse_scenario(point.text).guests] == ["staged", "uniform"]
+
+
+def test_many_values_are_read_at_once() -> None:
+    assert len(read_variation("seed=0..9999").values) == MOST_VARIANTS
+
+
 def test_too_many_variants_are_refused() -> None:
     many = [Variation("seed", tuple(map(str, range(101)))), Variation("x", tuple(map(str, range(100))))]
     with pytest.raises(InputError, match=f"at most {MOST_VARIANTS:,}"):
         points(TEXT, "t", many)
 
 
-def test_a_metric_that_does_not_exist_is_named() -> None:
-    assert check_metric("guests.vm0.vmemmap.peak") == "guests.vm0.vmemmap.peak"
-    with pytest.raises(ValueError, match="did you mean 'vmemmap'"):
-        check_metric("vmemap.peak")
+@pytest.mark.parametrize(
+    ("metric", "complaint"),
+    [
+        ("vmemap.peak", "metric 'vmemap.peak': found 'vmemap', expected a part of the summary, did you mean"),
+        ("vmemmap", "metric 'vmemmap': found 'vmemmap', which is not a number"),
+        ("folios.3M", "metric 'folios.3M': found '3M', expected a size as reports write it, such as 4K"),
+        ("guests.vm7.vmemmap.peak", "metric 'guests.vm7.vmemmap.peak': found 'vm7', expected the name of a guest"),
+        ("guests.2.vmemmap.peak", "metric 'guests.2.vmemmap.peak': found guest '2', expected a number below 2"),
+    ],
+)
+def test_a_metric_that_no_summary_has_is_refused_before_any_run(metric: str, complaint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        points(TEXT, "t.yaml", VARIATIONS, ("filemap_nodes.peak", metric))
+    (fault,) = caught.value.faults
+    assert fault.source == "t.yaml with policy=b-today host.hugetlb={1G: 2}"
+    assert fault.message.startswith(complaint)
+
+
+def test_a_metric_must_be_in_the_summary_of_every_variant() -> None:
+    counts = Variation("guests.vm0.count", ("1", "2"))
+    alone = TEXT.replace("guest: vm0, offset: 0, size: 4K", "guest: vm1, offset: 0, size: 4K")
+    with pytest.raises(InputError) as caught:
+        points(alone, "t.yaml", [counts], ("guests.vm0-1.vmemmap.peak",))
+    assert str(caught.value).startswith(
+        "t.yaml with guests.vm0.count=1: metric 'guests.vm0-1.vmemmap.peak': found 'vm0-1'"
+    )
 
 
 VARIATIONS = [Variation("policy", ("b-today", "staged")), Variation("host.hugetlb", ("{1G: 2}", "{1G: 1}"))]

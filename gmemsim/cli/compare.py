@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePath
@@ -11,11 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gmemsim.cli.outputs import Writer, check_free, write_all, write_text
-from gmemsim.cli.parameters import complete_presets
-from gmemsim.cli.simulate import INTERRUPTED, simulate
+from gmemsim.cli.exits import INTERRUPTED
+from gmemsim.cli.outputs import check_free, tell_written, write_all
+from gmemsim.cli.parameters import complete_presets, format_options
+from gmemsim.cli.simulate import simulate
+from gmemsim.cli.terminal import show
 from gmemsim.cli.verdicts import name_failures
 from gmemsim.errors import Fault, InputError, SimulationRefused
+from gmemsim.reports.export import COMPARE_EXPORTS
+from gmemsim.reports.filesets import bound, compare_files
 
 if TYPE_CHECKING:
     from gmemsim.gmem.policy import Policy
@@ -23,10 +26,8 @@ if TYPE_CHECKING:
     from gmemsim.sim.run import Result
     from gmemsim.studies.compare import Comparison
 
-OUTPUTS = ("compare.json", "compare.csv", "compare.md", "compare.png", "compare.svg")
+OUTPUTS = tuple(compare_files())
 """What ``--out`` writes."""
-
-FORMATS = ("json", "csv", "markdown")
 
 
 @click.command()
@@ -40,9 +41,14 @@ FORMATS = ("json", "csv", "markdown")
     help="Give every guest this policy (repeat it; the first is what the others are compared with):"
     " PRESET, NAME=PRESET, or NAME=key:value,key:value…",
 )
-@click.option("--json", "form", flag_value="json", help="Print one JSON object, all summaries in it.")
-@click.option("--csv", "form", flag_value="csv", help="Print CSV, one value a line, for a spreadsheet.")
-@click.option("--markdown", "form", flag_value="markdown", help="Print Markdown below 78 columns, for a mail.")
+@click.option(
+    "--metric",
+    "metrics",
+    metavar="METRIC",
+    multiple=True,
+    help="Compare this metric, too, a path into the summary as in `expect`; repeat it.",
+)
+@format_options(COMPARE_EXPORTS)
 @click.option(
     "--out",
     metavar="DIR",
@@ -55,6 +61,7 @@ def compare(
     ctx: click.Context,
     files: tuple[str, ...],
     policies: tuple[str, ...],
+    metrics: tuple[str, ...],
     form: str | None,
     out: Path | None,
     force: bool,
@@ -62,7 +69,7 @@ def compare(
     """Compare one scenario FILE under several policies, or several scenarios, in one table.
 
     With one FILE, its workload is run once for each --policy, which every guest gets; without any, for each named
-    policy that splits differently and fits. What the scenario expects is not tested then, since it was written for its
+    policy that splits differently and fits. The scenario's expectations are not tested then: they were written for its
     own policies. With several FILEs each is run as it is, and the exit code is 1 if an expectation of one fails. After
     Ctrl-C those that have been run to their end are compared, marked as partial, and the exit code is 130.
 
@@ -83,15 +90,19 @@ def compare(
     if out is not None:
         check_free(out, OUTPUTS, force=force)
     scenarios = _policies_of(files[0], policies) if len(files) == 1 else _scenarios(files)
-    comparison = _compare(scenarios, by_policy=len(files) == 1)
+    written: tuple[str, ...] = ()
+    _check_metrics(scenarios, metrics)
+    comparison = _compare(scenarios, metrics, by_policy=len(files) == 1)
     if out is not None:
-        write_all(out, _writers(comparison))
-    _show(comparison, form)
-    if out is not None:
-        click.echo(f"wrote {', '.join(OUTPUTS)} into {out}", err=form is not None)
+        written = write_all(out, bound(compare_files(), comparison), force=force)
+    if form is None:
+        show("compare", comparison)
+    else:
+        click.echo(COMPARE_EXPORTS[form].text(comparison), nl=False)
+    complete = out is None or tell_written(out, written, OUTPUTS, err=form is not None)
     for result in comparison.results.values():
         name_failures(result.scenario.source, result.summary)
-    if comparison.partial:
+    if comparison.partial or not complete:
         ctx.exit(INTERRUPTED)
     if not comparison.ok:
         ctx.exit(1)
@@ -158,15 +169,27 @@ def _read_policies(texts: tuple[str, ...]) -> dict[str, tuple[str, Policy]]:
     return wanted
 
 
-def _compare(scenarios: Mapping[str, Scenario], *, by_policy: bool) -> Comparison:
+def _check_metrics(scenarios: Mapping[str, Scenario], metrics: tuple[str, ...]) -> None:
+    """:class:`InputError` with every metric that the summary of a scenario will not have."""
+    from gmemsim.results.metrics import metric_faults
+
+    faults: dict[Fault, None] = {}
+    for scenario in scenarios.values():
+        faults.update(dict.fromkeys(metric_faults(metrics, scenario.guest_names, scenario.source)))
+    if faults:
+        raise InputError(faults)
+
+
+def _compare(scenarios: Mapping[str, Scenario], metrics: tuple[str, ...], *, by_policy: bool) -> Comparison:
     """Run all ``scenarios``; Ctrl-C leaves those that were run to their end."""
+    from gmemsim.sim.run import Run
     from gmemsim.studies.compare import Comparison
 
     results: dict[str, Result] = {}
     partial = False
     for name, scenario in scenarios.items():
         try:
-            result = simulate(scenario, label=name)
+            result = simulate(Run(scenario), label=name)
         except SimulationRefused as error:
             raise SimulationRefused(f"{name}: {error}") from None
         if result.summary.get("partial"):
@@ -177,37 +200,4 @@ def _compare(scenarios: Mapping[str, Scenario], *, by_policy: bool) -> Compariso
         raise KeyboardInterrupt
     titles = [scenario.title for scenario in scenarios.values()]
     title = titles[0] if by_policy else f"{len(titles)} scenarios"
-    return Comparison(title, "policy" if by_policy else "scenario", results, partial)
-
-
-def _writers(comparison: Comparison) -> dict[str, Writer]:
-    from gmemsim.reports.figures import overlay
-
-    texts: dict[str, Writer] = {
-        name: write_text(_as_text(comparison, form)) for name, form in zip(OUTPUTS[:3], FORMATS, strict=True)
-    }
-    figures: dict[str, Writer] = {name: lambda path: overlay.write(comparison, path) for name in OUTPUTS[3:]}
-    return texts | figures
-
-
-def _as_text(comparison: Comparison, form: str) -> str:
-    from gmemsim.reports.screen import compare as report
-
-    match form:
-        case "json":
-            return json.dumps(report.as_json(comparison), indent=2, allow_nan=False) + "\n"
-        case "csv":
-            return report.as_csv(comparison)
-        case _:
-            return report.markdown(comparison)
-
-
-def _show(comparison: Comparison, form: str | None) -> None:
-    if form is not None:
-        click.echo(_as_text(comparison, form), nl=False)
-        return
-    from rich.console import Console
-
-    from gmemsim.reports.screen.compare import render
-
-    Console(highlight=False).print(render(comparison))
+    return Comparison(title, "policy" if by_policy else "scenario", results, partial, metrics)

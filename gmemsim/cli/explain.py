@@ -5,27 +5,30 @@ from __future__ import annotations
 
 import click
 
-from gmemsim.cli.group import Group
-from gmemsim.cli.parameters import complete_presets, read_presets, read_size
+from gmemsim.cli.group import SuggestingGroup
+from gmemsim.cli.parameters import complete_presets, preset_parameter, size_parameter
+from gmemsim.cli.terminal import show
 
 
-@click.group(cls=Group)
+@click.group(cls=SuggestingGroup)
 def explain() -> None:
     """Explain one conversion."""
 
 
 @explain.command()
-@click.argument("old", callback=read_size)
-@click.argument("new", callback=read_size)
+@click.argument("old", callback=size_parameter)
+@click.argument("new", callback=size_parameter)
 @click.option(
     "--policy",
     "policies",
     multiple=True,
-    callback=read_presets,
+    callback=preset_parameter,
     shell_complete=complete_presets,
     help="Compare only this policy (may be repeated); `gmemsim policies` lists them.",
 )
-@click.option("--page-size", callback=read_size, default="4K", show_default=True, help="Base page: 4K, 16K or 64K.")
+@click.option(
+    "--page-size", callback=size_parameter, default="4K", show_default=True, help="Base page: 4K, 16K or 64K."
+)
 @click.option(
     "--xarray", type=click.Choice(["rfc", "v6.15"]), default="rfc", show_default=True, help="What the kernel can split."
 )
@@ -41,12 +44,9 @@ def split(old: int, new: int, policies: tuple[str, ...], page_size: int, xarray:
       gmemsim explain split 1G 2M --policy b-today --policy staged-partial
       gmemsim explain split 512M 64K --page-size 64K
     """
-    from rich.console import Console
-
     from gmemsim.geometry import PAGE_SIZES, Geometry
     from gmemsim.gmem.presets import PRESETS, distinct_splits
     from gmemsim.host.host import KernelSwitches
-    from gmemsim.reports.screen.explain import render
     from gmemsim.studies.explain import explain_split, share_one_page
     from gmemsim.units import size_name
 
@@ -69,7 +69,7 @@ def split(old: int, new: int, policies: tuple[str, ...], page_size: int, xarray:
         except ValueError as error:
             if policies:
                 raise click.UsageError(f"--policy {name}: {error}") from None
-    Console(highlight=False).print(render(explain_split(order, new_order, geometry), costs))
+    show("explain", explain_split(order, new_order, geometry), costs)
 
 
 MOST_ORDER = 34

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from gmemsim.cli.group import Group
+from gmemsim.cli.group import SuggestingGroup
 from gmemsim.cli.outputs import check_free, write_all
-from gmemsim.cli.parameters import read_size
+from gmemsim.cli.parameters import size_parameter
 from gmemsim.errors import Fault, InputError
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ _OPTIONS = (
         "--reorder", callback=_read_duration, default="0", show_default=True, help="How far times may go back."
     ),
     click.option("--pid", type=click.IntRange(min=0), help="Only the events of this process."),
-    click.option("--memory", callback=read_size, default="16G", show_default=True, help="The guest's memory."),
-    click.option("--backing", callback=read_size, default="2M", show_default=True, help="Its hugepages, or 4K."),
+    click.option("--memory", callback=size_parameter, default="16G", show_default=True, help="The guest's memory."),
+    click.option("--backing", callback=size_parameter, default="2M", show_default=True, help="Its hugepages, or 4K."),
     click.option("--force", is_flag=True, help="Overwrite FILE if it is there."),
 )
 
@@ -84,7 +84,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group("import", cls=Group)
+@click.group("import", cls=SuggestingGroup)
 def import_() -> None:
     """Make a scenario of a recorded log."""
 
@@ -153,12 +153,12 @@ def _import(
     if problems:
         raise InputError(Fault(str(log) if key == "file" else "--slot", 0, 0, text) for key, text in problems)
     remarks = [_slots_in_words(replay, guest), *replay.read(guest, PAGE_SIZE).remarks()]
-    text = _scenario(replay, guest, remarks, os.path.relpath(log.resolve(), output.parent.resolve()))
     try:
-        parse_scenario(text, source=str(output))  # such as a name that is too long
-    except InputError as error:  # the output is not there, so that what is wrong is said of the log
+        parse_scenario(_scenario(replay, guest, remarks, str(log.resolve())))  # such as a name that is too long
+    except InputError as error:  # the output is not there, so what is wrong is said of the log
         raise InputError(attrs.evolve(fault, source=str(log), line=0, column=0) for fault in error.faults) from None
-    write_all(output.parent, {output.name: lambda path: _write_text(path, text)})
+    text = _scenario(replay, guest, remarks, os.path.relpath(log.resolve(), output.parent.resolve()))
+    write_all(output.parent, {output.name: lambda path: _write_text(path, text)}, force=force)
     for line in (*remarks, f"wrote {output}"):
         click.echo(line)
 

@@ -1,16 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Callbacks that read command-line parameters, shared by several commands."""
+"""Parameters of the command line that several commands have: sizes, policies, and what a registry offers."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gmemsim.messages import did_you_mean, quote
+from gmemsim.registry import Registry
 from gmemsim.units import parse_size
 
+if TYPE_CHECKING:
+    TextType = click.ParamType[str]
+else:
+    TextType = click.ParamType  # generic in newer versions of click only
 
-def read_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def size_parameter(ctx: click.Context, param: click.Parameter, value: str) -> int:
     """A size with a unit as bytes; a usage error says what was found and expected."""
     try:
         return parse_size(value)
@@ -18,15 +28,14 @@ def read_size(ctx: click.Context, param: click.Parameter, value: str) -> int:
         raise click.BadParameter(str(error), ctx, param) from None
 
 
-def read_presets(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+def preset_parameter(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
     """The names of policy presets, each of which must exist."""
     from gmemsim.gmem.presets import PRESETS
 
     for name in value:
         if name not in PRESETS:
-            close = get_close_matches(name, PRESETS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(PRESETS)}"
-            raise click.BadParameter(f"there is no policy {name!r}, {hint}", ctx, param)
+            hint = did_you_mean(name, PRESETS) or f", expected one of {', '.join(PRESETS)}"
+            raise click.BadParameter(f"there is no policy {quote(name)}{hint}", ctx, param)
     return value
 
 
@@ -37,11 +46,63 @@ def complete_presets(ctx: click.Context, param: click.Parameter, incomplete: str
     return [name for name in PRESETS if name.startswith(incomplete)]
 
 
-class SuggestingChoice(click.Choice[str]):
-    """One of some words; a mistyped one is answered with the word that was probably meant."""
+class RegistryChoice(TextType):
+    """The name of a row of a registry, as it is when the command is called; a mistyped one is answered with the
+    name that was probably meant.
+    """
 
-    def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:
-        """As click's, with a suggestion."""
-        close = get_close_matches(str(value), [str(choice) for choice in self.choices], n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        return f"{super().get_invalid_choice_message(value, ctx)}{hint}"
+    name = "choice"
+
+    def __init__(self, registry: Registry[Any]) -> None:
+        self.registry = registry
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """What the help shows for a value."""
+        return f"[{'|'.join(self.registry)}]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name itself, if there is such a row."""
+        if value not in self.registry:
+            hint = did_you_mean(value, self.registry).removeprefix(", ")
+            known = ", ".join(map(repr, self.registry))
+            self.fail(f"{quote(value)} is not one of {known}. {hint[:1].upper()}{hint[1:]}".strip(), param, ctx)
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """The names that begin with what has been typed."""
+        names = [name for name in self.registry if name.startswith(incomplete)]
+        return [click.shell_completion.CompletionItem(name) for name in names]
+
+
+class RegistryOption(click.Option):
+    """An option whose value is the name of a row of ``registry``; ``{}`` in its help lists the rows in their words."""
+
+    def __init__(self, *args: Any, registry: Registry[Any], **settings: Any) -> None:
+        super().__init__(*args, **{"type": RegistryChoice(registry), **settings})
+        self.registry = registry
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """As click's, with the list."""
+        record = super().get_help_record(ctx)
+        return None if record is None else (record[0], record[1].replace("{}", _listing(self.registry)))
+
+
+def _listing(registry: Registry[Any]) -> str:
+    """``"jsonl, csv (for data frames); html (one page)"``: names with the same words share them."""
+    names: dict[str, list[str]] = {}
+    for name, row in registry.items():
+        names.setdefault(row.words, []).append(name)
+    return "; ".join(f"{', '.join(alike)} ({words})" for words, alike in names.items())
+
+
+def format_options(registry: Registry[Any]) -> Callable[[Decorated], Decorated]:
+    """An option for every format in ``registry``: ``--json``, …; the parameter ``form`` is the one that was given."""
+
+    def decorate(command: Decorated) -> Decorated:
+        for name, row in reversed(registry.items()):
+            command = click.option(f"--{name}", "form", flag_value=name, help=row.help)(command)
+        return command
+
+    return decorate

@@ -3,12 +3,18 @@
 
 Theory of operation
 -------------------
-Both are observers of the run, so both act between two steps, when everything is consistent.  The first Ctrl-C asks the
-run to stop after the step it is in; a second one does not wait for that.
+Both belong into the loop that carries out a run, so both act between two calls, when everything is consistent::
+
+    with Interruption() as interruption:
+        for event in with_bar(run, console):
+            if interruption.pressed:
+                break
+
+The first Ctrl-C asks the loop to end after the call it is in; a second one does not wait for that.
 
 The bar is drawn on standard error if that is a terminal, after a run has taken :data:`PATIENCE`, and is gone when the
-run is over.  It shows how much of the simulated time has passed, the rate of calls, and the total held now; nothing of
-that is known to whoever reads standard output.
+run is over.  It shows how much of the simulated time has passed, the rate of calls, and the total held now.  Standard
+output is not touched.
 """
 
 from __future__ import annotations
@@ -16,16 +22,14 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import TYPE_CHECKING
+from collections.abc import Generator
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
 
 from gmemsim.units import human_duration, human_size
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import TaskID
 
     from gmemsim.results.timeline import Event
     from gmemsim.scenario.model import Scenario
@@ -39,36 +43,26 @@ INTERVAL = 0.1
 
 
 class Interruption:
-    """An observer that ends the run when Ctrl-C has been pressed; ``pressed`` says whether it was."""
+    """Within this context Ctrl-C is noted in ``pressed``; pressed again it raises ``KeyboardInterrupt`` as always.
+
+    A shell lets its background jobs ignore Ctrl-C, and they go on ignoring it.
+    """
 
     def __init__(self) -> None:
         self.pressed = False
+        self._before: Any = None
 
-    def begun(self, run: Run) -> None:
-        """Nothing has been done yet that could be kept."""
-
-    def stepped(self, run: Run, event: Event) -> None:
-        """End the run if that was asked for."""
-        if self.pressed:
-            from gmemsim.sim.run import StopRun
-
-            raise StopRun
-
-    @contextmanager
-    def awaited(self) -> Iterator[None]:
-        """Within this, Ctrl-C is noted; pressed again it raises ``KeyboardInterrupt`` as it always does.
-
-        A shell lets its background jobs ignore Ctrl-C, and so they shall.
-        """
+    def __enter__(self) -> Interruption:
         main = threading.current_thread() is threading.main_thread()  # only this may change what signals do
-        if not main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-            yield
-            return
-        before = signal.signal(signal.SIGINT, self._press)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+        if main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            self._before = signal.signal(signal.SIGINT, self._press)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
 
     def _press(self, number: int, frame: FrameType | None) -> None:
         if self.pressed:
@@ -76,50 +70,43 @@ class Interruption:
         self.pressed = True
 
 
-class Bar:
-    """An observer that draws the bar on ``console``; ``label`` says what is being simulated."""
+def with_bar(run: Run, console: Console, label: str = "simulating") -> Generator[Event, None, None]:
+    """The events of ``run``; while they go on, a bar on ``console`` if that is a terminal, labelled ``label``."""
+    if not console.is_terminal:
+        yield from run
+        return
+    from rich.progress import BarColumn, Progress, TextColumn
 
-    def __init__(self, console: Console, label: str = "simulating") -> None:
-        from rich.progress import BarColumn, Progress, TextColumn
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=18),
+        TextColumn("{task.fields[facts]}"),
+    )
+    progress = Progress(*columns, console=console, transient=True, auto_refresh=False)
+    end = expected_end(run.scenario)
+    task = progress.add_task(label, total=end or None, facts="")
+    began = time.monotonic()
+    due = began + PATIENCE
+    try:
+        for calls, event in enumerate(run, 1):
+            now = time.monotonic()
+            if now >= due:
+                due = now + INTERVAL
+                progress.start()
+                progress.update(task, completed=run.now, facts=_facts(run, calls, now - began, end))
+                progress.refresh()
+            yield event
+    finally:
+        if progress.live.is_started:
+            progress.stop()
 
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=18), TextColumn("{task.fields[facts]}"))
-        self._progress = Progress(*columns, console=console, transient=True, auto_refresh=False)
-        self._label = label
-        self._task: TaskID | None = None
-        self._began = self._next = 0.0
-        self._calls = 0
-        self._end = 0
 
-    def begun(self, run: Run) -> None:
-        """Start the clock."""
-        self._end = expected_end(run.scenario)
-        self._began = time.monotonic()
-        self._next = self._began + PATIENCE
-
-    def stepped(self, run: Run, event: Event) -> None:
-        """Draw the bar if it is time to."""
-        self._calls += 1
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + INTERVAL
-            self._draw(run, now)
-
-    def _draw(self, run: Run, now: float) -> None:
-        rate = self._calls / max(now - self._began, 1e-9)
-        simulated = human_duration(run.now)
-        of = f" of {human_duration(self._end)}" if self._end else ""
-        held = human_size(run.host.ledger.total.live_bytes)
-        facts = f"{self._calls:,} calls, {rate:,.0f}/s, {simulated}{of}, holds {held}"
-        if self._task is None:
-            self._progress.start()
-            self._task = self._progress.add_task(self._label, total=self._end or None, facts=facts)
-        self._progress.update(self._task, completed=run.now, facts=facts)
-        self._progress.refresh()
-
-    def close(self) -> None:
-        """Remove the bar."""
-        if self._task is not None:
-            self._progress.stop()
+def _facts(run: Run, calls: int, seconds: float, end: int) -> str:
+    """What the bar says of ``run`` after so many ``calls`` in so many ``seconds``; it will ``end`` at that time."""
+    rate = calls / max(seconds, 1e-9)
+    of = f" of {human_duration(end)}" if end else ""
+    held = human_size(run.host.ledger.total.live_bytes)
+    return f"{calls:,} calls, {rate:,.0f}/s, {human_duration(run.now)}{of}, holds {held}"
 
 
 def expected_end(scenario: Scenario) -> int:

@@ -1,42 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One run as commands do it: with a bar on a terminal, and with what there is if Ctrl-C ends it."""
+"""One run as commands do it: with a bar on a terminal, with recorders, and with what there is if Ctrl-C ends it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-import click
-
-from gmemsim.cli.progress import Bar, Interruption
+from gmemsim.cli.progress import Interruption, with_bar
+from gmemsim.cli.terminal import say
 
 if TYPE_CHECKING:
-    from gmemsim.scenario.model import Scenario
-    from gmemsim.sim.run import Observer, Result
+    from gmemsim.sim.recorder import Recorder
+    from gmemsim.sim.run import Result, Run
 
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
+def simulate(run: Run, recorders: Iterable[Recorder] = (), *, label: str = "simulating") -> Result:
+    """Carry out ``run`` to its end, and let ``recorders`` (default: none), which were made for it, see every event.
 
-
-def simulate(scenario: Scenario, observers: Iterable[Observer] = (), *, label: str = "simulating") -> Result:
-    """Run ``scenario``; if Ctrl-C ends it, its summary says ``partial`` and a line on standard error too."""
+    ``label`` is what the bar says (default: "simulating").  If Ctrl-C ends the run, its summary says ``partial`` and a
+    line on standard error too.
+    """
     from rich.console import Console
 
-    from gmemsim.sim.observers import Several
-    from gmemsim.sim.run import run
-
-    interruption = Interruption()
-    console = Console(stderr=True)
-    bar = Bar(console, label) if console.is_terminal else None
-    watching: list[Observer] = [*observers, *([] if bar is None else [bar]), interruption]
-    try:
-        with interruption.awaited():
-            result = run(scenario, observer=Several(watching))
-    finally:
-        if bar is not None:
-            bar.close()
+    watching = tuple(recorders)
+    with Interruption() as interruption, closing(with_bar(run, Console(stderr=True), label)) as events:
+        for event in events:
+            for recorder in watching:
+                recorder.see(event)
+            if interruption.pressed:
+                break
+    result = run.result()
     if result.summary.get("partial"):
         steps = len(result.timeline.events)
-        click.echo(f"gmemsim: interrupted after {steps:,} calls: what follows is partial", err=True)
+        say(f"gmemsim: interrupted after {steps:,} calls: what follows is partial", err=True)
     return result

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -13,16 +12,21 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from gmemsim.cli.outputs import Writer, check_free, write_all, write_text
+from gmemsim.cli.exits import INTERRUPTED
+from gmemsim.cli.outputs import check_free, tell_written, write_all
+from gmemsim.cli.parameters import format_options
 from gmemsim.cli.progress import Interruption
-from gmemsim.cli.simulate import INTERRUPTED
+from gmemsim.cli.terminal import show
 from gmemsim.errors import Fault, InputError
+from gmemsim.messages import shown
+from gmemsim.reports.export import SWEEP_EXPORTS
+from gmemsim.reports.filesets import MOST_KEYS, bound, sweep_files
 
 if TYPE_CHECKING:
-    from gmemsim.studies.sweep import Point, Row, Sweep
+    from gmemsim.studies.sweep import Point, Sweep, SweepRow
 
-TABLES = ("sweep.json", "sweep.csv")
-HEATMAPS = ("heatmap.png", "heatmap.svg")
+TABLES = tuple(sweep_files(MOST_KEYS + 1))
+HEATMAPS = tuple(name for name in sweep_files(1) if name not in TABLES)
 
 T = TypeVar("T")
 
@@ -46,13 +50,12 @@ T = TypeVar("T")
     multiple=True,
     default=("total.peak_bytes",),
     show_default=True,
-    help="Tell this metric, a path into the summary as in `expect`; repeat it.",
+    help="Show this metric, a path into the summary as in `expect`; repeat it.",
 )
 @click.option(
     "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that share the work."
 )
-@click.option("--json", "form", flag_value="json", help="Print one JSON object.")
-@click.option("--csv", "form", flag_value="csv", help="Print CSV, one variant a line.")
+@format_options(SWEEP_EXPORTS)
 @click.option(
     "--out",
     metavar="DIR",
@@ -73,8 +76,9 @@ def sweep(
 ) -> None:
     """Run FILE with all combinations of some values, and put metrics into one table.
 
-    What the scenario expects is not tested. A variant that cannot be simulated is told as refused. All variants are
-    checked before the first is run. After Ctrl-C there is what has been run, marked as partial; the exit code is 130.
+    The scenario's expectations are not tested. A variant that cannot be simulated is listed as refused. All variants
+    are checked before the first is run. After Ctrl-C the variants that have been run are shown, marked as partial; the
+    exit code is 130.
 
     \b
     Examples:
@@ -84,39 +88,51 @@ def sweep(
     """
     if force and out is None:
         raise click.UsageError("--force says what --out may do: give --out DIR too", ctx)
-    names = TABLES if len(varied) > 2 else TABLES + HEATMAPS
+    files = sweep_files(len(varied))
+    written: tuple[str, ...] = ()
     if out is not None:
-        check_free(out, names, force=force)
+        check_free(out, files, force=force)
     result = _sweep(file, varied, metrics, jobs)
     if out is not None:
-        write_all(out, {name: writer for name, writer in _writers(result).items() if name in names})
-    _show(result, form)
-    if out is not None:
-        click.echo(f"wrote {', '.join(names)} into {out}", err=form is not None)
-    if result.partial:
+        written = write_all(out, bound(files, result), force=force)
+    if form is None:
+        show("sweep", result)
+    else:
+        click.echo(SWEEP_EXPORTS[form].text(result), nl=False)
+    complete = out is None or tell_written(out, written, files, err=form is not None)
+    if result.partial or not complete:
         ctx.exit(INTERRUPTED)
 
 
 def _sweep(file: str, varied: tuple[str, ...], metrics: tuple[str, ...], jobs: int) -> Sweep:
-    from gmemsim.scenario.format.load import load_scenario
-    from gmemsim.studies.sweep import Sweep, check_metric, points, read_variation
+    from gmemsim.scenario.format.load import parse_scenario
+    from gmemsim.scenario.format.yaml import read_file
+    from gmemsim.studies.sweep import Sweep, points, read_variation
 
     faults: list[Fault] = []
     variations = [*_read("--vary", varied, read_variation, faults)]
-    metrics = tuple(_read("--metric", metrics, check_metric, faults))
+    metrics = tuple(_read("--metric", metrics, _metric, faults))
     keys = [variation.key for variation in variations]
     for key in {key for key in keys if keys.count(key) > 1}:
-        faults.append(Fault(f"--vary {key}", 0, 0, "found this key twice, expected it once"))
+        faults.append(Fault(f"--vary {shown(key)}", 0, 0, "found this key twice, expected it once"))
     if faults:
         raise InputError(faults)
-    title = load_scenario(file).title
-    variants = points(Path(file).read_text(encoding="utf-8"), file, variations)
-    interruption = Interruption()
-    with interruption.awaited(), _executor(jobs) as executor:
+    data = read_file(file)  # once: it may be a pipe
+    title = parse_scenario(data, source=file).title
+    variants = points(data.decode("utf-8-sig"), file, variations, metrics)
+    with Interruption() as interruption, _executor(jobs) as executor:
         rows = tuple(_run(variants, file, metrics, executor, interruption))
     if interruption.pressed and not rows:
         raise KeyboardInterrupt
     return Sweep(title, tuple(variations), metrics, rows, partial=len(rows) < len(variants))
+
+
+def _metric(text: str) -> str:
+    """``text`` if it may be a metric; of which guests is known later."""
+    from gmemsim.results.metrics import check_metric
+
+    check_metric(text)
+    return text
 
 
 def _read(option: str, texts: tuple[str, ...], read: Callable[[str], T], faults: list[Fault]) -> Iterator[T]:
@@ -125,7 +141,7 @@ def _read(option: str, texts: tuple[str, ...], read: Callable[[str], T], faults:
         try:
             yield read(text)
         except ValueError as error:
-            faults.append(Fault(f"{option} {text}", 0, 0, str(error)))
+            faults.append(Fault(f"{option} {shown(text)}", 0, 0, str(error)))
 
 
 @contextmanager
@@ -140,7 +156,7 @@ def _executor(jobs: int) -> Iterator[Executor | None]:
 
 def _run(
     variants: list[Point], file: str, metrics: tuple[str, ...], executor: Executor | None, interruption: Interruption
-) -> Iterator[Row]:
+) -> Iterator[SweepRow]:
     """The rows, with a bar on a terminal."""
     from rich.console import Console
     from rich.progress import Progress
@@ -155,32 +171,3 @@ def _run(
             yield row
             if bar is not None and task is not None:
                 bar.advance(task)
-
-
-def _writers(result: Sweep) -> dict[str, Writer]:
-    from gmemsim.reports.screen import sweep as report
-
-    writers: dict[str, Writer] = {name: lambda path: report.write(result, path) for name in HEATMAPS}
-    return writers | {
-        "sweep.json": write_text(_as_text(result, "json")),
-        "sweep.csv": write_text(report.as_csv(result)),
-    }
-
-
-def _as_text(result: Sweep, form: str) -> str:
-    from gmemsim.reports.screen import sweep as report
-
-    if form == "csv":
-        return report.as_csv(result)
-    return json.dumps(report.as_json(result), indent=2, allow_nan=False) + "\n"
-
-
-def _show(result: Sweep, form: str | None) -> None:
-    if form is not None:
-        click.echo(_as_text(result, form), nl=False)
-        return
-    from rich.console import Console
-
-    from gmemsim.reports.screen.sweep import render
-
-    Console(highlight=False).print(render(result))

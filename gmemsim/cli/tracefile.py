@@ -11,6 +11,7 @@ import attrs
 import click
 
 from gmemsim.errors import Fault, InputError
+from gmemsim.messages import quote, visible
 
 if TYPE_CHECKING:
     from gmemsim.xarray.tree import Tree
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
 STDIN = "-"
 """The name of standard input."""
 
+LONGEST_LINE = 1 << 16
+"""Bytes of a line at most: the lines of a trace are short, and what has none is not a trace."""
+
 
 @attrs.frozen
-class Line:
+class TraceLine:
     """One line of a trace: where it is, its kind (``#``, ``>`` or ``<``), and its text without kind and newline."""
 
     source: str
@@ -47,22 +51,37 @@ def check_readable(files: Iterable[str]) -> None:
         raise InputError(faults)
 
 
-def read_lines(file: str) -> Iterator[Line]:
+def read_lines(file: str) -> Iterator[TraceLine]:
     """The lines of ``file``, blank ones left out; :class:`InputError` at the first that is not of the format."""
     source = "<stdin>" if file == STDIN else file
     with click.open_file(file, "rb") as stream:
-        for number, raw in enumerate(stream, 1):
-            try:
-                text = raw.decode("utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                column = len(raw[: error.start].decode("utf-8")) + 1
-                raise InputError([Fault(source, number, column, "found bytes that are not UTF-8")]) from None
+        for number, raw in enumerate(iter(lambda: stream.readline(LONGEST_LINE + 1), b""), 1):
+            text = _decoded(source, number, raw)
             if not text.strip():
                 continue
             if text[:1] != "#" and text[:2] not in ("> ", "< "):
                 expected = "expected a line that begins with '# ', '> ' or '< '"
-                raise InputError([Fault(source, number, 1, f"found {text[:40]!r}, {expected}")])
-            yield Line(source, number, text[0], text[1:] if text[0] == "#" else text[2:])
+                raise InputError([Fault(source, number, 1, f"found {quote(text)}, {expected}")])
+            _check_shown(source, number, text)
+            yield TraceLine(source, number, text[0], text[1:] if text[0] == "#" else text[2:])
+
+
+def _decoded(source: str, number: int, raw: bytes) -> str:
+    """The text of a line."""
+    if len(raw) > LONGEST_LINE:
+        raise InputError([Fault(source, number, 1, f"found a line of more than {LONGEST_LINE:,} bytes")])
+    try:
+        return raw.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        column = len(raw[: error.start].decode("utf-8")) + 1
+        raise InputError([Fault(source, number, column, "found bytes that are not UTF-8")]) from None
+
+
+def _check_shown(source: str, number: int, text: str) -> None:
+    """Refuse what must not reach a terminal: results are printed beside the lines they belong to."""
+    if visible(text, keep="\t") != text:
+        column = next(i for i, character in enumerate(text, 1) if visible(character, keep="\t") != character)
+        raise InputError([Fault(source, number, column, "found a control character, expected text")])
 
 
 class Machine:
@@ -78,7 +97,7 @@ class Machine:
         """The tree as it is now."""
         return self._interpreter.tree
 
-    def execute(self, line: Line) -> list[str]:
+    def execute(self, line: TraceLine) -> list[str]:
         """The result lines of the operation in ``line``."""
         from gmemsim.xarray.lab.interpreter import TraceError
 

@@ -6,13 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import click
+from gmemsim.cli.terminal import say
+from gmemsim.reports.words import found, wanted
 
 
 def name_failures(file: str, summary: Mapping[str, Any]) -> None:
     """A line for every failed expectation in ``summary``, of the scenario in ``file``."""
-    from gmemsim.reports.screen import run as text
-
     for entry in summary["expect"]:
         if not entry["ok"]:
-            click.echo(f"{file}:{entry['line']}: expected {text.wanted(entry)}, found {text.found(entry)}", err=True)
+            say(f"{file}:{entry['line']}: expected {wanted(entry)}, found {found(entry)}", err=True)

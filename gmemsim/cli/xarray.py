@@ -15,12 +15,12 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from gmemsim.cli.group import Group
-from gmemsim.cli.tracefile import STDIN, Line, Machine, check_readable, read_lines
+from gmemsim.cli.group import SuggestingGroup
+from gmemsim.cli.tracefile import STDIN, Machine, TraceLine, check_readable, read_lines
 from gmemsim.cli.xarray_show import show
 
 
-@click.group(cls=Group)
+@click.group(cls=SuggestingGroup)
 def xarray() -> None:
     """The XArray on its own: replay operation traces, draw trees."""
 
@@ -55,7 +55,7 @@ def replay(ctx: click.Context, files: tuple[str, ...], check: bool, eager: bool)
         ctx.exit(1)
 
 
-def _replay(lines: Iterable[Line], *, eager: bool, flush: bool) -> None:
+def _replay(lines: Iterable[TraceLine], *, eager: bool, flush: bool) -> None:
     machine = Machine(eager=eager)
     for line in lines:
         if line.kind == "#":
@@ -86,10 +86,10 @@ def _check(file: str, *, eager: bool) -> bool:
     return True
 
 
-def _grouped(lines: Iterable[Line]) -> Iterator[tuple[Line, list[Line]]]:
+def _grouped(lines: Iterable[TraceLine]) -> Iterator[tuple[TraceLine, list[TraceLine]]]:
     """Every operation with the result lines recorded for it."""
-    operation: Line | None = None
-    recorded: list[Line] = []
+    operation: TraceLine | None = None
+    recorded: list[TraceLine] = []
     for line in lines:
         if line.kind == "<":
             if operation is None:
@@ -104,7 +104,7 @@ def _grouped(lines: Iterable[Line]) -> Iterator[tuple[Line, list[Line]]]:
 
 
 def _show_difference(
-    operation: Line, recorded: list[Line], results: list[str], dump: list[Line] | None, ours: list[str]
+    operation: TraceLine, recorded: list[TraceLine], results: list[str], dump: list[TraceLine] | None, ours: list[str]
 ) -> None:
     """The first differing line of the results of ``operation``, then the last recorded dump and ours of this moment."""
     at = next(

@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from gmemsim.cli.outputs import check_free, write_all
-from gmemsim.cli.tracefile import STDIN, Line, Machine, check_readable, read_lines
+from gmemsim.cli.terminal import show as show_screen
+from gmemsim.cli.tracefile import STDIN, Machine, TraceLine, check_readable, read_lines
 from gmemsim.errors import Fault, InputError
+from gmemsim.reports.figures import SUFFIXES
 
 if TYPE_CHECKING:
     from gmemsim.xarray.tree import Tree
-
-FORMATS = (".png", ".svg")
 
 WIDTH = 200
 """Columns: no line of a tree of 64-bit indices is longer, and none is cut off in a narrower terminal."""
@@ -41,14 +42,12 @@ def show(file: str, at: int | None, guest: str | None, figure: Path | None, forc
       gmemsim xarray show scenarios/staged.yaml --guest partial --at 4
       printf '> store_order 0 18 p1\\n> split 0 18 0 =\\n' | gmemsim xarray show -
     """
-    from rich.console import Console
-
     from gmemsim.reports.figures import treeview
     from gmemsim.xarray.lab.show import picture
 
     if figure is not None:
-        if figure.suffix.lower() not in FORMATS:
-            raise click.UsageError(f"--figure is {figure.name!r}, expected a name that ends in .png or .svg")
+        if figure.suffix.lower() not in SUFFIXES:
+            raise click.UsageError(f"--figure is {figure.name!r}, expected a name that ends in {' or '.join(SUFFIXES)}")
         check_free(figure.parent, [figure.name], force=force)
     is_scenario = Path(file).suffix.lower() in (".yaml", ".yml")
     if guest is not None and not is_scenario:
@@ -56,11 +55,11 @@ def show(file: str, at: int | None, guest: str | None, figure: Path | None, forc
     tree, done, what = _of_scenario(file, guest, at) if is_scenario else _of_trace(file, at)
     if at is not None and done < at:
         raise InputError([Fault(file, 0, 0, f"found {done} {what}s, expected at least {at} (--at)")])
-    Console(highlight=False, width=WIDTH).print(treeview.render(picture(tree)))
+    show_screen("treeview", picture(tree), width=WIDTH)
     if figure is not None:
         name = "standard input" if file == STDIN else Path(file).name
         title = f"{name} after {done} {what}{'' if done == 1 else 's'}"
-        write_all(figure.parent, {figure.name: lambda path: treeview.write(tree, title, path)})
+        write_all(figure.parent, {figure.name: lambda path: treeview.write(tree, title, path)}, force=force)
 
 
 def _of_trace(file: str, most: int | None) -> tuple[Tree, int, str]:
@@ -72,33 +71,19 @@ def _of_trace(file: str, most: int | None) -> tuple[Tree, int, str]:
 
 def _of_scenario(file: str, guest: str | None, most: int | None) -> tuple[Tree, int, str]:
     """A guest's filemap after the first ``most`` calls of a scenario, how many those were, and what they are called."""
-    from gmemsim.results.timeline import Event
     from gmemsim.scenario.format.load import load_scenario
-    from gmemsim.sim.run import Run, StopRun
-
-    class Counter:
-        done = 0
-
-        def begun(self, run: Run) -> None:
-            pass
-
-        def stepped(self, run: Run, event: Event) -> None:
-            self.done += 1
-            if self.done == most:
-                raise StopRun
+    from gmemsim.sim.run import Run
 
     scenario = load_scenario(file)
     names = scenario.guest_names
     if guest is not None and guest not in names:
         raise click.UsageError(f"there is no guest {guest!r}, expected one of {', '.join(names[:20])}")
-    counter = Counter()
-    run = Run(scenario, observer=counter)
-    if most != 0:
-        run.result()
-    return run.guests[guest or names[0]][0].inode.filemap.tree.tree, counter.done, "call"
+    run = Run(scenario)
+    done = sum(1 for _ in islice(run, most))
+    return run.guests[guest or names[0]].page_cache.tree, done, "call"
 
 
-def _execute(lines: Iterable[Line], most: int | None) -> tuple[Machine, int]:
+def _execute(lines: Iterable[TraceLine], most: int | None) -> tuple[Machine, int]:
     """A machine that has executed the first ``most`` operations, and how many those were."""
     machine, done = Machine(eager=False), 0
     for line in lines:

@@ -15,7 +15,6 @@ Exceptions stay uncompiled.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Sequence
@@ -25,9 +24,19 @@ from pathlib import Path
 from types import ModuleType
 
 MODULES = (
+    "gmemsim.xarray.node",
+    "gmemsim.xarray.allocator",
+    "gmemsim.xarray.tree",
+    "gmemsim.xarray.split",
+    "gmemsim.xarray.marks",
+    "gmemsim.xarray.find",
+    "gmemsim.xarray.dump",
+    "gmemsim.xarray.check",
+    "gmemsim.xarray.array",
     "gmemsim.host.ledger",
     "gmemsim.host.rcu",
     "gmemsim.host.work",
+    "gmemsim.gmem.rules",
     "gmemsim.gmem.policy",
     "gmemsim.gmem.ranges",
     "gmemsim.gmem.attributes",
@@ -57,6 +66,8 @@ def source_of(module: str) -> Path:
 
 def stamp() -> str:
     """What the sources and the Python are now; some milliseconds."""
+    import hashlib  # only where there is a compiled form to compare with
+
     digest = hashlib.sha256(f"{SUFFIX} {sys.version_info[:2]}".encode())
     for module in MODULES:
         digest.update(source_of(module).read_bytes())
@@ -75,7 +86,7 @@ def activate() -> None:
     if STAMP.read_text() == stamp():
         sys.meta_path.insert(0, _Finder())
     else:
-        print("gmemsim: the compiled form is older than the sources and is not used; `make fast`", file=sys.stderr)  # noqa: T201
+        print("gmemsim: the compiled form is older than the sources and is not used; `make fast`", file=sys.stderr)
 
 
 class _Finder:

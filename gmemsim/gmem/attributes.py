@@ -6,10 +6,14 @@ Theory of operation
 The kernel keeps the attributes in a maple tree that covers every index of the inode, equal neighbours coalesced
 (DOMAIN.md section 3).  The ranges here are exact; the number of maple tree nodes is an **estimate**, since the tree's
 shape depends on the order of all stores.  What is known, measured on lib/maple_tree.c (6.12): with n = ranges + 1
-slots a tree has at least ⌈n/16⌉ nodes a level and at most max(1, ⌊n/7⌋), level by level until 1; 0.0921 n is
-within ±29 % of every size measured.  A file of two pages or more starts with one node, a single page needs none.
+slots a tree has at least ⌈n/16⌉ nodes a level and at most max(1, ⌊n/7⌋), level by level until 1; these bounds held in
+all 765 runs.  The single estimate of 0.0921 n is within ±29 % where there are 24 nodes or more; below that it was off
+by up to 33 % (6 nodes, 4 estimated).  A file of two pages or more starts with one node, a single page needs none.
 
-Before a store the kernel takes the nodes that the worst case needs, and gives back the surplus after it.
+Before a store the kernel takes the nodes that the worst case of its kind needs, and gives back the surplus after it:
+one while the only leaf has room, 2h + 1 in a tree of height h for a store within a leaf, 3h + 1 for a *spanning* store,
+one that crosses leaves.  Where the leaves end is not known; they are taken to be filled evenly, with
+:data:`SLOTS_PER_LEAF`, so that is an estimate too.
 """
 
 from __future__ import annotations
@@ -21,7 +25,10 @@ from gmemsim.gmem.ranges import RangeSet, gaps
 from gmemsim.host.ledger import Holder
 
 NODES_PER_SLOT = 0.0921
-"""Maple tree nodes per slot, the single estimate of DOMAIN.md section 3 (within ±29 %)."""
+"""Maple tree nodes per slot, the single estimate of DOMAIN.md section 3 (within ±29 % from 24 nodes on)."""
+
+SLOTS_PER_LEAF = 12
+"""Slots of a leaf on average: with 0.0921 nodes a slot in all levels some 0.084 are leaves, *derived*."""
 
 MOST_PER_NODE = 16
 """Slots of a leaf and of an inner node of a tree that tracks no gaps (MAPLE_RANGE64_SLOTS)."""
@@ -61,15 +68,15 @@ def node_estimate(ranges: int) -> int:
 
 
 @lru_cache(maxsize=1024)
-def preallocation(ranges: int) -> int:
-    """Nodes taken before a store that may turn one range into three: 1, or 2h + 1 in a tree of height h."""
+def preallocation(ranges: int, spanning: bool = False) -> int:
+    """Nodes taken before a store into a map of so many ``ranges``: 1, 2h + 1, or 3h + 1 for a ``spanning`` one."""
     if ranges + 1 <= LEAF_ROOM:
         return 1
     height, n = 1, ranges + 1
     while n > MOST_PER_NODE:
         n = -(-n // MOST_PER_NODE)
         height += 1
-    return 2 * height + 1
+    return (3 if spanning else 2) * height + 1
 
 
 class Attributes:
@@ -111,12 +118,22 @@ class Attributes:
         ranges = self._shared.ranges(start, end)
         return list(gaps(ranges, start, end) if shared else ranges)
 
-    def preallocate(self) -> int:
-        """Take the nodes for one store and return their number; raises ``OutOfMemory`` with nothing held."""
-        nodes = preallocation(self.ranges)
+    def preallocate(self, start: int, end: int) -> int:
+        """Take the nodes for one store to the range and return their number.
+
+        Raises ``OutOfMemory`` with nothing held.  O(log ranges).
+        """
+        nodes = preallocation(self.ranges, self._spans(start, end))
         self._nodes.alloc(nodes)
         self._preallocated += nodes
         return nodes
+
+    def _spans(self, start: int, end: int) -> bool:
+        """Whether a store to the range crosses leaves."""
+        if self.ranges <= SLOTS_PER_LEAF:
+            return False
+        first, last = self._shared.flips_to(start), self._shared.flips_to(end - 1)
+        return first // SLOTS_PER_LEAF != last // SLOTS_PER_LEAF
 
     def give_back(self, nodes: int) -> None:
         """Give back preallocated ``nodes`` that no store used."""

@@ -67,7 +67,7 @@ def _check_hugepage(inode: Inode, hugepage: Hugepage) -> None:
     assert found == +hugepage.folios, f"{where}: the filemap has {found}, counted are {hugepage.folios}"
     private = inode.attributes.all_private(hugepage.first, hugepage.end)
     consistent = inode.inconsistent.disjoint(hugepage.first, hugepage.end)
-    if consistent and private and inode.policy.always_merges_early:
+    if consistent and private and inode.policy.always_merges_early and not hugepage.left_split:
         assert hugepage.whole, f"{where}: all private, but {hugepage.folios}"
     must_be_split = inode.attributes.shared_ranges if inode.policy.splits_at_conversion else inode.host_mapped.ranges
     for start, end in must_be_split(hugepage.first, hugepage.end) if consistent else ():

@@ -11,11 +11,13 @@ but its zap is not undone (the guest faults the pages in again).
 
 ``attributes-first`` (generation A): every range that differs is zapped and checked; then for each the attributes are
 stored before its folios are restructured.  On a failure what was done is reversed, last first.  The reversal needs
-memory itself and may fail; that leaves an inconsistent state, which is counted and which ``inconsistent`` shows.
+memory itself and may fail; that leaves an inconsistent state, which is counted and which ``inconsistent`` shows.  A
+split that cannot put its folio back into the filemap loses the hugepage.
 
 ``reserve-first`` (Zhao's suggestion): everything that can fail, for the whole call, happens before anything is torn
-down: reference checks, attribute nodes, stage-2 tables, XArray nodes, vmemmap pages, descriptors.  A failure leaves
-everything as it was.  The price is the peak: all reservations of a call exist at once.
+down: reference checks, attribute nodes, stage-2 tables, XArray nodes (of a merge too, where the filemap must grow for
+it), vmemmap pages, descriptors.  A failure leaves everything as it was.  The price is the peak: all reservations of a
+call exist at once.
 
 To-private unmaps host users, then checks references (a pinned folio gives EAGAIN).  To-shared checks no references,
 since the guest is the only user of private memory, but must split stage-2 leaves that cross the range, which may fail;
@@ -29,10 +31,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gmemsim.errors import KernelError, OutOfMemory
-from gmemsim.gmem import restructure
+from gmemsim.gmem import population, restructure
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode
-from gmemsim.gmem.policy import ATTRIBUTES_FIRST, RESERVE_FIRST, RESTRUCTURE_FIRST, Ordering
+from gmemsim.gmem.rules import ATTRIBUTES_FIRST, RESERVE_FIRST, RESTRUCTURE_FIRST, Ordering
+from gmemsim.xarray import Prealloc
 
 Piece = tuple[int, int, Hugepage | None]
 """A range of pages within one hugepage: start, end, the hugepage if it has been allocated."""
@@ -48,7 +51,7 @@ def restructure_first(inode: Inode, start: int, end: int, shared: bool) -> None:
         if (low, high) != (start, end) and attributes.all_are(low, high, shared=shared):
             continue  # the caller has asked about the whole range
         try:
-            nodes = attributes.preallocate()
+            nodes = attributes.preallocate(low, high)
             try:
                 _tear_down(inode, low, high, shared)
                 _restructure(inode, hugepage, low, high, shared)
@@ -77,13 +80,14 @@ def attributes_first(inode: Inode, start: int, end: int, shared: bool) -> None:
     done: list[Piece] = []
     for low, high, hugepage in pieces:
         try:
-            nodes = inode.attributes.preallocate()
+            nodes = inode.attributes.preallocate(low, high)
             inode.attributes.store(low, high, shared=shared, preallocated=nodes)
             done.append((low, high, hugepage))
             _restructure(inode, hugepage, low, high, shared)
             inode.inconsistent.remove(low, high)
         except KernelError as error:
             error.error_offset = inode.offset(low)
+            _lose(inode, hugepage)
             for piece in reversed(done):
                 _reverse(inode, piece, shared)
             raise
@@ -93,12 +97,21 @@ def _reverse(inode: Inode, piece: Piece, shared: bool) -> None:
     """Convert one piece back; where that fails too, the state stays inconsistent and is counted."""
     low, high, hugepage = piece
     try:
-        nodes = inode.attributes.preallocate()
+        nodes = inode.attributes.preallocate(low, high)
         inode.attributes.store(low, high, shared=not shared, preallocated=nodes)
         _restructure(inode, hugepage, low, high, not shared)
     except KernelError:
         inode.stats.rollback_failures += 1
-        inode.inconsistent.add(low, high)
+        if not _lose(inode, hugepage):
+            inode.inconsistent.add(low, high)
+
+
+def _lose(inode: Inode, hugepage: Hugepage | None) -> bool:
+    """Whether a failed split has lost the hugepage, which then leaves the file."""
+    if hugepage is None or not hugepage.lost or hugepage.first not in inode.hugepages:
+        return False
+    population.lose(inode, hugepage)
+    return True
 
 
 class _Reservation:
@@ -110,11 +123,14 @@ class _Reservation:
         self.hugepage = hugepage
         self.attribute_nodes = 0
         self.split: restructure.Split | None = None
+        self.merge_nodes: Prealloc | None = None
 
     def take(self, inode: Inode, shared: bool) -> None:
         """Take it; raises ``OutOfMemory`` with the part that was had still held."""
-        self.attribute_nodes = inode.attributes.preallocate()
+        self.attribute_nodes = inode.attributes.preallocate(self.low, self.high)
         if not shared:
+            if self.hugepage is not None:
+                self.merge_nodes = restructure.reserve_merge(inode, self.hugepage)
             return
         inode.refuse_to_split_poisoned(self.low, self.high)
         inode.stage2.reserve(self.low, self.high)
@@ -132,6 +148,8 @@ class _Reservation:
         inode.attributes.give_back(self.attribute_nodes)
         if self.split is not None:
             self.split.give_back()
+        if self.merge_nodes is not None:
+            self.merge_nodes.close()
 
 
 def reserve_first(inode: Inode, start: int, end: int, shared: bool) -> None:
@@ -160,8 +178,9 @@ def reserve_first(inode: Inode, start: int, end: int, shared: bool) -> None:
         if reservation.split is not None:
             reservation.split.split_entries()
             reservation.split.finish()
-        elif not shared:
-            _restructure(inode, reservation.hugepage, low, high, shared)
+        elif reservation.merge_nodes is not None and reservation.hugepage is not None:
+            restructure.merge(inode, reservation.hugepage, low, high, reservation.merge_nodes)
+            reservation.merge_nodes.close()
         inode.attributes.store(low, high, shared=shared, preallocated=reservation.attribute_nodes)
     inode.stage2.give_back()
 
@@ -179,7 +198,7 @@ def _tear_down(inode: Inode, low: int, high: int, shared: bool) -> None:
 
 def _restructure(inode: Inode, hugepage: Hugepage | None, low: int, high: int, shared: bool) -> None:
     """Give the folios of one piece the orders that its new state wants."""
-    if hugepage is None:
+    if hugepage is None or hugepage.lost:
         return
     if not shared:
         restructure.merge(inode, hugepage, low, high)

@@ -7,6 +7,7 @@ A folio of order k is an entry of order k.  Splitting keeps the same entry objec
 the per-folio stores that follow in the kernel change no node, so they are counted as work and not done.  Merging is a
 store at the old order.  Guests without HugeTLB have folios of one base page; a range of them is stored as the largest
 aligned blocks and split to order 0 at once, which makes exactly the nodes that page by page stores would make.
+Generation A adds the pieces of a split hugepage in the same way.
 """
 
 from __future__ import annotations
@@ -94,33 +95,71 @@ class Filemap:
         work.slots_written += filled * self.tree.chunk.size or self.tree.chunk.width(order)
         work.entries_stored += 1 << order - new_order
 
-    def merge(self, index: int, order: int, entry: object) -> None:
-        """Make one folio of ``order`` of all folios in its range: a store that allocates nothing."""
-        before = self.tree.nodes
-        self.tree.store_order(index, order, entry)
-        freed = before - self.tree.nodes
-        self.split_nodes -= freed
+    def split_on_the_spot(self, index: int, order: int, new_order: int) -> None:
+        """Split the folio of ``order`` at ``index``; raises ``OutOfMemory``, with it whole, if a node cannot be had."""
+        with self.preallocate(self.nodes_for(order, new_order)) as prealloc:
+            self.split(index, order, new_order, prealloc)
+
+    def put_back(self, index: int, order: int, entry: object) -> None:
+        """Store the old folio in place of what there is of its pieces; raises ``OutOfMemory`` with nothing there."""
+        self.remove_range(index, index + (1 << order))
+        self.add(index, order, entry)
+
+    def reserve_merge(self, index: int, order: int) -> Prealloc:
+        """Take the nodes that :meth:`merge` will need: none, unless the tree has shrunk and must grow for it.
+
+        Raises ``OutOfMemory`` with nothing held.
+        """
+        return self.preallocate(self.tree.growth(index, order))
+
+    def merge(self, index: int, order: int, entry: object, prealloc: Prealloc | None = None) -> None:
+        """Make one folio of ``order`` of all folios in its range; all nodes below go.
+
+        Where the tree has shrunk and must grow for it, it takes the nodes from ``prealloc``, or raises ``OutOfMemory``
+        with nothing changed.
+        """
+        before, grown = self.tree.nodes, self.tree.growth(index, order)
+        self.tree.store_order(index, order, entry, prealloc=prealloc)
+        freed = before + grown - self.tree.nodes
+        self.split_nodes = max(0, self.split_nodes - freed)
         work = self._work
+        work.nodes_allocated += grown
         work.nodes_freed += freed
         work.slots_written += self.tree.chunk.width(order)
 
-    def add_pages(self, start: int, end: int, entry: object) -> None:
-        """Store folios of order 0 in the whole range; raises ``OutOfMemory`` with none stored."""
+    def replace(self, index: int, order: int, new_order: int, entry: object) -> None:
+        """Take out the folio of ``order`` at ``index`` and add folios of ``new_order`` in its place, one by one.
+
+        Raises ``OutOfMemory`` with the folio taken out and none added.
+        """
+        before = self.tree.nodes
+        self.remove(index, order)
+        after = self.tree.nodes
+        self.add_folios(index, index + (1 << order), new_order, entry)
+        folios = 1 << order - new_order
+        work = self._work
+        work.nodes_freed += before - after
+        work.nodes_allocated += self.tree.nodes - after
+        work.slots_written += folios * self.tree.chunk.width(new_order)
+        work.entries_stored += folios
+
+    def add_folios(self, start: int, end: int, order: int, entry: object) -> None:
+        """Store folios of ``order`` in the whole range; raises ``OutOfMemory`` with none stored."""
         index = start
         try:
             while index < end:
-                order = self._block_order(index, end)
-                self.tree.store_order(index, order, entry)
-                if order:
+                block = self._block_order(index, end)
+                self.tree.store_order(index, block, entry)
+                if block > order:
                     try:
-                        with self.preallocate(self.nodes_for(order, 0)) as prealloc:
-                            self.tree.split(index, order, 0, prealloc=prealloc)
+                        with self.preallocate(self.nodes_for(block, order)) as prealloc:
+                            self.tree.split(index, block, order, prealloc=prealloc)
                     except OutOfMemory:
-                        self.tree.store_order(index, order, None)
+                        self.tree.store_order(index, block, None)
                         raise
-                index += 1 << order
+                index += 1 << block
         except OutOfMemory:
-            self.remove_pages(start, index)
+            self.remove_range(start, index)
             raise
 
     def _block_order(self, index: int, end: int) -> int:
@@ -132,8 +171,8 @@ class Filemap:
         fills_root = not index and order and order % self.tree.chunk.shift == 0
         return order - 1 if fills_root else order
 
-    def remove_pages(self, start: int, end: int) -> None:
-        """Remove every folio of order 0 in the range."""
+    def remove_range(self, start: int, end: int) -> None:
+        """Remove every folio in the range, whose bounds must be bounds of folios."""
         index = start
         while index < end:
             order = _aligned_order(index, end)
@@ -143,6 +182,7 @@ class Filemap:
     def destroy(self) -> None:
         """Forget everything (the inode is gone)."""
         self.split_nodes = 0
+        self._work.nodes_freed += self.tree.nodes
         self.tree.destroy()
 
     def check(self) -> None:

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Literal
 
-from gmemsim.errors import BadAddress, BadFileDescriptor, Invalid, NotSupported
+from gmemsim.errors import BadAddress, BadFileDescriptor, Invalid, KernelError, NotSupported, OutOfMemory
 from gmemsim.gmem import population, restructure
 from gmemsim.gmem.check import check
 from gmemsim.gmem.conversion import PROCEDURES
@@ -29,6 +29,7 @@ from gmemsim.gmem.ranges import gaps
 from gmemsim.gmem.stage2 import MappingKind
 from gmemsim.host.host import Host
 from gmemsim.host.work import Work
+from gmemsim.xarray import Levels, XArray
 
 ATTRIBUTE_PRIVATE = 1 << 3
 """KVM_MEMORY_ATTRIBUTE_PRIVATE (include/uapi/linux/kvm.h)."""
@@ -151,16 +152,21 @@ class GuestMemfd:
         inode = self.inode
         for low, high, hugepage in inode.pieces(start, end):
             if hugepage is not None and any(order for _, _, order in inode.filemap.folios(low, high)):
-                inode.stage2.split_leaves(low, high)
-                inode.zap(low, high)
-                restructure.split(inode, hugepage, low, high)
+                try:
+                    inode.stage2.split_leaves(low, high)
+                    inode.zap(low, high)
+                    restructure.split(inode, hugepage, low, high)
+                except OutOfMemory as error:
+                    error.error_offset = inode.offset(low)
+                    raise
 
     def punch_hole(self, offset: int, size: int) -> None:
         """FALLOC_FL_PUNCH_HOLE: give the range's memory back; attributes stay as they are.
 
         On hugepages generation B wants the range aligned to them (``Invalid``, EINVAL); generation A zeroes what is not
         a whole one.  A split hugepage is merged first (``Invalid`` under ``merge: never``); one with pinned pages gives
-        ``Again`` (EAGAIN), and those before it are gone already.
+        ``Again`` (EAGAIN), and those before it are gone already.  The merge needs a node where the filemap has shrunk
+        since the split: without it the hole is refused with ``OutOfMemory`` (ENOMEM), the hugepage unchanged.
         """
         self._begin()
         inode = self.inode
@@ -178,11 +184,20 @@ class GuestMemfd:
 
     def _punch(self, hugepage: Hugepage) -> None:
         inode, first, end = self.inode, hugepage.first, hugepage.end
-        inode.unmap_host(first, end)
-        inode.refuse_if_pinned(first, end, first)
-        if not hugepage.whole and not self.policy.merges_at_all:
-            raise Invalid("the hugepage is split and the policy never merges", error_offset=inode.offset(first))
-        restructure.merge_whole(inode, hugepage)
+        try:
+            nodes = restructure.reserve_merge(inode, hugepage)
+        except OutOfMemory as error:
+            error.error_offset = inode.offset(first)
+            raise
+        try:
+            inode.unmap_host(first, end)
+            inode.refuse_if_pinned(first, end, first)
+            if not hugepage.whole and not self.policy.merges_at_all:
+                raise Invalid("the hugepage is split and the policy never merges", error_offset=inode.offset(first))
+        except KernelError:
+            nodes.close()
+            raise
+        restructure.merge_whole(inode, hugepage, nodes)
         inode.zap(first, end)
         inode.filemap.remove(first, inode.page_order)
         population.retire(inode, hugepage)
@@ -203,11 +218,14 @@ class GuestMemfd:
             inode.subpool.release()
 
     def _retire_unpinned(self, start: int, end: int) -> None:
-        """Merge and give back every hugepage of the range that nobody pins any more."""
+        """Merge and give back every hugepage of the range that nobody pins any more.
+
+        The file goes, so nothing is stored in its filemap and nothing can fail.
+        """
         inode = self.inode
         for _, _, hugepage in list(inode.pieces(start, end)):
             if hugepage is not None and inode.pins.first_pinned(hugepage.first, hugepage.end) is None:
-                restructure.merge_whole(inode, hugepage)
+                restructure.merge_outside(inode, hugepage)
                 population.retire(inode, hugepage)
 
     # -- references ------------------------------------------------------------------------------------------------
@@ -314,6 +332,15 @@ class GuestMemfd:
         """XArray nodes of the filemap that are charged to the guest's memcg.  O(1)."""
         uncharged = 0 if self.host.kernel.account_nodes else self.inode.filemap.split_nodes
         return self.inode.filemap.nodes - uncharged
+
+    def census(self) -> Levels:
+        """The filemap's nodes, and their slots in use, by level.  O(nodes that are not all alike)."""
+        return self.inode.filemap.tree.levels()
+
+    @property
+    def page_cache(self) -> XArray:
+        """The filemap's tree, to look at; only the guest may change it."""
+        return self.inode.filemap.tree
 
     def mapped(self) -> tuple[Counter[int], int]:
         """What is mapped now: leaves of the second stage by order, and base pages that host processes map.

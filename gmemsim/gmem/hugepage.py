@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from gmemsim.gmem.ranges import PinCounts
+
 
 class Hugepage:
     """``2**order`` pages from index ``first`` on, taken from the pool as hugepage ``pool_index``.
@@ -14,7 +16,17 @@ class Hugepage:
     beyond what HVO keeps; not 0 for a whole hugepage that could not be optimised again.
     """
 
-    __slots__ = ("first", "folios", "optimise_failed", "order", "pool_index", "restored", "splits")
+    __slots__ = (
+        "_splits",
+        "first",
+        "folios",
+        "left_split",
+        "lost",
+        "optimise_failed",
+        "order",
+        "pool_index",
+        "restored",
+    )
 
     def __init__(self, first: int, order: int, pool_index: int, restored: int = 0) -> None:
         self.first = first
@@ -25,8 +37,23 @@ class Hugepage:
         """How many folios of each order it is split into."""
         self.optimise_failed = restored > 0
         """Whether there may be more vmemmap than the folios need, because it could not be optimised."""
-        self.splits: Counter[tuple[int, int]] = Counter()
-        """How often the folio at (first index, order) has been split: what hysteresis goes by."""
+        self.left_split = False
+        """Whether a split that failed has left pieces that the attributes do not ask for."""
+        self.lost = False
+        """Whether a split of generation A that failed could not put it back into the filemap."""
+        self._splits: dict[int, PinCounts] = {}
+
+    def count_split(self, order: int, start: int, end: int) -> None:
+        """The folios of ``order`` from ``start`` to ``end`` have been split.  O(log of what has been counted)."""
+        counts = self._splits.get(order)
+        if counts is None:
+            counts = self._splits[order] = PinCounts()
+        counts.change(start, end, 1)
+
+    def times_split(self, order: int, index: int) -> int:
+        """How often the folio of ``order`` at ``index`` has been split, as far as that was counted."""
+        counts = self._splits.get(order)
+        return 0 if counts is None else counts[index]
 
     def __repr__(self) -> str:
         return f"hugepage@{self.first}"

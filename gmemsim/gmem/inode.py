@@ -44,6 +44,10 @@ class Stats:
         """Merges after which the vmemmap could not be optimised again."""
         self.rollback_failures = 0
         """Conversions of generation A whose rollback failed as well: the state is inconsistent."""
+        self.lost_hugepages = 0
+        """Hugepages that a failed split of generation A could not put back into the filemap; their contents go too."""
+        self.derived_splits = 0
+        """Non-uniform splits around more than one page, which no kernel does: their counts are derived."""
 
 
 class Inode:
@@ -110,8 +114,8 @@ class Inode:
         self.memdesc.known = self._known_descriptors
 
     def _known_metadata(self) -> int:
-        if self.generation.metadata_per_split:
-            return sum([hugepage.folios.total() for hugepage in self.hugepages.values() if not hugepage.whole])
+        if self.generation.metadata_while_split:
+            return sum([not hugepage.whole for hugepage in self.hugepages.values()])
         return len(self.hugepages)
 
     def _known_vmemmap(self) -> int:

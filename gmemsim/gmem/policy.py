@@ -3,14 +3,11 @@
 
 Theory of operation
 -------------------
-A :class:`Policy` is made of one *rule* for each key.  A rule has a name in its key's registry (:data:`SPLITS`,
-:data:`MERGES`, …); names are resolved when the policy is made, and an unknown one is refused there.  From then on
-nobody looks at names: the code that converts, splits and merges asks the policy questions (:meth:`Policy.rungs`,
-:attr:`Policy.splits_at_conversion`, …), and the policy asks its rules.
+A :class:`Policy` is made of one *rule* for each key (``gmem.rules``).  Names are resolved when the policy is made, and
+an unknown one is refused there.  From then on nobody looks at names: the code that converts, splits and merges asks the
+policy questions (:meth:`Policy.rungs`, :attr:`Policy.splits_at_conversion`, …), and the policy asks its rules.
 
-What may live here: rules, what they answer, and how a policy is written in files and on the command line.  A new rule
-is a class here and one row in its registry; files, the command line, the JSON Schema and the reports read the registry.
-A new ordering also needs its procedure in ``gmem.conversion``.
+What may live here: the questions, and how a policy is written in files and on the command line.
 
 The kernel *generation* (DOMAIN.md, first table) is a value of its own.  An ordering belongs to one generation, so
 either may be given and implies the other.
@@ -21,308 +18,31 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any, Final
 
 from gmemsim.geometry import Geometry
+from gmemsim.gmem.rules import (
+    GENERATIONS,
+    MERGES,
+    ORDERINGS,
+    RESTRUCTURE_FIRST,
+    SPLITS,
+    VMEMMAPS,
+    WHENS,
+    Generation,
+    Hysteresis,
+    Ladder,
+    MergeRule,
+    Ordering,
+    SplitRule,
+    VmemmapRule,
+)
 from gmemsim.host.vmemmap import VmemmapLayout
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.registry import Registry
 
 _LADDER: Final = re.compile(r"\d+(?:-\d+)+", re.ASCII)
 _HYSTERESIS: Final = re.compile(r"hysteresis-(\d+)", re.ASCII)
-
-
-class Rule:
-    """One value of a policy's key: its ``name`` in files, and in ``words`` what it means."""
-
-    def __init__(self, name: str, words: str) -> None:
-        self.name = name
-        self.words = words
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-# -- generations ---------------------------------------------------------------------------------------------------
-
-
-class Generation(Rule):
-    """A generation of the kernel code.
-
-    ``metadata_bytes``: guest_memfd's object for a hugepage, in its slab.  ``metadata_per_split``: the object exists
-    only while the hugepage is split, one for each folio.  ``zeroes_partial_holes``: a hole need not be aligned to
-    hugepages; what is not a whole one is zeroed (DOMAIN.md sections 3 and 4).
-    """
-
-    def __init__(
-        self, name: str, words: str, *, metadata_bytes: int, metadata_per_split: bool, zeroes_partial_holes: bool
-    ) -> None:
-        super().__init__(name, words)
-        self.metadata_bytes = metadata_bytes
-        self.metadata_per_split = metadata_per_split
-        self.zeroes_partial_holes = zeroes_partial_holes
-
-
-GENERATIONS: Final[Registry[Generation]] = Registry("generation")
-
-A = GENERATIONS.add(
-    "A",
-    Generation(
-        "A",
-        "RFC v2 of May 2025, 51 patches",
-        metadata_bytes=64,  # 48 bytes take a kmalloc-64
-        metadata_per_split=True,
-        zeroes_partial_holes=True,
-    ),
-)
-B = GENERATIONS.add(
-    "B",
-    Generation(
-        "B",
-        "the branch wip-gmem-conversions-hugetlb-restructuring, the newest public HugeTLB code",
-        metadata_bytes=32,
-        metadata_per_split=False,
-        zeroes_partial_holes=False,
-    ),
-)
-
-
-# -- splitting -----------------------------------------------------------------------------------------------------
-
-
-class SplitRule(Rule):
-    """How a hugepage is taken apart: the orders that its folios pass through.
-
-    ``single_steps``: the kernel takes each step by itself (a chain of ``xas_try_split``), so that the depth which one
-    ``xas_split_alloc`` takes is no limit.
-    """
-
-    def __init__(self, name: str, words: str, *, single_steps: bool = False) -> None:
-        super().__init__(name, words)
-        self.single_steps = single_steps
-
-    def rungs(self, order: int, geometry: Geometry) -> tuple[int, ...]:
-        """The orders that a hugepage of ``order`` passes through, largest first, from ``order`` to 0.
-
-        At each only the folios that hold shared pages split further.  ``ValueError`` if the rule does not fit.
-        """
-        return (order, 0)
-
-
-class _Staged(SplitRule):
-    def rungs(self, order: int, geometry: Geometry) -> tuple[int, ...]:
-        middle = (geometry.pmd_order,) if order > geometry.pmd_order else ()
-        return (order, *middle, 0)
-
-
-class _NonUniform(SplitRule):
-    def rungs(self, order: int, geometry: Geometry) -> tuple[int, ...]:
-        return tuple(range(order, -1, -1))
-
-
-class Ladder(SplitRule):
-    """Any decreasing ``orders`` that end with 0; ``ValueError`` for others."""
-
-    def __init__(self, orders: tuple[int, ...]) -> None:
-        if len(orders) < 2 or any(a <= b for a, b in pairwise(orders)) or orders[-1] != 0:
-            raise ValueError(f"ladder {list(orders)} must be at least two strictly decreasing orders and end with 0")
-        super().__init__("ladder", "at each rung only the folios that hold shared pages split further")
-        self.orders = orders
-
-    def rungs(self, order: int, geometry: Geometry) -> tuple[int, ...]:
-        """The ladder itself; ``ValueError`` unless it starts at ``order``."""
-        if self.orders[0] != order:
-            raise ValueError(
-                f"ladder {list(self.orders)} starts at order {self.orders[0]},"
-                f" but the backing {geometry.name(order)} is order {order}"
-            )
-        return self.orders
-
-
-SPLITS: Final[Registry[SplitRule]] = Registry("split")
-SPLITS.add("uniform", SplitRule("uniform", "the whole hugepage is split to base pages at once"))
-SPLITS.add("staged", _Staged("staged", "1G is split to 2M, then only 2M folios that hold shared pages to base pages"))
-SPLITS.add(
-    "nonuniform", _NonUniform("nonuniform", "only the halves around the shared range are split", single_steps=True)
-)
-
-
-# -- when to split -------------------------------------------------------------------------------------------------
-
-
-class WhenRule(Rule):
-    """When shared pages are split: ``at_conversion``, inside the ioctl, or at the first host fault."""
-
-    def __init__(self, name: str, words: str, *, at_conversion: bool) -> None:
-        super().__init__(name, words)
-        self.at_conversion = at_conversion
-
-
-WHENS: Final[Registry[WhenRule]] = Registry("when")
-WHENS.add("conversion", WhenRule("conversion", "split inside the conversion call", at_conversion=True))
-WHENS.add("fault", WhenRule("fault", "split at the first host fault of a shared page", at_conversion=False))
-
-
-# -- merging -------------------------------------------------------------------------------------------------------
-
-
-class MergeRule(Rule):
-    """When folios are merged again.
-
-    ``early``: as soon as all pages of a rung's block are private.  ``at_all``: at the latest when the memory goes back.
-    """
-
-    def __init__(self, name: str, words: str, *, early: bool, at_all: bool = True) -> None:
-        super().__init__(name, words)
-        self.early = early
-        self.at_all = at_all
-
-    def allows(self, splits: int) -> bool:
-        """Whether a folio that has been split so many times may still be merged early."""
-        return True
-
-    @property
-    def always(self) -> bool:
-        """Whether whatever can be merged early, is."""
-        return self.early
-
-
-class Hysteresis(MergeRule):
-    """Merge early until a folio has been split ``limit`` times after its first split, then leave it split.
-
-    Seen in an AMD development tree as ``split_count`` with a limit of 10 (DOMAIN.md section 4, variants).
-    """
-
-    def __init__(self, limit: int = 10) -> None:
-        if limit < 1:
-            raise ValueError(f"hysteresis is {limit}, expected at least 1")
-        super().__init__(
-            "hysteresis", "merge eagerly until a folio has been split so many times, then leave it", early=True
-        )
-        self.limit = limit
-
-    def allows(self, splits: int) -> bool:
-        """Not after ``limit`` splits beyond the first."""
-        return splits <= self.limit
-
-    @property
-    def always(self) -> bool:
-        """No."""
-        return False
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Hysteresis) and self.limit == other.limit
-
-    def __hash__(self) -> int:
-        return hash(self.limit)
-
-    def __repr__(self) -> str:
-        return f"Hysteresis(limit={self.limit})"
-
-
-MERGES: Final[Registry[MergeRule]] = Registry("merge")
-MERGES.add("eager", MergeRule("eager", "merge as soon as a level is all private again", early=True))
-MERGES.add("cleanup", MergeRule("cleanup", "merge only when the memory is given back", early=False))
-MERGES.add("never", MergeRule("never", "never merge while the file is open", early=False, at_all=False))
-
-
-# -- vmemmap -------------------------------------------------------------------------------------------------------
-
-
-class VmemmapRule(Rule):
-    """What happens to the vmemmap of a split hugepage.
-
-    ``optimised``: HVO is on.  ``pieces_stay_optimised``: a piece that is a hugepage itself keeps one vmemmap page.
-    ``all_first``: everything is restored at the first split, and pieces are optimised again after it.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        words: str,
-        *,
-        optimised: bool = True,
-        pieces_stay_optimised: bool = False,
-        all_first: bool = False,
-    ) -> None:
-        super().__init__(name, words)
-        self.optimised = optimised
-        self.pieces_stay_optimised = pieces_stay_optimised
-        self.all_first = all_first
-
-
-VMEMMAPS: Final[Registry[VmemmapRule]] = Registry("vmemmap")
-VMEMMAPS.add("whole", VmemmapRule("whole", "all vmemmap of the hugepage is restored at the first split"))
-VMEMMAPS.add(
-    "reoptimize",
-    VmemmapRule(
-        "reoptimize",
-        "all is restored, then that of every remaining hugepage-sized folio is optimised again",
-        pieces_stay_optimised=True,
-        all_first=True,
-    ),
-)
-VMEMMAPS.add(
-    "partial", VmemmapRule("partial", "only the vmemmap that is needed is restored", pieces_stay_optimised=True)
-)
-VMEMMAPS.add("off", VmemmapRule("off", "no HVO: the vmemmap is always there", optimised=False))
-
-
-# -- orderings -----------------------------------------------------------------------------------------------------
-
-
-class Ordering(Rule):
-    """In which order a conversion does its work; ``gmem.conversion`` has the procedure of each.
-
-    ``generation`` is the kernel that does it so.  ``needs_conversion_splits`` says why it makes no sense with splits
-    at fault; empty where it does.  ``all_or_nothing``: a call that fails leaves everything as it was.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        words: str,
-        *,
-        generation: Generation,
-        needs_conversion_splits: str = "",
-        all_or_nothing: bool = False,
-    ) -> None:
-        super().__init__(name, words)
-        self.generation = generation
-        self.needs_conversion_splits = needs_conversion_splits
-        self.all_or_nothing = all_or_nothing
-
-
-ORDERINGS: Final[Registry[Ordering]] = Registry("ordering")
-RESTRUCTURE_FIRST = ORDERINGS.add(
-    "restructure-first",
-    Ordering("restructure-first", "folios are split or merged, then the attributes are stored", generation=B),
-)
-ATTRIBUTES_FIRST = ORDERINGS.add(
-    "attributes-first",
-    Ordering(
-        "attributes-first",
-        "attributes are stored first, and rolled back if the rest fails",
-        generation=A,
-        needs_conversion_splits="attributes-first orders what a conversion splits,"
-        " and with when: fault it splits nothing",
-    ),
-)
-RESERVE_FIRST = ORDERINGS.add(
-    "reserve-first",
-    Ordering(
-        "reserve-first",
-        "everything that can fail happens before anything is torn down",
-        generation=B,
-        needs_conversion_splits="reserve-first cannot keep its promise with when: fault,"
-        " which needs memory at the fault",
-        all_or_nothing=True,
-    ),
-)
-
-
-# -- the policy ----------------------------------------------------------------------------------------------------
 
 
 class Policy:
@@ -368,6 +88,10 @@ class Policy:
             raise ValueError(self.ordering_rule.needs_conversion_splits)
         self.splits_in_single_steps: bool = self.split_rule.single_steps
         """Whether the kernel takes each step of a split by itself."""
+        self.keeps_failed_steps: bool = self.split_rule.keeps_failed_steps
+        """Whether a split that fails leaves what it has split so far."""
+        self.counts_splits: bool = self.merge_rule.counts_splits
+        """Whether :meth:`may_merge` wants to know how often a folio has been split."""
         self.merges_early: bool = self.merge_rule.early
         """Whether folios are merged while the file is open and the memory in use."""
         self.always_merges_early: bool = self.merge_rule.always
@@ -376,6 +100,8 @@ class Policy:
         """Whether folios are merged at least when their memory goes back to the pool."""
         self.uses_hvo: bool = self.vmemmap_rule.optimised
         """Whether hugepages in use are optimised."""
+        self.pieces_stay_optimised: bool = self.vmemmap_rule.pieces_stay_optimised
+        """Whether a piece that is a hugepage itself keeps one vmemmap page only."""
         self.restores_all_first: bool = self.vmemmap_rule.all_first
         """Whether a first split restores all vmemmap, also what is freed again at its end."""
 

@@ -62,8 +62,7 @@ def _allocate_hugepage(inode: Inode, first: int) -> None:
             for low, high in list(inode.attributes.shared_ranges(first, hugepage.end)):
                 restructure.split(inode, hugepage, low, high)
         except OutOfMemory:
-            restructure.merge_whole(inode, hugepage)
-            inode.filemap.remove(first, inode.page_order)
+            _drop(inode, hugepage)
             _give_back(inode, hugepage)
             raise
     inode.hugepages[first] = hugepage
@@ -95,7 +94,7 @@ def _take_lifelong(inode: Inode, hugepage: Hugepage) -> None:
 
 def _lifelong_objects(inode: Inode) -> tuple[int, int]:
     """What a whole hugepage holds: metadata objects, folio descriptors."""
-    return int(not inode.generation.metadata_per_split), int(inode.host.folio_descriptors)
+    return int(not inode.generation.metadata_while_split), int(inode.host.folio_descriptors)
 
 
 def retire(inode: Inode, hugepage: Hugepage) -> None:
@@ -104,6 +103,21 @@ def retire(inode: Inode, hugepage: Hugepage) -> None:
     del inode.hugepages[hugepage.first]
     for ranges in (inode.poisoned, inode.inconsistent):
         ranges.remove(hugepage.first, hugepage.end)
+
+
+def lose(inode: Inode, hugepage: Hugepage) -> None:
+    """A hugepage that could not be put back into the filemap: its last reference goes, and its contents with it."""
+    inode.stats.lost_hugepages += 1
+    inode.unmap_host(hugepage.first, hugepage.end)
+    inode.zap(hugepage.first, hugepage.end)
+    _drop(inode, hugepage)
+    retire(inode, hugepage)
+
+
+def _drop(inode: Inode, hugepage: Hugepage) -> None:
+    """Take a hugepage, in whatever pieces it is, out of the filemap; it is whole then.  Erasing needs no memory."""
+    inode.filemap.remove_range(hugepage.first, hugepage.end)
+    restructure.merge_outside(inode, hugepage)
 
 
 def _give_back(inode: Inode, hugepage: Hugepage) -> None:
@@ -132,7 +146,7 @@ def _add_small(inode: Inode, low: int, high: int) -> None:
     descriptors = high - low if inode.host.folio_descriptors else 0
     inode.memdesc.alloc(descriptors)
     try:
-        inode.filemap.add_pages(low, high, PAGE)
+        inode.filemap.add_folios(low, high, 0, PAGE)
     except OutOfMemory as error:
         inode.memdesc.free(descriptors)
         error.error_offset = inode.offset(low)
@@ -147,7 +161,7 @@ def drop_small(inode: Inode, start: int, end: int) -> None:
     inode.unmap_host(start, end)
     inode.zap(start, end)
     for low, high in list(inode.small.ranges(start, end)):
-        inode.filemap.remove_pages(low, high)
+        inode.filemap.remove_range(low, high)
         if inode.host.folio_descriptors:
             inode.memdesc.free(high - low)
         inode.small.remove(low, high)

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import attrs
 
-from gmemsim.gmem.policy import KEYS, Hysteresis, Policy
+from gmemsim.gmem.policy import KEYS, Policy
+from gmemsim.gmem.rules import Hysteresis
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.registry import Registry
 

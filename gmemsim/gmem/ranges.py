@@ -47,6 +47,11 @@ class RangeSet:
         at_edges = int(flips[0] == 0) + int(flips[-1] == end)
         return len(flips) - at_edges
 
+    def flips_to(self, page: int) -> int:
+        """How often membership has changed from before page 0 up to ``page``: the number of the range it lies in."""
+        position: int = self._flips.bisect_right(page)
+        return position
+
     def covers(self, start: int, end: int) -> bool:
         """Whether every page is a member (of no pages, all are)."""
         if start >= end:

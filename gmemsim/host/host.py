@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import attrs
 
 from gmemsim.geometry import Geometry
+from gmemsim.host.folio_registry import FolioRegistry
 from gmemsim.host.hugetlb import HugePool
 from gmemsim.host.ledger import Holder, Ledger
-from gmemsim.host.registry import Registry
 from gmemsim.host.slab import object_sizes
 from gmemsim.host.vmemmap import VmemmapLayout
 from gmemsim.host.work import Work
@@ -61,7 +61,7 @@ class Host:
         self.pool = HugePool(hugetlb or {})
         self.vmemmap = VmemmapLayout(self.geometry, STRUCT_PAGE_BYTES_OF[self.kernel.memdesc])
         self.folio_descriptors = self.kernel.memdesc == "folio-descriptors"
-        self.registry = Registry(self.ledger.holder("registry_nodes", HOST))
+        self.registry = FolioRegistry(self.ledger.holder("registry_nodes", HOST))
         self.folios: Counter[int] = Counter()
         self.unoptimised: dict[tuple[int, int], int] = {}
         """Hugepages in the pool, by (order, index), whose vmemmap could not be optimised: how many pages that is."""

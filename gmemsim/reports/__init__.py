@@ -1,5 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sinks for the result of a run, one file each.
+"""What is made of a result: something to look at (``screen``), to show (``figures``) or to read on (``export``).
+
+Theory of operation
+-------------------
+A *sink* is one file that makes one thing.  Each of the three rooms has a registry in its ``__init__``, whose rows say
+what a sink is called and where its code is; the code is imported on use, so that a list of names costs nothing.  The
+command line takes its choices, its help and its file names from these registries and knows no sink by name.
+
+Adding a figure is its file in ``figures/`` and one row there; adding a format is its file in ``export/`` and one row
+there.  :mod:`gmemsim.reports.filesets` puts the files of a command together.
 
 A sink needs little of a result: what :class:`Reportable` names.  Whatever offers that can be reported.
 """
@@ -7,9 +16,10 @@ A sink needs little of a result: what :class:`Reportable` names.  Whatever offer
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from gmemsim.results.timeline import Timeline
+if TYPE_CHECKING:
+    from gmemsim.results.timeline import Timeline
 
 
 class Reportable(Protocol):

@@ -1,26 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a figure is made from, and the tables behind figures."""
+"""What sinks are given of a run, and the tables that they write.
+
+A :class:`View` is all that a figure or a file of a run may be made from.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TextIO
 
 import attrs
 
 from gmemsim.reports import Reportable
-from gmemsim.sim.census import Census
-from gmemsim.sim.layout import Layout
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""Text that begins with one of these is a formula to a spreadsheet."""
 
 
 @attrs.frozen(eq=False)
 class View:
-    """The result of a run, and what observers have seen of it where a figure needs that."""
+    """A run as sinks see it.
+
+    ``recordings``: what recorders have seen, by the recorder's place (``"gmemsim.sim.layout:LayoutRecorder"``; default:
+    none).  ``source``: the scenario's text (default: unknown).  ``figures``: the figures asked for (default: none).
+    """
 
     result: Reportable
-    layout: Layout | None = None
-    census: Census | None = None
+    recordings: Mapping[str, Any] = attrs.field(factory=dict)
+    source: str | None = None
+    figures: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -28,18 +38,33 @@ class View:
         summary = self.result.summary
         return f"{summary['title']}{' (partial: interrupted)' if summary.get('partial') else ''}"
 
+    def recording(self, recorder: str) -> Any:
+        """What ``recorder`` has seen; ``ValueError`` if it did not look at the run."""
+        if recorder not in self.recordings:
+            raise ValueError(f"this figure needs what {recorder} has seen of the run")
+        return self.recordings[recorder]
+
 
 @attrs.frozen(eq=False)
-class Table:
+class DataTable:
     """The data behind a figure: the names of the columns, and the rows."""
 
     header: Sequence[str]
     rows: Iterable[Sequence[object]]
 
 
-def write_table(table: Table, path: Path) -> None:
+def write_table(table: DataTable, path: Path) -> None:
     """Write ``table`` to ``path`` as CSV."""
     with path.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(table.header)
-        writer.writerows(table.rows)
+        write_rows(out, table)
+
+
+def write_rows(out: TextIO, table: DataTable) -> None:
+    """Write ``table`` to ``out`` as CSV.  Text that a spreadsheet would compute gets a ``'`` before it."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([_cell(name) for name in table.header])
+    writer.writerows([_cell(value) for value in row] for row in table.rows)
+
+
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

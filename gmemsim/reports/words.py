@@ -1,16 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Words that several reports use: what an event was, and which figures are estimates."""
+"""Words that several reports use: counts, events, accounts, and expectations, as people read them."""
 
 from __future__ import annotations
 
-from gmemsim.results.timeline import Event
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.units import size_name
 
-ESTIMATED_ACCOUNTS = frozenset({"attributes"})
-"""Accounts whose objects are estimated, not counted: the maple tree's nodes (DOMAIN.md section 3)."""
+if TYPE_CHECKING:
+    from gmemsim.results.timeline import Event
+    from gmemsim.xarray.lab.show import Picture
 
 ESTIMATE = "≈"
 """The sign put before every figure that is an estimate."""
+
+NO_ACCOUNT = "#999999"
+"""The colour of what is no account of the table, such as one in an old summary."""
+
+SIGNS = {"eq": "=", "ne": "≠", "le": "≤", "ge": "≥", "approx": ESTIMATE}
+"""How an expectation's operator is written."""
+
+
+def number(n: int) -> str:
+    """``n`` in full, with separators as long as it stays within ten characters."""
+    return f"{n:,}" if abs(n) < 100_000_000 else str(n)
 
 
 def describe(event: Event) -> str:
@@ -27,6 +42,52 @@ def describe(event: Event) -> str:
     return f"{who}{' '.join(words)}{failure}"
 
 
+def is_estimate(account: str) -> bool:
+    """Whether the objects of the account of this name are estimated and not counted."""
+    return account in ACCOUNTS and ACCOUNTS[account].estimate
+
+
 def account_label(name: str) -> str:
     """The account's name, marked if its figures are estimates."""
-    return f"{ESTIMATE} {name}" if name in ESTIMATED_ACCOUNTS else name
+    return f"{ESTIMATE} {name}" if is_estimate(name) else name
+
+
+def account_colour(name: str) -> str:
+    """The account's colour in every figure, as ``#rrggbb``."""
+    return ACCOUNTS[name].colour if name in ACCOUNTS else NO_ACCOUNT
+
+
+def wanted(verdict: Mapping[str, Any]) -> str:
+    """What the expectation demands that ``verdict`` is about: ``"filemap_nodes.peak = 4162 after split"``."""
+    words = [str(verdict["metric"])]
+    if "op" in verdict:
+        words += [SIGNS.get(verdict["op"], str(verdict["op"])), _value(verdict["expected"])]
+        if verdict.get("rel") is not None:
+            words.append(f"within {100 * verdict['rel']:g} %")
+    if verdict.get("after"):
+        words.append(f"after {verdict['after']}")
+    return " ".join(words)
+
+
+def found(verdict: Mapping[str, Any]) -> str:
+    """The value that the metric had."""
+    return _value(verdict["value"])
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    return number(value) if isinstance(value, int) else str(value)
+
+
+def tree_summary(shown: Picture) -> str:
+    """How large the tree is, in one line: ``"XArray: 74 nodes, mark 2"``."""
+    if shown.head is None:
+        return "XArray: empty"
+    nodes = "no node" if not shown.nodes else f"{shown.nodes:,} node{'s' if shown.nodes > 1 else ''}"
+    return f"XArray: {nodes}{marks_of(shown.marks)}"
+
+
+def marks_of(marks: tuple[int, ...]) -> str:
+    """``", marks 0 2"``; nothing if there are none."""
+    return f", mark{'s' if len(marks) > 1 else ''} {' '.join(map(str, marks))}" if marks else ""

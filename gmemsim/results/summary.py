@@ -1,18 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The result of a run as one JSON object, and expectations tested against it.
+"""The result of a run as one JSON object: what ``gmemsim run --json`` prints.
 
-The keys are fixed (schema 1): ``schema title seed end_time_ns conversions splits merges folios accounts
-modelled_time_ns guests expect``.  Beside them stand ``calls`` (every kind of call, requested and failed), ``outcomes``
-(what went wrong without an errno), ``estimates`` (what is no exact count, with its bounds) and
-``slabs_at_least_bytes`` (a lower bound).
-A metric is a dotted path into the object; ``accounts.`` may be left out, and what is absent is 0.
+Theory of operation
+-------------------
+The object is made of parts, in the order of :data:`PARTS`.  A :class:`Part` is one row: its key, how its value is
+computed from a :class:`State`, and the numbers in it that can be named as metrics.  The object of each guest, in the
+list ``guests``, is made in the same way of :data:`GUEST_PARTS`.  :mod:`gmemsim.results.metrics` walks the same rows to
+check a metric, so a new part is one new row and nothing else.
+
+Schema 1 fixes the keys.  Beside what was designed first stand ``calls`` (every kind of call, requested and failed),
+``outcomes`` (what went wrong without an errno), ``estimates`` (what is no exact count, with its bounds),
+``slabs_at_least_bytes`` (a lower bound) and ``work`` (exact counts of what the host has done, which the modelled times
+are computed from).
+
+What may live here: parts of the summary.  Judging it (expectations) is the run's, showing it is for reports.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+import attrs
 
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.attributes import node_bounds
@@ -22,154 +32,279 @@ from gmemsim.host.costs import CostProfile
 from gmemsim.host.host import Host
 from gmemsim.host.ledger import Tally, Total
 from gmemsim.host.slab import slab_of
-from gmemsim.host.work import Work
-from gmemsim.results.metrics import OUTCOMES
-from gmemsim.scenario.model import Expectation, GuestSpec
+from gmemsim.host.work import COUNTERS, PHASES, Work
+from gmemsim.registry import Registry
+from gmemsim.results.keys import (
+    BYTES,
+    CHANGE,
+    COUNT,
+    ERRNO,
+    ESTIMATED_COUNT,
+    ESTIMATED_NS,
+    NS,
+    SIZE,
+    Fixed,
+    Keys,
+    Number,
+)
 
 SCHEMA = 1
 """Version of the object's layout."""
 
-Calls = dict[tuple[str, str, str | None], int]
-"""How often a guest's call of a kind ended with an errno (``None``: success): (guest, kind, errno) -> number."""
+CALL_KINDS = ("allocate", "convert", "fault", "pin", "unpin", "punch_hole", "poison", "close")
+"""The calls that a guest's owner makes and the kernel may refuse, by the key of their step in a scenario."""
+
+OUTCOMES = ("optimise_failures", "rollback_failures", "inconsistent_pages")
+"""What can go wrong without an errno, counted per guest and in all."""
+
+Calls = Mapping[str, Counter[tuple[str, str | None]]]
+"""How often each guest's calls of a kind ended with an errno (``None``: success): guest -> (kind, errno) -> number."""
 
 
-def tally_row(tally: Tally | Total) -> dict[str, int]:
-    """Live, peak, cumulative objects, and bytes, of one account."""
+@attrs.frozen(kw_only=True)
+class State:
+    """A run at one moment, as the summary reads it.
+
+    ``now``: simulated ns.  ``orders``: of the folios to report (:func:`folio_orders`).  ``calls``: how calls have ended
+    so far.  ``work``: all that the host has done.  ``profile``: what prices it.  ``partial``: whether the workload is
+    not at its end.  ``replays``: what the recorded logs of the workload hold.  ``verdicts``: those on expectations so
+    far.
+    """
+
+    title: str
+    seed: int
+    now: int
+    host: Host
+    guests: Sequence[GuestMemfd]
+    orders: Sequence[int]
+    calls: Calls
+    work: Work
+    profile: CostProfile
+    partial: bool = False
+    replays: Sequence[Mapping[str, Any]] = ()
+    verdicts: Sequence[Mapping[str, Any]] = ()
+
+    def of(self, guest: GuestMemfd) -> State:
+        """The same moment, of one guest."""
+        return attrs.evolve(self, guests=(guest,))
+
+    @property
+    def guest(self) -> GuestMemfd:
+        """The one guest of a state that :meth:`of` has made."""
+        (guest,) = self.guests
+        return guest
+
+
+@attrs.frozen
+class Part:
+    """One key of the summary.
+
+    ``fill`` computes the value; ``None`` leaves the key out.  ``keys`` is the shape of the numbers in the value that
+    can be named as metrics, ``None`` if it has none.
+    """
+
+    fill: Callable[[State], Any]
+    keys: Keys | None = None
+
+
+PARTS: Registry[Part] = Registry("part of the summary")
+"""The parts of the summary, in its order."""
+
+GUEST_PARTS: Registry[Part] = Registry("part of a guest's summary")
+"""The parts of a guest's object, in its order."""
+
+
+def summarise(state: State) -> dict[str, Any]:
+    """The whole object.  O(guests), and O(what is mapped and shared)."""
+    return _fill(PARTS, state)
+
+
+def _fill(parts: Registry[Part], state: State) -> dict[str, Any]:
+    values = ((name, part.fill(state)) for name, part in parts.items())
+    return {name: value for name, value in values if value is not None}
+
+
+# -- accounts ----------------------------------------------------------------------------------------------------------
+
+_TALLY: Mapping[str, Number] = {
+    "live": COUNT,
+    "peak": COUNT,
+    "allocated": COUNT,
+    "freed": COUNT,
+    "live_bytes": BYTES,
+    "peak_bytes": BYTES,
+}
+"""What is known of an account: attributes of the ledger's tallies."""
+
+
+def _row(tally: Tally | Total) -> dict[str, int]:
+    return {key: getattr(tally, key) for key in _TALLY}
+
+
+def account_keys() -> Fixed:
+    """The keys below ``accounts``, which may be left out of a metric."""
+    estimates = {name: account.estimate for name, account in ACCOUNTS.items()} | {"total": False}
     return {
-        "live": tally.live,
-        "peak": tally.peak,
-        "allocated": tally.allocated,
-        "freed": tally.freed,
-        "live_bytes": tally.live_bytes,
-        "peak_bytes": tally.peak_bytes,
+        name: {key: attrs.evolve(number, estimate=estimate) for key, number in _TALLY.items()}
+        for name, estimate in estimates.items()
     }
 
 
-def _outcomes(calls: Calls, kind: str, guest: str | None = None) -> dict[str, Any]:
+def _accounts(state: State) -> dict[str, dict[str, int]]:
+    ledger = state.host.ledger
+    return {name: _row(ledger.tallies[name]) for name in ACCOUNTS} | {"total": _row(ledger.total)}
+
+
+def _guest_accounts(state: State) -> dict[str, dict[str, int]]:
+    ledger, name = state.host.ledger, state.guest.name
+    tallies = ledger.guest_tallies(name)
+    return {account: _row(tally) for account, tally in tallies.items()} | {"total": _row(ledger.guest_total(name))}
+
+
+def _slab_keys() -> Fixed:
+    return dict.fromkeys(ACCOUNTS, BYTES)
+
+
+def _slabs(state: State) -> dict[str, int]:
+    """Least bytes of slabs that hold the live objects of each account (fragmentation is not modelled)."""
+    page = state.host.geometry.page_size
+    return {
+        name: slab_of(name, page).bytes_for(state.host.ledger.tallies[name].live)
+        for name, account in ACCOUNTS.items()
+        if not account.is_pages
+    }
+
+
+# -- calls -------------------------------------------------------------------------------------------------------------
+
+_CALLS: Fixed = {"requested": COUNT, "succeeded": COUNT, "failed": {ERRNO: COUNT}}
+
+
+def _ended(state: State, kind: str) -> dict[str, Any]:
     """Calls of one kind: requested, succeeded, failed by errno."""
     ended: Counter[str | None] = Counter()
-    for (name, its_kind, errno), number in calls.items():
-        if its_kind == kind and guest in (None, name):
-            ended[errno] += number
+    for guest in state.guests:
+        for (its_kind, errno), number in state.calls[guest.name].items():
+            if its_kind == kind:
+                ended[errno] += number
     failed = {errno: number for errno, number in sorted(ended.items(), key=str) if errno is not None}
     return {"requested": ended.total(), "succeeded": ended[None], "failed": failed}
 
 
-def _changes(counts: Mapping[tuple[int, int], int], geometry: Geometry) -> dict[str, int]:
+def _conversions(state: State) -> dict[str, Any]:
+    return _ended(state, "convert")
+
+
+def _calls(state: State) -> dict[str, Any]:
+    kinds = {kind for calls in state.calls.values() for kind, _ in calls}
+    return {kind: _ended(state, kind) for kind in sorted(kinds)}
+
+
+def _outcomes(state: State) -> dict[str, int]:
+    found = [guest.outcomes() for guest in state.guests]
+    return {kind: sum(outcomes[kind] for outcomes in found) for kind in OUTCOMES}
+
+
+# -- folios ------------------------------------------------------------------------------------------------------------
+
+
+def folio_orders(geometry: Geometry, guests: Iterable[GuestMemfd]) -> tuple[int, ...]:
+    """The orders that a run reports, ascending: those that ``guests`` can reach, and the page table's sizes."""
+    rungs = {rung for guest in guests for rung in guest.rungs}
+    return tuple(sorted({0, geometry.pmd_order, geometry.pud_order} | rungs))
+
+
+def _changes(counts: Iterable[Counter[tuple[int, int]]], geometry: Geometry) -> dict[str, int]:
     """Splits or merges by ``"1G->4K"``, the largest change first."""
-    ordered = sorted(counts.items(), key=lambda item: (-max(item[0]), min(item[0])))
+    total: Counter[tuple[int, int]] = Counter()
+    for count in counts:
+        total.update(count)
+    ordered = sorted(total.items(), key=lambda item: (-max(item[0]), min(item[0])))
     return {f"{geometry.name(before)}->{geometry.name(after)}": number for (before, after), number in ordered if number}
 
 
-def folio_orders(geometry: Geometry, rungs: Iterable[int]) -> list[int]:
-    """The orders that a run reports, ascending: those it can reach, and the page table's sizes."""
-    return sorted({0, geometry.pmd_order, geometry.pud_order, *rungs})
+def _splits(state: State) -> dict[str, int]:
+    return _changes((guest.stats.splits for guest in state.guests), state.host.geometry)
 
 
-def _folios(counts: Mapping[int, int], orders: Iterable[int], geometry: Geometry) -> dict[str, int]:
-    return {geometry.name(order): counts.get(order, 0) for order in orders}
+def _merges(state: State) -> dict[str, int]:
+    return _changes((guest.stats.merges for guest in state.guests), state.host.geometry)
 
 
-def _guest(guest: GuestMemfd, spec: GuestSpec, orders: list[int], calls: Calls) -> dict[str, Any]:
-    ledger, geometry = guest.host.ledger, guest.host.geometry
-    accounts = {name: tally_row(tally) for name, tally in ledger.guest_tallies(guest.name).items()}
-    return {
-        "name": guest.name,
-        "memory": spec.memory,
-        "backing": spec.backing,
-        "mapping": spec.mapping,
-        "policy": guest.policy.as_file(),
-        "conversions": _outcomes(calls, "convert", guest.name),
-        "splits": _changes(guest.stats.splits, geometry),
-        "merges": _changes(guest.stats.merges, geometry),
-        "folios": _folios(guest.folios, orders, geometry),
-        "accounts": accounts | {"total": tally_row(ledger.guest_total(guest.name))},
-        "outcomes": guest.outcomes(),
-        "filemap_nodes_charged": guest.charged_nodes(),
-    }
+def _folios(state: State) -> dict[str, int]:
+    counts: Counter[int] = Counter()
+    for guest in state.guests:
+        counts.update(guest.folios)
+    return {state.host.geometry.name(order): counts[order] for order in state.orders}
 
 
-def _estimates(guests: Iterable[GuestMemfd], profile: CostProfile) -> dict[str, Any]:
+# -- time --------------------------------------------------------------------------------------------------------------
+
+
+def _modelled(state: State) -> dict[str, float]:
+    return state.profile.price(state.work)
+
+
+def _estimates(state: State) -> dict[str, Any]:
     """What is no exact count: maple tree nodes with their bounds, and every time."""
-    bounds = [node_bounds(guest.attribute_ranges) for guest in guests if not guest.closed and guest.pages > 1]
+    open_guests = (guest for guest in state.guests if not guest.closed and guest.pages > 1)
+    bounds = [node_bounds(guest.attribute_ranges) for guest in open_guests]
     return {
         "attributes": {
             "live_at_least": sum(low for low, _ in bounds),
             "live_at_most": sum(high for _, high in bounds),
             "source": "nodes of a maple tree with so many ranges, measured on lib/maple_tree.c (6.12)",
         },
-        "modelled_time_ns": {"profile": profile.name, "source": profile.description},
+        "modelled_time_ns": {"profile": state.profile.name, "source": state.profile.description},
     }
 
 
-def _slabs(host: Host) -> dict[str, int]:
-    """Least bytes of slabs that hold the live objects of each account (fragmentation is not modelled)."""
-    page = host.geometry.page_size
-    return {
-        name: slab_of(name, page).bytes_for(tally.live)
-        for name, tally in host.ledger.tallies.items()
-        if not ACCOUNTS[name].is_pages
-    }
+def _work(state: State) -> dict[str, int]:
+    return dict(zip(COUNTERS, state.work.counts(), strict=True))
 
 
-def summarise(
-    host: Host,
-    guests: Mapping[str, tuple[GuestMemfd, GuestSpec]],
-    calls: Calls,
-    work: Work,
-    profile: CostProfile,
-) -> dict[str, Any]:
-    """The part of the object that describes the state now; title, seed, end and expectations are the caller's."""
-    geometry, inodes = host.geometry, [guest for guest, _ in guests.values()]
-    orders = folio_orders(geometry, (rung for guest in inodes for rung in guest.rungs))
-    splits: Counter[tuple[int, int]] = Counter()
-    merges: Counter[tuple[int, int]] = Counter()
-    for guest in inodes:
-        splits.update(guest.stats.splits)
-        merges.update(guest.stats.merges)
-    parts = [_guest(guest, spec, orders, calls) for guest, spec in guests.values()]
-    accounts = {name: tally_row(host.ledger.tallies[name]) for name in ACCOUNTS}
-    return {
-        "conversions": _outcomes(calls, "convert"),
-        "splits": _changes(splits, geometry),
-        "merges": _changes(merges, geometry),
-        "folios": _folios(host.folios, orders, geometry),
-        "accounts": accounts | {"total": tally_row(host.ledger.total)},
-        "modelled_time_ns": profile.price(work),
-        "guests": parts,
-        "calls": {kind: _outcomes(calls, kind) for kind in sorted({kind for _, kind, _ in calls})},
-        "outcomes": {key: sum(part["outcomes"][key] for part in parts) for key in OUTCOMES},
-        "estimates": _estimates(inodes, profile),
-        "slabs_at_least_bytes": _slabs(host),
-    }
+# -- the tables --------------------------------------------------------------------------------------------------------
 
+_OUTCOMES: Fixed = dict.fromkeys(OUTCOMES, COUNT)
 
-def metric_value(summary: Mapping[str, Any], metric: str) -> int | float:
-    """The number at the dotted path ``metric``; 0 where the path leads to nothing."""
-    parts = metric.split(".")
-    found: Any = summary
-    if parts[0] == "guests" and len(parts) > 1:
-        names = [guest["name"] for guest in summary["guests"]]
-        index = names.index(parts[1]) if parts[1] in names else int(parts[1]) if parts[1].isdecimal() else len(names)
-        if index >= len(names):
-            return 0
-        found, parts = summary["guests"][index], parts[2:]
-    if parts[0] in found["accounts"]:
-        found = found["accounts"]
-    for part in parts:
-        if not isinstance(found, Mapping) or part not in found:
-            return 0
-        found = found[part]
-    return found if isinstance(found, int | float) else 0
+_PARTS: Mapping[str, Part] = {
+    "schema": Part(lambda state: SCHEMA),
+    "title": Part(lambda state: state.title),
+    "seed": Part(lambda state: state.seed),
+    "end_time_ns": Part(lambda state: state.now, NS),
+    "partial": Part(lambda state: state.partial or None),
+    "conversions": Part(_conversions, _CALLS),
+    "splits": Part(_splits, {CHANGE: COUNT}),
+    "merges": Part(_merges, {CHANGE: COUNT}),
+    "folios": Part(_folios, {SIZE: COUNT}),
+    "accounts": Part(_accounts, account_keys),
+    "modelled_time_ns": Part(_modelled, dict.fromkeys((*PHASES.values(), "total"), ESTIMATED_NS)),
+    "guests": Part(lambda state: [_fill(GUEST_PARTS, state.of(guest)) for guest in state.guests]),
+    "calls": Part(_calls, dict.fromkeys(CALL_KINDS, _CALLS)),
+    "outcomes": Part(_outcomes, _OUTCOMES),
+    "estimates": Part(_estimates, {"attributes": dict.fromkeys(("live_at_least", "live_at_most"), ESTIMATED_COUNT)}),
+    "slabs_at_least_bytes": Part(_slabs, _slab_keys),
+    "work": Part(_work, dict.fromkeys(COUNTERS, COUNT)),
+    "replays": Part(lambda state: list(state.replays) or None),
+    "expect": Part(lambda state: list(state.verdicts)),
+}
 
+_GUEST_PARTS: Mapping[str, Part] = {
+    "name": Part(lambda state: state.guest.name),
+    "memory": Part(lambda state: state.guest.size, BYTES),
+    "backing": Part(lambda state: state.guest.backing, BYTES),
+    "mapping": Part(lambda state: state.guest.mapping),
+    "policy": Part(lambda state: state.guest.policy.as_file()),
+    "conversions": Part(_conversions, _CALLS),
+    "splits": Part(_splits, {CHANGE: COUNT}),
+    "merges": Part(_merges, {CHANGE: COUNT}),
+    "folios": Part(_folios, {SIZE: COUNT}),
+    "accounts": Part(_guest_accounts, account_keys),
+    "outcomes": Part(_outcomes, _OUTCOMES),
+    "filemap_nodes_charged": Part(lambda state: state.guest.charged_nodes(), COUNT),
+}
 
-def judge(expectation: Expectation, summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The entry of ``expect`` for one expectation, tested against ``summary``."""
-    value = metric_value(summary, expectation.metric)
-    entry: dict[str, Any] = {"metric": expectation.metric, "ok": expectation.holds(value), "value": value}
-    entry |= {"op": expectation.op, "expected": expectation.value, "line": expectation.where.line}
-    if expectation.rel is not None:
-        entry["rel"] = expectation.rel
-    if expectation.after is not None:
-        entry["after"] = expectation.after
-    return entry
+for _name, _part in _PARTS.items():
+    PARTS.add(_name, _part)
+for _name, _part in _GUEST_PARTS.items():
+    GUEST_PARTS.add(_name, _part)

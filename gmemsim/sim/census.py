@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from gmemsim.sim.frames import Frames
+from gmemsim.xarray import XArray
 
 if TYPE_CHECKING:
     from gmemsim.results.timeline import Event
@@ -36,7 +37,7 @@ FREE_VISITS = 100_000
 
 
 @attrs.frozen
-class Row:
+class CensusRow:
     """All filemaps and page tables at one instant, after event number ``event`` (-1: before the first).
 
     ``nodes`` and ``slots_used`` are XArray nodes and their slots in use by the shift of the node; ``guest_leaves`` the
@@ -63,70 +64,62 @@ class Census:
     page_size: int
     slots: int
     orders: tuple[int, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[CensusRow, ...]
 
 
-class CensusObserver:
-    """Collects a :class:`Census` while a run goes on."""
+class CensusRecorder:
+    """Collects the :class:`Census` of ``run`` in ``frames`` frames at most."""
 
-    def __init__(self, *, frames: int = FRAMES) -> None:
+    def __init__(self, run: Run, *, frames: int = FRAMES) -> None:
+        self._run = run
         self._frames = Frames(frames)
-        self._kept: list[list[Row]] = []  # by frame: its first row, and its highest
         self._visits = 0
         self._last_cost = 0
         self._highest = 0
-        self._run: Run | None = None
-
-    def begun(self, run: Run) -> None:
-        """Take the first census."""
-        self._run = run
         self._frames.begins(0, -1)
-        self._kept.append([self._take(run, 0, -1)])
+        self._kept = [[self._take(0, -1)]]  # by frame: its first row, and its highest
 
-    def stepped(self, run: Run, event: Event) -> None:
+    def see(self, event: Event) -> None:
         """Take a census if it is due."""
-        index = len(run.timeline.events) - 1
+        index = len(self._run.timeline.events) - 1
         fresh = self._frames.begins(event.time_ns, index)
         if fresh:
             self._kept.append([])
             self._thin()
-        if fresh or self._many_more(run, index):
+        if fresh or self._many_more(index):
             if self._visits + self._last_cost > FREE_VISITS + VISITS * index:
                 return
-            self._keep(self._kept[-1], self._take(run, event.time_ns, index))
+            self._keep(self._kept[-1], self._take(event.time_ns, index))
 
-    def _many_more(self, run: Run, index: int) -> bool:
+    def _many_more(self, index: int) -> bool:
         """Whether there are a tenth more nodes than ever seen; with many guests not asked at every event."""
-        if index % (1 + len(run.guests) // 16):
+        guests = self._run.guests
+        if index % (1 + len(guests) // 16):
             return False
-        return sum(guest.nodes() for guest, _ in run.guests.values()) > RISE * self._highest
+        return sum([guest.nodes() for guest in guests.values()]) > RISE * self._highest
 
-    def census(self) -> Census:
+    def result(self) -> Census:
         """What was seen so far, and the state now."""
-        assert self._run is not None, "the run has not begun"
         run = self._run
-        now = self._take(run, run.now, len(run.timeline.events) - 1)
+        now = self._take(run.now, len(run.timeline.events) - 1)
         rows = [row for frame in self._kept for row in frame]
         geometry = run.host.geometry
         orders = (0, geometry.pmd_order, geometry.pud_order)
-        chunk = next(guest.inode.filemap.tree.chunk for guest, _ in run.guests.values())
-        return Census(geometry.page_size, chunk.size, orders, (*rows, now))
+        return Census(geometry.page_size, XArray().chunk.size, orders, (*rows, now))
 
-    def _take(self, run: Run, time_ns: int, event: int) -> Row:
-        row = Row(time_ns, event, Counter(), Counter(), Counter(), 0)
+    def _take(self, time_ns: int, event: int) -> CensusRow:
+        row = CensusRow(time_ns, event, Counter(), Counter(), Counter(), 0)
         visits, host_pages = 0, 0
-        geometry = run.host.geometry
-        for guest, _ in run.guests.values():
+        for guest in self._run.guests.values():
             if guest.closed:
                 continue
-            levels = guest.inode.filemap.tree.levels()
+            levels = guest.census()
             row.nodes.update(levels.nodes)
             row.slots_used.update(levels.slots_used)
-            visits += levels.visits
-            for order in (0, geometry.pmd_order, geometry.pud_order):
-                row.guest_leaves[order] += guest.inode.stage2.mapped_pages(order, 0, guest.pages) >> order
-            host_pages += guest.inode.host_mapped.pages(0, guest.pages)
-            visits += guest.attribute_ranges + 8
+            leaves, pages = guest.mapped()
+            row.guest_leaves.update(leaves)
+            host_pages += pages
+            visits += levels.visits + guest.attribute_ranges + 8
         self._visits += visits
         self._last_cost = visits
         self._highest = max(self._highest, row.total)
@@ -136,14 +129,14 @@ class CensusObserver:
         part_of = self._frames.thinned()
         if part_of is None:
             return
-        kept: list[list[Row]] = [[] for _ in range(part_of[-1] + 1)]
+        kept: list[list[CensusRow]] = [[] for _ in range(part_of[-1] + 1)]
         for frame, rows in zip(part_of, self._kept, strict=True):
             for row in rows:
                 self._keep(kept[frame], row)
         self._kept = kept
 
     @staticmethod
-    def _keep(rows: list[Row], row: Row) -> None:
+    def _keep(rows: list[CensusRow], row: CensusRow) -> None:
         """Keep ``row`` in its frame if it is the first there, or the highest so far."""
         if not rows:
             rows.append(row)

@@ -83,35 +83,28 @@ class Layout:
     shared_left: Flags
 
 
-class LayoutObserver:
-    """Collects a :class:`Layout` while a run goes on."""
+class LayoutRecorder:
+    """Collects the :class:`Layout` of ``run``: about ``cells`` cells for all guests together, ``frames`` at most."""
 
-    def __init__(self, *, cells: int = CELLS, frames: int = FRAMES) -> None:
-        self._budget = cells
-        self._frames = Frames(frames)
-        self._left_out = 0
-        self._page_size = 0
-        self._guests: dict[str, _GuestCells] = {}
-        self._order: Cells = np.zeros(0, dtype=np.int8)
-        self._shared: Flags = np.zeros(0, dtype=np.bool_)
-        self._rows: list[tuple[Cells, Cells, Flags, Flags]] = []
-
-    def begun(self, run: Run) -> None:
-        """Lay the cells out over the guests."""
+    def __init__(self, run: Run, *, cells: int = CELLS, frames: int = FRAMES) -> None:
         shown = _shown(run)
+        self._run = run
         self._left_out = len(run.guests) - len(shown)
         self._page_size = run.host.geometry.page_size
+        self._guests: dict[str, _GuestCells] = {}
         first = 0
         for guest in shown:
-            cells = _GuestCells(guest, first, max(LEAST_CELLS, self._budget // len(shown)))
-            self._guests[guest.name] = cells
-            first += cells.number
-        self._order = np.full(first, NOTHING, dtype=np.int8)
-        self._shared = np.zeros(first, dtype=np.bool_)
+            made = _GuestCells(guest, first, max(LEAST_CELLS, cells // len(shown)))
+            self._guests[guest.name] = made
+            first += made.number
+        self._order: Cells = np.full(first, NOTHING, dtype=np.int8)
+        self._shared: Flags = np.zeros(first, dtype=np.bool_)
+        self._rows: list[tuple[Cells, Cells, Flags, Flags]] = []
+        self._frames = Frames(frames)
         self._frames.begins(0, -1)
         self._begin_frame()
 
-    def stepped(self, run: Run, event: Event) -> None:
+    def see(self, event: Event) -> None:
         """Look at what ``event`` may have changed."""
         cells = self._guests.get(event.guest or "")
         if cells is None:
@@ -122,7 +115,7 @@ class LayoutObserver:
         end = min(end, cells.guest.pages)
         if start >= end:
             return
-        if self._frames.begins(event.time_ns, len(run.timeline.events) - 1):
+        if self._frames.begins(event.time_ns, len(self._run.timeline.events) - 1):
             self._begin_frame()
             self._thin()
         low, high = cells.update(start, end, self._order[cells.here], self._shared[cells.here])
@@ -133,7 +126,7 @@ class LayoutObserver:
         left[touched] = self._order[touched]
         shared_left[touched] = self._shared[touched]
 
-    def layout(self) -> Layout:
+    def result(self) -> Layout:
         """What was seen so far."""
         smallest, left, shared, shared_left = (np.array(column) for column in zip(*self._rows, strict=True))
         regions = tuple(cells.region(self._page_size) for cells in self._guests.values())
@@ -160,11 +153,9 @@ class LayoutObserver:
 
 def _shown(run: Run) -> list[GuestMemfd]:
     """The guests to look at, in their order: one of each kind before a second of any."""
-    kinds: Counter[str] = Counter()
     ranked: list[tuple[int, int, GuestMemfd]] = []
-    for guest, spec in run.guests.values():
-        ranked.append((kinds[spec.name], len(ranked), guest))
-        kinds[spec.name] += 1
+    for spec in run.scenario.guests:
+        ranked += [(place, len(ranked) + place, run.guests[name]) for place, name in enumerate(spec.instances)]
     chosen = sorted(ranked, key=lambda entry: entry[:2])[:MOST_GUESTS]
     return [guest for _, _, guest in sorted(chosen, key=lambda entry: entry[1])]
 
@@ -201,7 +192,7 @@ class _GuestCells:
             shared[cell] = not self.guest.all_private(*self._pages(cell))
         if not self.guest.page_order:
             for cell in range(low, high):
-                orders[cell] = NOTHING if not self.guest.has_memory(*self._pages(cell)) else 0
+                orders[cell] = 0 if self.guest.has_memory(*self._pages(cell)) else NOTHING
         elif len(self._smallest):
             self._small_hugepages(start, end, orders)
         else:
@@ -221,8 +212,8 @@ class _GuestCells:
         """Hugepages of which a cell holds one or several."""
         page_order = self.guest.page_order
         for i in range(start >> page_order, (end - 1 >> page_order) + 1):
-            hugepage = self.guest.inode.hugepages.get(i << page_order)
-            new = NOTHING if hugepage is None else min(order for order, number in hugepage.folios.items() if number)
+            folios = self.guest.hugepage_folios(i << page_order)
+            new = NOTHING if folios is None else min(order for order, number in folios.items() if number)
             old = int(self._smallest[i])
             if new == old:
                 continue
@@ -235,10 +226,10 @@ class _GuestCells:
 
     def _large_hugepage(self, first: int, start: int, end: int, orders: Cells) -> tuple[int, int]:
         """A hugepage of several cells: returns the bounds of those that may have changed."""
-        hugepage = self.guest.inode.hugepages.get(first)
+        folios = self.guest.hugepage_folios(first)
         low, high = first, first + (1 << self.guest.page_order)
-        if hugepage is None or len(hugepage.folios) == 1:
-            value = NOTHING if hugepage is None else next(iter(hugepage.folios))
+        if folios is None or len(folios) == 1:
+            value = NOTHING if folios is None else next(iter(folios))
             cells = low >> self.order, self._after(high)
             orders[slice(*cells)] = value
             return cells

@@ -3,42 +3,51 @@
 
 Theory of operation
 -------------------
+A :class:`Run` is an iterator of events.  Asking for the next one carries out the next call, so a loop sees the host and
+its guests between two calls, when everything is consistent, and ends the run by not asking any more::
+
+    run = Run(scenario)
+    for event in run:
+        if run.host.ledger.total.live_bytes > limit:
+            break
+    print(run.result().summary)
+
+:func:`run` does the same for those who want the result only.
+
 A run owns a host and its guests, and nothing else: no I/O, no clock, no global random numbers, so the same scenario
 gives the same result everywhere.  Time moves only between steps, to a step's ``at`` or by a ``wait``; on the way,
 deferred frees happen at their times and are sampled.  Every step leaves up to two samples, the instant of its highest
-total and its end, and one event.  The run ends one grace period after the last step.
+total and its end, and one event for every guest that it addresses.  The run ends one grace period after the last step.
 
-A step that fails with an errno is an outcome: recorded, counted, compared with the step's ``expect_error``.
+A step that fails with an errno is a result like any other: it is recorded, counted, and compared with the step's
+``expect_error``.
 
-Whoever wants to see more than the timeline keeps gives an :class:`Observer`: it is called after every event, may read
-everything, and may end the run by raising :class:`StopRun`.  A run without one pays nothing for it.
+What may live here: time, the order of things, and what is counted.  What a step calls is in :mod:`gmemsim.sim.steps`,
+what the summary says in :mod:`gmemsim.results.summary`; what only figures need is a recorder
+(:mod:`gmemsim.sim.recorder`).
 """
 
 from __future__ import annotations
 
-from array import array
-from collections import defaultdict
-from collections.abc import Callable
-from operator import attrgetter
-from typing import Any, Protocol
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 import attrs
-import numpy as np
 
 from gmemsim.errors import KernelError, SimulationRefused
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import PROFILES
 from gmemsim.host.host import Host, KernelSwitches
-from gmemsim.host.work import COUNTERS, Work
-from gmemsim.results.summary import SCHEMA, Calls, folio_orders, judge, summarise
+from gmemsim.results.summary import State, folio_orders, summarise
 from gmemsim.results.timeline import Event, Timeline
-from gmemsim.scenario import model as schema
+from gmemsim.scenario import model
 from gmemsim.scenario.logs.replay import replays
 from gmemsim.scenario.model import GuestSpec, HostSpec, Scenario, Step
 from gmemsim.scenario.workload import expand_step, step_end
-
-_counts = attrgetter(*COUNTERS)
+from gmemsim.sim.judge import Verdict, judge, judge_error
+from gmemsim.sim.steps import CALLS, detail
 
 
 @attrs.frozen
@@ -52,30 +61,27 @@ class Result:
     @property
     def ok(self) -> bool:
         """Whether every expectation holds."""
-        return all(entry["ok"] for entry in self.summary["expect"])
+        return all(verdict["ok"] for verdict in self.summary["expect"])
 
 
-class StopRun(Exception):
-    """Raised by an observer to end the run after the event it was told of; what is done so far is its result."""
+def run(scenario: Scenario, *, check: bool = False) -> Result:
+    """Carry out ``scenario`` to its end.
 
+    ``check`` (default: no) verifies every invariant after every call, which takes time in proportion to what exists.
+    Raises ``SimulationRefused`` if the guests cannot be created on the host.
 
-class Observer(Protocol):
-    """Sees a run while it goes on; must not change it."""
-
-    def begun(self, run: Run) -> None:
-        """The guests exist and nothing has happened yet."""
-
-    def stepped(self, run: Run, event: Event) -> None:
-        """``event`` has been recorded, and the host and its guests are as it left them."""
-
-
-def run(scenario: Scenario, *, check: bool = False, observer: Observer | None = None) -> Result:
-    """Carry out ``scenario``; raises ``SimulationRefused`` if its guests cannot be created on its host.
-
-    ``check`` verifies every invariant after every step, which takes time in proportion to what exists.  If the
-    ``observer`` ends the run early, the summary says ``"partial": True`` and has no expectations that were not reached.
+    >>> from gmemsim.scenario.model import Allocate, Convert, GuestSpec
+    >>> out = Convert(guest="vm0", offset=0, size=4096, to="shared")
+    >>> guest = GuestSpec(name="vm0", memory=1 << 21, backing=1 << 21)
+    >>> workload = (Allocate(guest="vm0", offset=0, size=1 << 21), out)
+    >>> scenario = Scenario(title="one page", host=HostSpec(hugetlb={1 << 21: 1}), guests=(guest,), workload=workload)
+    >>> run(scenario).summary["splits"]
+    {'2M->4K': 1}
     """
-    return Run(scenario, check=check, observer=observer).result()
+    whole = Run(scenario, check=check)
+    for _ in whole:
+        pass
+    return whole.result()
 
 
 def make_host(spec: HostSpec) -> Host:
@@ -110,58 +116,60 @@ def make_guest(host: Host, name: str, spec: GuestSpec) -> GuestMemfd:
     )
 
 
-class Run:
-    """A scenario being carried out."""
+class Run(Iterator[Event]):
+    """A scenario being carried out: an iterator of its events, each of which is the latest in ``timeline``.
 
-    def __init__(self, scenario: Scenario, *, check: bool = False, observer: Observer | None = None) -> None:
+    ``host``, ``guests`` (by name, in the scenario's order), ``now`` (simulated ns) and ``timeline`` may be read at any
+    time between two events, and must not be changed.  ``check`` (default: no) verifies every invariant after every
+    call.  Raises ``SimulationRefused`` if the guests cannot be created on the host.
+    """
+
+    def __init__(self, scenario: Scenario, *, check: bool = False) -> None:
         self.scenario = scenario
         self.host = make_host(scenario.host)
-        self.guests: dict[str, tuple[GuestMemfd, GuestSpec]] = {}
+        self.guests: dict[str, GuestMemfd] = {}
         for spec in scenario.guests:
             for name in spec.instances:
                 try:
-                    self.guests[name] = make_guest(self.host, name, spec), spec
+                    self.guests[name] = make_guest(self.host, name, spec)
                 except (KernelError, ValueError) as error:
                     raise SimulationRefused(f"guest {name} cannot be created: {error}") from None
         self.now = 0
         self._check = check
-        self._observer = observer
-        self._errors: list[dict[str, Any]] = []
-        self._profile = PROFILES[scenario.host.costs]
-        self._work = array("q")  # the counts of every call, one row each
-        self._calls: Calls = defaultdict(int)
-        self._verdicts: dict[int, dict[str, Any]] = {}
-        rungs = (rung for guest, _ in self.guests.values() for rung in guest.rungs)
-        self._orders = folio_orders(self.host.geometry, rungs)
+        self._at_end = False
+        self._calls: dict[str, Counter[tuple[str, str | None]]] = {name: Counter() for name in self.guests}
+        self._verdicts: dict[int, Verdict] = {}  # by the expectation's place in the scenario
+        self._errors: list[Verdict] = []
+        self._orders = folio_orders(self.host.geometry, self.guests.values())
         self.timeline = Timeline(ACCOUNTS.names(), [self.host.geometry.name(order) for order in self._orders])
         self._sample()
-        if observer is not None:
-            observer.begun(self)
+        self._events = self._carry_out()
+
+    def __next__(self) -> Event:
+        """Carry out the next call and return its event."""
+        return next(self._events)
 
     def result(self) -> Result:
-        """Carry out all steps and sum up."""
-        partial = {}
-        try:
-            self._carry_out()
-        except StopRun:
-            partial = {"partial": True}
-        self.timeline.end(self.now)
-        head = {"schema": SCHEMA, "title": self.scenario.title, "seed": self.scenario.seed, "end_time_ns": self.now}
-        expect = [self._verdicts[index] for index in sorted(self._verdicts)] + self._errors
-        return Result(self.scenario, self.timeline, head | partial | self._summary() | {"expect": expect})
+        """Sum up what has been done so far.
 
-    def _carry_out(self) -> None:
-        for index, step in enumerate(self.scenario.workload):
-            end = step_end(self.scenario, index, self.now)
-            for plain in expand_step(self.scenario, index, self.now):
-                verdict = self._step(index, plain)
-                if verdict is not None:
-                    self._errors.append(verdict)
+        If the workload is not at its end, the summary says ``"partial": True`` and has no expectations that were not
+        reached.  The timeline is the run's own, so it grows if the run goes on.
+        """
+        self.timeline.end(self.now)
+        return Result(self.scenario, self.timeline, summarise(self._state()))
+
+    def _carry_out(self) -> Iterator[Event]:
+        scenario = self.scenario
+        for index, step in enumerate(scenario.workload):
+            end = step_end(scenario, index, self.now)
+            for plain in expand_step(scenario, index, self.now):
+                yield from self._step(index, plain)
             self._advance(max(end, self.now))
             if step.id is not None:
                 self._judge(step.id)
-        self._advance(self.now + self.scenario.host.rcu_grace)
+        self._advance(self.now + scenario.host.rcu_grace)
         self._judge(None)
+        self._at_end = True
 
     # -- time ------------------------------------------------------------------------------------------------------
 
@@ -186,68 +194,65 @@ class Run:
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
-    def _step(self, index: int, step: Step) -> dict[str, Any] | None:
-        """Carry out one plain step, for every guest that it addresses; the verdict on its ``expect_error`` if any."""
+    def _step(self, index: int, step: Step) -> Iterator[Event]:
+        """Carry out one plain step, number ``index`` of the workload, for every guest that it addresses."""
         if step.at is not None and step.at > self.now:
             self._advance(step.at)
-        if isinstance(step, schema.Wait):
+        if isinstance(step, model.Wait):
             self._advance(self.now + step.duration)
-            self._record(Event(self.now, index, step.id, step.key))
-            return None
-        if isinstance(step, schema.Inject):
+            yield self._record(Event(self.now, index, step.id, step.key))
+        elif isinstance(step, model.Inject):
             self.host.ledger.inject(step.account, step.nth, step.mode)
-            detail = f"{step.account}, object {step.nth}, {step.mode}"
-            self._record(Event(self.now, index, step.id, step.key, detail=detail))
-            return None
-        if isinstance(step, schema.Unshare):
+            words = f"{step.account}, object {step.nth}, {step.mode}"
+            yield self._record(Event(self.now, index, step.id, step.key, detail=words))
+        elif isinstance(step, model.Unshare):
             for name in self._instances(step.guest):
                 for conversion in self._unshare(step, name):
-                    self._call(index, conversion, name)
-            return None
-        assert isinstance(step, schema.GuestStep)
-        first_error: KernelError | None = None
-        for name in self._instances(step.guest):
-            error = self._call(index, step, name)
-            first_error = first_error or error
-        return None if step.expect_error is None else _judge_error(index, step, step.expect_error, first_error)
+                    yield self._call(index, conversion, name)
+        else:
+            assert isinstance(step, model.GuestStep)
+            events = []
+            for name in self._instances(step.guest):
+                event = self._call(index, step, name)
+                events.append(event)
+                yield event
+            if step.expect_error is not None:
+                self._errors.append(judge_error(step, index, events))
 
-    def _call(self, index: int, step: schema.GuestStep, name: str) -> KernelError | None:
-        """One step for one guest: an outcome, an event, samples; returns the error it ended with."""
-        guest = self.guests[name][0]
-        error: KernelError | None = None
-        detail = _detail(step)
+    def _call(self, index: int, step: model.GuestStep, name: str) -> Event:
+        """One step for one guest: the call, its samples, and its event."""
+        guest = self.guests[name]
+        words = detail(step)
+        errno: str | None = None
+        error_offset: int | None = None
         try:
             CALLS[type(step)](guest, step)
-        except KernelError as caught:
-            error = caught
-            detail = f"{detail}: {caught}".removeprefix(": ")
-        errno = None if error is None else error.name
-        self._calls[name, step.key, errno] += 1
-        self._work.extend(_counts(guest.work))
+        except KernelError as error:
+            errno, error_offset = error.name, error.error_offset
+            words = f"{words}: {error}".removeprefix(": ")
+        self._calls[name][step.key, errno] += 1
+        work = guest.work
         self._sample()
-        offset, size = (step.offset, step.size) if isinstance(step, schema.RangeStep) else (None, None)
-        error_offset = None if error is None else error.error_offset
+        offset, size = (step.offset, step.size) if isinstance(step, model.RangeStep) else (None, None)
         if self._check:
             guest.check()
             self.host.check()
-        self._record(
-            Event(self.now, index, step.id, step.key, name, offset, size, detail, errno, error_offset, guest.work)
+        return self._record(
+            Event(self.now, index, step.id, step.key, name, offset, size, words, errno, error_offset, work)
         )
-        return error
 
-    def _unshare(self, step: schema.Unshare, name: str) -> list[schema.Convert]:
+    def _unshare(self, step: model.Unshare, name: str) -> list[model.Convert]:
         """The conversions that take back what is shared in the range now."""
-        guest, page = self.guests[name][0], self.host.geometry.page_size
-        first, last = step.offset // page, (step.offset + step.size) // page
+        page = self.host.geometry.page_size
+        start, end = step.offset // page, (step.offset + step.size) // page
         return [
-            schema.Convert(guest=name, offset=guest.offset(low), size=guest.offset(high - low), to="private")
-            for low, high in guest.shared_ranges(first, last)
+            model.Convert(guest=name, offset=low * page, size=(high - low) * page, to="private")
+            for low, high in self.guests[name].shared_ranges(start, end)
         ]
 
-    def _record(self, event: Event) -> None:
+    def _record(self, event: Event) -> Event:
         self.timeline.event(event)
-        if self._observer is not None:
-            self._observer.stepped(self, event)
+        return event
 
     def _instances(self, name: str) -> tuple[str, ...]:
         """The guests that a step for ``name`` addresses."""
@@ -257,60 +262,26 @@ class Run:
 
     # -- summing up ------------------------------------------------------------------------------------------------
 
-    def _summary(self) -> dict[str, Any]:
-        summary = summarise(self.host, self.guests, self._calls, Work.of(self._total_work()), self._profile)
-        logs = list(replays(self.scenario))
-        return summary | {"replays": logs} if logs else summary
-
-    def _total_work(self) -> tuple[int, ...]:
-        rows = np.array(self._work, dtype=np.int64).reshape(-1, len(COUNTERS))
-        return tuple(int(count) for count in rows.sum(axis=0))
+    def _state(self) -> State:
+        scenario = self.scenario
+        return State(
+            title=scenario.title,
+            seed=scenario.seed,
+            now=self.now,
+            host=self.host,
+            guests=tuple(self.guests.values()),
+            orders=self._orders,
+            calls=self._calls,
+            work=self.host.work,
+            profile=PROFILES[scenario.host.costs],
+            partial=not self._at_end,
+            replays=tuple(replays(scenario)),
+            verdicts=[self._verdicts[index] for index in sorted(self._verdicts)] + self._errors,
+        )
 
     def _judge(self, after: str | None) -> None:
         """Test the expectations that belong after the step ``after``, or at the end."""
         due = [(i, expectation) for i, expectation in enumerate(self.scenario.expect) if expectation.after == after]
         if due:
-            summary = self._summary() | {"end_time_ns": self.now}
+            summary = summarise(self._state())
             self._verdicts.update((index, judge(expectation, summary)) for index, expectation in due)
-
-
-def _judge_error(index: int, step: Step, expected: schema.ExpectedError, error: KernelError | None) -> dict[str, Any]:
-    """The entry of ``expect`` for a step's ``expect_error``: the first error of the guests it addresses."""
-    found = None if error is None else error.name
-    offset = None if error is None else error.error_offset
-    ok = found == expected.errno and expected.error_offset in (None, offset)
-    wanted, value = expected.errno, found or "success"
-    if expected.error_offset is not None:
-        wanted, value = f"{wanted} at {expected.error_offset}", f"{value} at {offset}"
-    name = step.id or str(index)
-    return {"metric": f"steps.{name}.errno", "ok": ok, "value": value, "op": "eq", "expected": wanted} | {
-        "line": step.where.line
-    }
-
-
-def _detail(step: schema.GuestStep) -> str:
-    match step:
-        case schema.Convert():
-            return f"to {step.to}"
-        case schema.FaultIn():
-            return f"by {step.by}"
-        case schema.Pin():
-            return f"{step.pages} page"
-    return ""
-
-
-def _convert(guest: GuestMemfd, step: schema.Convert) -> None:
-    guest.set_attributes(step.offset, step.size, step.to == "private")
-
-
-CALLS: dict[type[Step], Callable[..., None]] = {
-    schema.Convert: _convert,
-    schema.Allocate: lambda guest, step: guest.allocate(step.offset, step.size),
-    schema.FaultIn: lambda guest, step: guest.fault(step.offset, step.size, by=step.by),
-    schema.Pin: lambda guest, step: guest.pin(step.offset, step.size, pages=step.pages),
-    schema.Unpin: lambda guest, step: guest.unpin(step.offset, step.size, pages=step.pages),
-    schema.PunchHole: lambda guest, step: guest.punch_hole(step.offset, step.size),
-    schema.Poison: lambda guest, step: guest.poison(step.offset),
-    schema.Close: lambda guest, step: guest.close(),
-}
-"""What each step calls."""

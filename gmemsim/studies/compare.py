@@ -1,38 +1,40 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The same workload under several policies, or several scenarios, in figures that stand beside each other.
+"""The same workload under several policies, or several scenarios, side by side.
 
 Theory of operation
 -------------------
-A :class:`Comparison` takes results that exist and puts their figures into rows, one value a result; the first result is
-the *reference*, and what the others differ by is a delta and a ratio against it.  A row is named as a metric of the
-scenario format where it is one (``vmemmap.peak_bytes``), so what was compared can be expected.
+A :class:`Comparison` takes results that exist and puts their figures into rows, one value for each result.  The first
+result is the *reference*; deltas and ratios are against it.  A row that is a metric has the metric's name
+(``vmemmap.peak_bytes``), so a scenario can expect what was compared.
 
 :func:`with_policy` gives a policy to every guest of a scenario.
+
+What may live here: which figures are compared.  How they are shown is in the reports.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import PRESETS, distinct_splits
 from gmemsim.host.costs import PROFILES
+from gmemsim.results.keys import Unit
+from gmemsim.results.metrics import find_metric, metric_value
 from gmemsim.results.pricing import call_times
 from gmemsim.results.timeline import TOTAL
 from gmemsim.scenario.model import Scenario
 from gmemsim.sim.run import Result
 
-Unit = Literal["bytes", "count", "ns"]
-
 
 def with_policy(scenario: Scenario, policy: Policy) -> Scenario:
     """``scenario`` with ``policy`` for every guest; ``ValueError`` if it does not fit the backing of one.
 
-    What the scenario expects goes, since it was written for its own policies.
+    Its expectations are dropped: they were written for its own policies.
     """
     for guest in scenario.guests:
         try:
@@ -55,8 +57,8 @@ def usual_policies(scenario: Scenario) -> dict[str, Policy]:
 
 
 @attrs.frozen
-class Row:
-    """One figure of every result: ``metric`` names it, ``label`` says it in words, ``values`` follow the names."""
+class ComparisonRow:
+    """One figure of every result: its ``metric``, a ``label`` in words, and ``values`` in the order of the results."""
 
     metric: str
     label: str
@@ -85,6 +87,7 @@ class Row:
 class Comparison:
     """Results by name, the reference first, and the rows of their figures; ``what`` is being compared.
 
+    ``metrics`` (default: none) have rows after those that every comparison has; all results must have them.
     ``partial``: not all that was to be compared has been run to its end.
     """
 
@@ -92,11 +95,12 @@ class Comparison:
     what: Literal["policy", "scenario"]
     results: Mapping[str, Result]
     partial: bool = False
-    rows: tuple[Row, ...] = attrs.field(init=False)
+    metrics: tuple[str, ...] = ()
+    rows: tuple[ComparisonRow, ...] = attrs.field(init=False)
 
     @rows.default
-    def _compare(self) -> tuple[Row, ...]:
-        return tuple(rows(list(self.results.values())))
+    def _compare(self) -> tuple[ComparisonRow, ...]:
+        return tuple(rows(list(self.results.values()), self.metrics))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,37 +113,48 @@ class Comparison:
         return all(result.ok for result in self.results.values())
 
 
-def rows(results: Sequence[Result]) -> list[Row]:
-    """The figures of ``results``: what is 0 in all of them is left out, except the ones everybody asks for."""
+def rows(results: Sequence[Result], metrics: Sequence[str] = ()) -> list[ComparisonRow]:
+    """The figures of ``results``, then those of ``metrics`` (default: none) that are not among them.
+
+    An account that is 0 in all results has no rows.
+    """
     summaries = [result.summary for result in results]
-
-    def tally(account: str, key: str) -> tuple[float, ...]:
-        return tuple(summary["accounts"][account][key] for summary in summaries)
-
-    accounts = [name for name in summaries[0]["accounts"] if name != TOTAL and any(tally(name, "allocated"))]
-    found = []
-    for key, word in (("peak_bytes", "peak"), ("live_bytes", "final")):
-        for name in (TOTAL, *accounts):
-            found.append(Row(f"{name}.{key}", f"{name}, {word}", "bytes", tally(name, key), name == "attributes"))
-    failed = [summary["conversions"]["failed"] for summary in summaries]
-    found += [
-        Row("filemap_nodes.peak", "XArray nodes, peak", "count", tally("filemap_nodes", "peak")),
-        Row("vmemmap.peak", "vmemmap pages, peak", "count", tally("vmemmap", "peak")),
-        Row("conversions.failed", "conversions failed", "count", _sums(failed)),
-        Row("splits", "splits", "count", _sums([summary["splits"] for summary in summaries])),
-        Row("merges", "merges", "count", _sums([summary["merges"] for summary in summaries])),
+    accounts = [
+        name
+        for name in summaries[0]["accounts"]
+        if name != TOTAL and any(summary["accounts"][name]["allocated"] for summary in summaries)
     ]
-    wrong = Row("outcomes", "gone wrong", "count", _sums([summary["outcomes"] for summary in summaries]))
+    found = [
+        _row(summaries, f"{name}.{key}", f"{name}, {word}")
+        for key, word in (("peak_bytes", "peak"), ("live_bytes", "final"))
+        for name in (TOTAL, *accounts)
+    ]
+    found += [
+        _row(summaries, "filemap_nodes.peak", "XArray nodes, peak"),
+        _row(summaries, "vmemmap.peak", "vmemmap pages, peak"),
+        _sums("conversions.failed", "conversions failed", [summary["conversions"]["failed"] for summary in summaries]),
+        _sums("splits", "splits", [summary["splits"] for summary in summaries]),
+        _sums("merges", "merges", [summary["merges"] for summary in summaries]),
+    ]
+    wrong = _sums("outcomes", "gone wrong", [summary["outcomes"] for summary in summaries])
     found += [wrong] if any(wrong.values) else []
-    times = tuple(summary["modelled_time_ns"]["total"] for summary in summaries)
+    found.append(_row(summaries, "modelled_time_ns.total", "modelled time"))
     longest = tuple(map(longest_call, results))
-    found.append(Row("modelled_time_ns.total", "modelled time", "ns", times, estimate=True))
-    found.append(Row("longest_call_ns", "longest call", "ns", longest, estimate=True))
-    return found
+    found.append(ComparisonRow("longest_call_ns", "longest call", "ns", longest, estimate=True))
+    there = {row.metric for row in found}
+    return found + [_row(summaries, metric, metric) for metric in dict.fromkeys(metrics) if metric not in there]
 
 
-def _sums(counts: Sequence[Mapping[str, int]]) -> tuple[float, ...]:
-    return tuple(sum(each.values()) for each in counts)
+def _row(summaries: Sequence[Mapping[str, Any]], metric: str, label: str) -> ComparisonRow:
+    """The row of a ``metric``, which says its unit and whether it is an estimate."""
+    number = find_metric(metric)
+    values = tuple(metric_value(summary, metric) for summary in summaries)
+    return ComparisonRow(metric, label, number.unit, values, number.estimate)
+
+
+def _sums(metric: str, label: str, counts: Sequence[Mapping[str, int]]) -> ComparisonRow:
+    """The row of what ``metric`` leads to, added up."""
+    return ComparisonRow(metric, label, "count", tuple(sum(each.values()) for each in counts))
 
 
 def longest_call(result: Result) -> float:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One conversion explained: what a split takes, level by level, and what every policy would pay for one shared page.
+"""One conversion explained: what a split takes, level by level, and what one shared page costs under every policy.
 
-Nothing here is a formula of its own: the figures are read from a tree that has been split and from small hosts on which
-the conversion has been carried out, so they are those of a run.
+There are no formulas here: the figures are read from a tree that has been split, and from small hosts on which the
+conversion has been carried out, so they are those of a run.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class SplitFacts:
     vmemmap_pages: int
     """vmemmap pages that HVO's restore allocates, if the folio was an optimised hugepage."""
     vmemmap_pages_if_kept_optimised: int
-    """The same if pieces that are hugepages themselves stay optimised (nobody has implemented this)."""
+    """The same if pieces that are hugepages themselves stay optimised (not implemented in any tree)."""
 
     @property
     def folios(self) -> int:
@@ -155,12 +155,13 @@ def share_one_page(policy: Policy, order: int, geometry: Geometry, kernel: Kerne
             guest.fault(0, by="host")
     except KernelError as error:
         refused = str(error)
+    vmemmap = host.ledger.guest_tallies(guest.name)["vmemmap"]
     return PolicyCost(
         policy=policy,
         nodes=guest.nodes() - before,
-        vmemmap_pages=guest.inode.vmemmap.live,
-        vmemmap_peak=guest.inode.vmemmap.peak,
-        vmemmap_page_bytes=guest.inode.vmemmap.object_bytes,
+        vmemmap_pages=vmemmap.live,
+        vmemmap_peak=vmemmap.peak,
+        vmemmap_page_bytes=geometry.page_size,
         folios=+guest.folios,
         refused=refused,
     )

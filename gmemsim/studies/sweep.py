@@ -5,16 +5,21 @@ Theory of operation
 -------------------
 A :class:`Variation` is a key of the scenario's file and the values that it takes; the variants are all combinations.
 A variant is made as text: the file's YAML with the key's value replaced, read again by the loader, so a value may be
-anything that could stand in the file and is checked as if it did.  What the scenario expects is left out.
+anything that could stand in the file and is checked as if it did.  The scenario's expectations are left out.  All
+variants, and the metrics asked of them, are checked before the first is run.
 
 Text is also what travels to another process or machine: :func:`sweep` takes any ``concurrent.futures.Executor``, one of
-Dask's included, and gets back nothing but numbers.
+Dask's included, and gets back only numbers.
+
+What may live here: how variants are made and run.  How a table of them is shown is in the reports.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, Final
@@ -24,10 +29,10 @@ import yaml
 
 from gmemsim.errors import Fault, InputError, SimulationRefused
 from gmemsim.gmem.presets import read_policy
-from gmemsim.messages import quote
-from gmemsim.results.summary import metric_value
+from gmemsim.messages import quote, shown
+from gmemsim.results.metrics import metric_faults, metric_value
 from gmemsim.scenario.format.load import parse_scenario
-from gmemsim.scenario.format.metric import Metric
+from gmemsim.scenario.format.yaml import Faults, ListNode, MapNode, Node, ScalarNode, read_yaml
 from gmemsim.sim.run import run
 
 MOST_VARIANTS: Final = 10_000
@@ -39,12 +44,15 @@ EVERY: Final = "*"
 POLICY: Final = "policy"
 """The key that stands for the policy of every guest, whose values may be names and policies as text."""
 
-_RANGE = re.compile(r"(\d+)\.\.(\d+)", re.ASCII)
+MOST_VALUES: Final = 10_000
+"""Values that one value of a key may consist of, aliases followed: far more than a scenario needs in one place."""
+
+_RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})", re.ASCII)
 _EXPECTATIONS = ("expect", "expect_error")
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes every scalar as it was: text that looks like a number is not quoted."""
+    """Writes scalars as they stand in a file: text that looks like a number is not quoted."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own attribute
 
@@ -66,8 +74,8 @@ class Point:
 
 
 @attrs.frozen
-class Row:
-    """What came of a variant: the metrics' values, or why it could not be simulated."""
+class SweepRow:
+    """The result of a variant: the metrics' values, or why it could not be simulated."""
 
     values: tuple[str, ...]
     results: tuple[float | None, ...]
@@ -81,7 +89,7 @@ class Sweep:
     title: str
     variations: tuple[Variation, ...]
     metrics: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[SweepRow, ...]
     partial: bool = False
 
 
@@ -101,18 +109,24 @@ def read_variation(text: str) -> Variation:
     values: list[str] = []
     for value in _separated(listed, ";" if key == POLICY and ";" in listed else ","):
         numbers = _RANGE.fullmatch(value)
-        if numbers is None:
-            values.append(value)
-        elif int(numbers[2]) - int(numbers[1]) >= MOST_VARIANTS:
-            raise ValueError(f"found {quote(value)}, expected at most {MOST_VARIANTS:,} numbers")
-        else:
-            values += map(str, range(int(numbers[1]), int(numbers[2]) + 1))
+        values += [value] if numbers is None else _counted(value, int(numbers[1]), int(numbers[2]))
+        if len(values) > MOST_VARIANTS:
+            raise ValueError(f"found more than {MOST_VARIANTS:,} values in {quote(text)}, expected fewer")
     if "" in values:
         raise ValueError(f"found an empty value in {quote(text)}, expected one between any two commas")
-    twice = [value for i, value in enumerate(values) if value in values[:i]]
+    twice = [value for value, times in Counter(values).items() if times > 1]
     if twice:
         raise ValueError(f"found {quote(twice[0])} twice, expected each value once")
     return Variation(key, tuple(values))
+
+
+def _counted(text: str, first: int, last: int) -> list[str]:
+    """The numbers of the range ``text``, from ``first`` to ``last``."""
+    if last < first:
+        raise ValueError(f"found the empty range {quote(text)}, expected numbers that ascend")
+    if last - first >= MOST_VARIANTS:
+        raise ValueError(f"found {quote(text)}, expected at most {MOST_VARIANTS:,} numbers")
+    return [str(number) for number in range(first, last + 1)]
 
 
 def _separated(text: str, separator: str) -> list[str]:
@@ -126,52 +140,71 @@ def _separated(text: str, separator: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def check_metric(text: str) -> str:
-    """``text`` if it is a metric; else ``ValueError``."""
-    return Metric("").read(text, plain=True)
+def points(text: str, source: str, variations: Sequence[Variation], metrics: Sequence[str] = ()) -> list[Point]:
+    """Every variant of the scenario in ``text``, which must be sound; the first variation changes slowest.
 
-
-def points(text: str, source: str, variations: Sequence[Variation]) -> list[Point]:
-    """Every variant of the scenario in ``text``, which must be sound; :class:`InputError` if one is not.
-
-    The first variation changes slowest.
+    :class:`InputError` if a variant is not sound, or if a summary of one will not have all ``metrics`` (default: none).
     """
-    combinations = 1
-    for variation in variations:
-        combinations *= len(variation.values)
+    combinations = math.prod(len(variation.values) for variation in variations)
     if combinations > MOST_VARIANTS:
         raise InputError([Fault(source, 0, 0, f"found {combinations:,} variants, expected at most {MOST_VARIANTS:,}")])
+    root = read_yaml(text.encode(), Faults(source))
+    assert root is not None, "a scenario has a root"
     found: list[Point] = []
     faults: dict[str, Fault] = {}
     for values in itertools.product(*(variation.values for variation in variations)):
-        data = yaml.load(text, yaml.BaseLoader)
-        where = " ".join(f"{variation.key}={value}" for variation, value in zip(variations, values, strict=True))
+        variant = f"{source} with {_words(variations, values)}"
         try:
+            data = _data(root)
             for variation, value in zip(variations, values, strict=True):
                 _set(data, variation.key, value)
-            variant = yaml.dump(_without_expectations(data), Dumper=_Dumper, allow_unicode=True, sort_keys=False)
-            parse_scenario(variant, source=source)
+            made = yaml.dump(_without_expectations(data), Dumper=_Dumper, allow_unicode=True, sort_keys=False)
+            guests = parse_scenario(made, source=source).guest_names
+            for fault in metric_faults(metrics, guests, variant):
+                faults.setdefault(fault.message, fault)
         except InputError as error:
-            faults |= {fault.message: Fault(f"{source} with {where}", 0, 0, fault.message) for fault in error.faults}
+            for fault in error.faults:
+                faults.setdefault(fault.message, Fault(variant, 0, 0, fault.message))
         except ValueError as error:
-            faults.setdefault(str(error), Fault(f"{source} with {where}", 0, 0, str(error)))
+            faults.setdefault(str(error), Fault(variant, 0, 0, str(error)))
         else:
-            found.append(Point(values, variant))
+            found.append(Point(values, made))
     if faults:
         raise InputError(faults.values())
     return found
 
 
+def _words(variations: Sequence[Variation], values: Sequence[str]) -> str:
+    """What a message calls the variant with these ``values``."""
+    pairs = zip(variations, values, strict=True)
+    return " ".join(f"{shown(variation.key)}={shown(value)}" for variation, value in pairs)
+
+
+def _data(node: Node) -> Any:
+    """``node`` as lists and dictionaries of text, each value its own however often an alias names it."""
+    if isinstance(node, MapNode):
+        return {key.text: _data(value) for key, value in node.pairs}
+    if isinstance(node, ListNode):
+        return [_data(item) for item in node.items]
+    assert isinstance(node, ScalarNode)
+    return node.text
+
+
+def _value(text: str) -> Any:
+    """The value that ``text`` is in a scenario file, as :func:`_data`; ``ValueError`` if it is none."""
+    faults = Faults("")
+    node = read_yaml(text.encode("utf-8", "surrogatepass"), faults)
+    if node is None or len(faults) or node.values > MOST_VALUES:
+        raise ValueError(f"found {quote(text)}, expected a value as in a scenario file")
+    return _data(node)
+
+
 def _set(data: Any, key: str, value: str) -> None:
     """Replace the value at ``key``, or add it to a mapping; ``ValueError`` if there is no such place."""
-    new: Any
     if key == POLICY:
         key, new = f"guests.{EVERY}.policy", _scalars_as_text(read_policy(value)[1].as_file())
     else:
-        try:
-            new = yaml.load(value, yaml.BaseLoader)
-        except yaml.YAMLError:
-            raise ValueError(f"found {quote(value)}, expected a value as in a scenario file") from None
+        new = _value(value)
     *path, last = key.split(".")
     places = [data]
     for part in path:
@@ -217,13 +250,13 @@ def _without_expectations(data: Any) -> Any:
     return [_without_expectations(item) for item in data] if isinstance(data, list) else data
 
 
-def evaluate(point: Point, source: str, metrics: Sequence[str]) -> Row:
+def evaluate(point: Point, source: str, metrics: Sequence[str]) -> SweepRow:
     """Run one variant; also in another process."""
     try:
         summary: Mapping[str, Any] = run(parse_scenario(point.text, source=source)).summary
     except SimulationRefused as error:
-        return Row(point.values, (None,) * len(metrics), str(error))
-    return Row(point.values, tuple(metric_value(summary, metric) for metric in metrics))
+        return SweepRow(point.values, (None,) * len(metrics), str(error))
+    return SweepRow(point.values, tuple(metric_value(summary, metric) for metric in metrics))
 
 
 def sweep(
@@ -232,7 +265,7 @@ def sweep(
     metrics: Sequence[str],
     executor: Executor | None = None,
     stop: Callable[[], bool] = lambda: False,
-) -> Iterator[Row]:
+) -> Iterator[SweepRow]:
     """Run all ``variants``, on ``executor`` if there is one; rows come in order, until ``stop()`` is true."""
     if executor is None:
         for point in variants:

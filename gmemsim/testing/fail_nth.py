@@ -41,10 +41,10 @@ def fail_nth(
     account: str = ANY,
     mode: Literal["once", "forever"] = "once",
 ) -> Iterator[Failure]:
-    """Each failure of ``call`` on a guest that ``make`` has made, for want of the first, second, … object it requests.
+    """Carry out ``call`` on a fresh guest of ``make``'s, again and again: the first, second, … object cannot be had.
 
-    ``account`` limits that to objects of one account; ``forever`` fails all later ones, too.  Every guest must be on a
-    host of its own.  ``ValueError`` for an account that is not there.
+    ``account`` (default: all) limits that to objects of one account; ``mode="forever"`` (default: once) fails all later
+    objects too.  Every guest must be on a host of its own.  ``ValueError`` for an unknown account.
 
     >>> from gmemsim.host.host import Host
     >>> def make():

@@ -99,7 +99,7 @@ class UnmetError(Exception):
 
 
 class ScenarioItem(pytest.Item):
-    """A test of a scenario: some of its verdicts must be favourable."""
+    """A test of a scenario: it passes if all of its verdicts are ok."""
 
     parent: ScenarioFile
 
@@ -108,7 +108,7 @@ class ScenarioItem(pytest.Item):
         raise NotImplementedError
 
     def runtest(self) -> None:
-        """Run the scenario if no test before did."""
+        """Run the scenario, unless an earlier test has."""
         failed = [entry for entry in self.judged() if not entry["ok"]]
         if failed:
             raise UnmetError("\n".join(self._line(entry) for entry in failed))
@@ -120,7 +120,7 @@ class ScenarioItem(pytest.Item):
         return f"{self.path}:{entry['line']}: expected {wanted}, found {entry['value']}"
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The lines alone where that says all."""
+        """Only the lines, without a traceback, where they say all."""
         if isinstance(excinfo.value, UnmetError):
             return str(excinfo.value)
         if isinstance(excinfo.value, SimulationRefused):

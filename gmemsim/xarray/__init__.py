@@ -6,11 +6,11 @@ in ``node``; ``split``, ``marks``, ``find``, ``check`` and ``dump`` work on that
 ``lab`` has what only the comparison with the kernel needs; nothing here imports it.
 """
 
-from gmemsim.xarray.allocator import CountingAllocator, NodeAllocator
+from gmemsim.xarray.allocator import CountingAllocator, NodeAllocator, Prealloc
 from gmemsim.xarray.array import XArray
 from gmemsim.xarray.dump import Levels
 from gmemsim.xarray.node import INDEX_MAX, ZERO
-from gmemsim.xarray.split import KEEP, Prealloc, Profile
+from gmemsim.xarray.split import KEEP, Profile
 
 __all__ = [
     "INDEX_MAX",

@@ -3,7 +3,8 @@
 
 The kernel tries twice for a node that ``xas_store`` needs: once without sleeping, under the lock, and if that fails
 once more outside it (``xas_nomem``), after which the operation starts again.  Nodes for a split are taken beforehand,
-one attempt each.  :class:`CountingAllocator` fails by the number of the attempt, as the golden traces do.
+one attempt each: a :class:`Prealloc`.  :class:`CountingAllocator` fails by the number of the attempt, as the golden
+traces do.
 
 What may live here: allocators that know nothing of trees.  The host's ledger has its own (:mod:`gmemsim.host.ledger`);
 a change of the protocol changes both.
@@ -11,9 +12,10 @@ a change of the protocol changes both.
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import Protocol, final
 
-from gmemsim.errors import OutOfMemory
+from gmemsim.errors import Invalid, OutOfMemory
 
 
 class NodeAllocator(Protocol):
@@ -80,3 +82,44 @@ class CountingAllocator:
         """Give back ``n`` nodes; grace periods are over at once, as in the golden traces."""
         self.frees += n
         self.live -= n
+
+
+@final
+class Prealloc:
+    """Nodes taken beforehand, for a split or a store.
+
+    A context manager: nodes not used on exit go back to the allocator at once.
+
+    ``taken`` nodes were had, ``used`` of them are in the tree now, ``available`` are left.
+    """
+
+    __slots__ = ("_allocator", "available", "taken", "used")
+
+    def __init__(self, allocator: NodeAllocator, nodes: int) -> None:
+        allocator.alloc(nodes)
+        self._allocator = allocator
+        self.taken = nodes
+        self.available = nodes
+        self.used = 0
+
+    def use(self, nodes: int) -> None:
+        """Hand out ``nodes`` of those taken; ``Invalid`` if there are fewer."""
+        if nodes > self.available:
+            raise Invalid(f"{nodes} nodes are needed, {self.available} are preallocated")
+        self.available -= nodes
+        self.used += nodes
+
+    def close(self) -> int:
+        """Give back what was not used (``xas_destroy``) and return how many nodes that were."""
+        unused, self.available = self.available, 0
+        if unused:
+            self._allocator.free(unused, rcu=False)
+        return unused
+
+    def __enter__(self) -> Prealloc:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

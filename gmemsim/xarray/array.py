@@ -20,7 +20,7 @@ from typing import final
 
 from gmemsim.errors import Busy, Exists, Invalid, OutOfMemory
 from gmemsim.xarray import find, marks, split
-from gmemsim.xarray.allocator import NodeAllocator
+from gmemsim.xarray.allocator import NodeAllocator, Prealloc
 from gmemsim.xarray.check import check
 from gmemsim.xarray.dump import Levels, dump, levels
 from gmemsim.xarray.node import (
@@ -36,8 +36,8 @@ from gmemsim.xarray.node import (
     order_in,
     same_entry,
 )
-from gmemsim.xarray.split import KEEP, Prealloc, Profile
-from gmemsim.xarray.tree import NodeObserver, Tree
+from gmemsim.xarray.split import KEEP, Profile
+from gmemsim.xarray.tree import NodeObserver, Tree, last_to_cover
 
 
 @final
@@ -84,6 +84,8 @@ class XArray:
         self.profile: Profile = profile
 
     # -- reading ---------------------------------------------------------------------------------------------------
+    # load() and get_order() are asked most in a simulation.  They go down the tree by themselves, since a call more is
+    # a fifth of their time in plain Python; the other ways down are in tree.
 
     @property
     def empty(self) -> bool:
@@ -138,19 +140,24 @@ class XArray:
         return node.shift + order_in(node.slots, slot)
 
     def find(self, index: int, last: int = INDEX_MAX, mark: int | None = None) -> tuple[int, object] | None:
-        """(index, entry) of the first entry (with ``mark``) at or after ``index`` and not after ``last``."""
+        """(index, entry) of the first entry at or after ``index`` and not after ``last`` (default: the last index).
+
+        With ``mark`` (0 to 2) only entries that have it count (default: all do).  Zero entries do not.  ``None`` if
+        there is no such entry.  The index is ``index`` itself if that lies inside the entry (``xa_find``).
+        """
         return find.find(self.tree, _checked(index), last, mark)
 
     def find_after(self, index: int, last: int = INDEX_MAX, mark: int | None = None) -> tuple[int, object] | None:
-        """(index, entry) of the first entry (with ``mark``) after ``index`` and not after ``last``."""
+        """Like :meth:`find`, but of the first entry that begins after ``index`` (``xa_find_after``)."""
         return find.find_after(self.tree, _checked(index), last, mark)
 
     def entries(
         self, first: int = 0, last: int = INDEX_MAX, mark: int | None = None
     ) -> Iterator[tuple[int, int, object]]:
-        """(first index, order, entry) of every entry (with ``mark``) that touches ``first`` to ``last``.
+        """(first index, order, entry) of every entry that touches ``first`` to ``last`` (default: the whole array).
 
-        Zero entries appear as :data:`~gmemsim.xarray.node.ZERO`.  The tree must not change meanwhile; a
+        With ``mark`` (0 to 2) of those that have it (default: of all).  Zero entries appear as
+        :data:`~gmemsim.xarray.node.ZERO`.  The tree must not change meanwhile; a
         :class:`~gmemsim.xarray.lab.cursor.Cursor` allows that.
         """
         return find.entries(self.tree, _checked(first), last, mark)
@@ -158,7 +165,7 @@ class XArray:
     def runs(self, first: int, last: int) -> Iterator[tuple[int, int, int, object]]:
         """The entries that touch ``first`` to ``last``, equal neighbours together: (first index, number, order, entry).
 
-        A Uniform counts as one run and costs one step, however many entries it stands for.
+        ``last`` is inclusive.  A Uniform costs one step, however many entries it stands for.
         """
         return find.runs(self.tree, _checked(first), last)
 
@@ -189,13 +196,23 @@ class XArray:
         old, _ = self.tree.store_at(_checked(index), 0, 0, None)
         return None if old is ZERO else old
 
-    def store_order(self, index: int, order: int, entry: object) -> None:
+    def store_order(self, index: int, order: int, entry: object, *, prealloc: Prealloc | None = None) -> None:
         """Store ``entry`` at ``order``; ``index`` is rounded down to it.  ``None`` erases.
 
-        Every smaller entry in the range is replaced and its nodes are freed: this is how a merge is done.
+        Every smaller entry in the range is replaced and its nodes are freed: this is how a merge is done.  That needs
+        nodes only where the tree must grow (:meth:`growth`); they are taken from ``prealloc`` if it is given.
         """
         start, shift, sibs = self._slots_of(index, order)
+        if prealloc is not None:
+            self.tree.expand(last_to_cover(start, shift, sibs), prealloc)
         self.tree.store_at(start, shift, sibs, entry)
+
+    def growth(self, index: int, order: int) -> int:
+        """Nodes that :meth:`store_order` over entries which are there would add on top of the tree.
+
+        After an erase the tree may have shrunk; an entry as large as the tree then needs a slot a level higher.
+        """
+        return self.tree.growth(last_to_cover(*self._slots_of(index, order)))
 
     def store_range(self, first: int, last: int, entry: object) -> None:
         """Store ``entry`` from ``first`` to ``last`` in as few slots as possible (``xa_store_range``).
@@ -336,7 +353,8 @@ class XArray:
     def alloc(self, entry: object, first: int = 0, last: int = 0xFFFFFFFF) -> int:
         """Store ``entry`` (``None`` reserves) at the lowest free index from ``first`` to ``last`` and return that.
 
-        Raises ``Invalid`` for an array without ``track_free``, ``Busy`` if none is free (``xa_alloc``).
+        ``first`` is 0 and ``last`` is 2**32 - 1 by default, the kernel's ``xa_limit_32b``.  Raises ``Invalid`` for an
+        array without ``track_free``, ``Busy`` if none is free (``xa_alloc``).
         """
         if not self.tree.track_free:
             raise Invalid("alloc needs an array that tracks free indices")

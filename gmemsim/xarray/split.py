@@ -27,11 +27,10 @@ What may live here: how many nodes a split takes, which kernel accepts it, and d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Final, Literal, final
 
 from gmemsim.errors import Invalid, OutOfMemory
-from gmemsim.xarray.allocator import NodeAllocator
+from gmemsim.xarray.allocator import Prealloc
 from gmemsim.xarray.marks import with_bits
 from gmemsim.xarray.node import (
     INDEX_BITS,
@@ -85,45 +84,6 @@ def check_orders(order: int, new_order: int) -> None:
 def try_accepts(chunk: Chunk, order: int, new_order: int) -> bool:
     """Whether ``xas_try_split`` takes this split: within a level, or a full slot to the next lower order."""
     return chunk.level(new_order) == chunk.level(order) or (order % chunk.shift == 0 and new_order == order - 1)
-
-
-@final
-class Prealloc:
-    """Nodes taken for a split.  A context manager: nodes not used on exit go back to the allocator at once.
-
-    ``taken`` nodes were had, ``used`` of them are in the tree now, ``available`` are left.
-    """
-
-    __slots__ = ("_allocator", "available", "taken", "used")
-
-    def __init__(self, allocator: NodeAllocator, nodes: int) -> None:
-        allocator.alloc(nodes)
-        self._allocator = allocator
-        self.taken = nodes
-        self.available = nodes
-        self.used = 0
-
-    def use(self, nodes: int) -> None:
-        """Hand out ``nodes`` of those taken; ``Invalid`` if there are fewer."""
-        if nodes > self.available:
-            raise Invalid(f"the split needs {nodes} nodes, {self.available} are preallocated")
-        self.available -= nodes
-        self.used += nodes
-
-    def close(self) -> int:
-        """Give back what was not used (``xas_destroy``) and return how many nodes that were."""
-        unused, self.available = self.available, 0
-        if unused:
-            self._allocator.free(unused, rcu=False)
-        return unused
-
-    def __enter__(self) -> Prealloc:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def split_alloc(tree: Tree, order: int, new_order: int, profile: Profile) -> Prealloc:

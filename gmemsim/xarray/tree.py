@@ -30,7 +30,7 @@ from typing import Protocol, final
 
 from gmemsim.errors import OutOfMemory
 from gmemsim.xarray import marks
-from gmemsim.xarray.allocator import CountingAllocator, NodeAllocator
+from gmemsim.xarray.allocator import CountingAllocator, NodeAllocator, Prealloc
 from gmemsim.xarray.node import (
     FREE_MARK,
     INDEX_MAX,
@@ -120,17 +120,20 @@ class Tree:
 
     # -- nodes in and out ------------------------------------------------------------------------------------------
 
-    def _new_node(self, shift: int, offset: int, parent: Node | None) -> Node:
-        """A new, empty node, counted in its ``parent`` and above; raises ``OutOfMemory``.
+    def _new_node(self, shift: int, offset: int, parent: Node | None, prealloc: Prealloc | None = None) -> Node:
+        """A new, empty node, of ``prealloc`` if given, counted in its ``parent`` and above; raises ``OutOfMemory``.
 
         The kernel tries under the lock.  If that fails it leaves the lock, tries once more (``xas_nomem``) and starts
         the operation again, which comes to this same place: nobody else changes the tree here meanwhile.
         """
-        try:
-            self.allocator.alloc(1)
-        except OutOfMemory:
-            if not self.allocator.retry():
-                raise
+        if prealloc is not None:
+            prealloc.use(1)
+        else:
+            try:
+                self.allocator.alloc(1)
+            except OutOfMemory:
+                if not self.allocator.retry():
+                    raise
         node = empty_node(self.chunk, shift, offset, parent)
         if parent is not None:
             parent.count += 1
@@ -206,8 +209,25 @@ class Tree:
             entry = node.slots[slot]
         return node, slot, entry
 
-    def _expand(self, last: int) -> int:
-        """Grow the tree to cover index ``last``; the shift from which to descend (that of the head, one level up)."""
+    def growth(self, last: int) -> int:
+        """Nodes that a tree which holds something needs on top of it to cover index ``last``; 0 if it does."""
+        head = self.head
+        if isinstance(head, Node):
+            shift, nodes = head.shift, 0
+        elif last:
+            shift, nodes = 0, 1
+        else:
+            return 0
+        while last >> shift > self.chunk.mask:
+            shift += self.chunk.shift
+            nodes += 1
+        return nodes
+
+    def expand(self, last: int, prealloc: Prealloc | None = None) -> int:
+        """Grow the tree to cover index ``last``, with nodes of ``prealloc`` if given.
+
+        Returns the shift from which to descend (that of the head, one level up).
+        """
         head = self.head
         step = self.chunk.shift
         if head is None and self.zero_busy:
@@ -221,7 +241,7 @@ class Tree:
             return shift + step
         shift = head.shift + step if isinstance(head, Node) else 0
         while last > self.max_index:
-            node = self._new_node(shift, 0, None)
+            node = self._new_node(shift, 0, None, prealloc)
             node.count = 1
             node.nr_values = int(is_value(head))
             node.slots[0] = head
@@ -256,7 +276,7 @@ class Tree:
         if isinstance(head, Node) and last >> head.shift <= self.chunk.mask:
             level = head.shift + self.chunk.shift
         else:
-            level = self._expand(last)
+            level = self.expand(last)
         if not level and not allow_root:
             level = self.chunk.shift
         node: Node | None = None

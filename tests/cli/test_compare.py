@@ -45,6 +45,24 @@ def test_policies_of_one_scenario_whose_expectations_do_not_count(scenario: Path
     assert told["summaries"]["mine"]["guests"][0]["policy"]["vmemmap"] == "partial"
 
 
+def test_any_metric_can_be_compared(scenario: Path) -> None:
+    more = ("--metric", "work.nodes_allocated", "--metric", "guests.vm0.vmemmap.peak_bytes")
+    result = compare(scenario, "--policy", "b-today", "--policy", "staged", *more, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    rows = {row["metric"]: row for row in json.loads(result.stdout)["rows"]}
+    assert rows["work.nodes_allocated"]["values"] == {"b-today": 4161, "staged": 73}
+    assert rows["guests.vm0.vmemmap.peak_bytes"]["unit"] == "bytes"
+
+
+def test_a_metric_that_no_summary_has_is_refused_before_any_run(scenario: Path, tmp_path: Path) -> None:
+    wrong = ("--metric", "vmemap.peak", "--metric", "guests.vm7.vmemmap.peak", "--out", tmp_path / "out")
+    result = compare(scenario, *wrong)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 2)
+    assert f"{scenario}: metric 'vmemap.peak': found 'vmemap'" in result.stderr
+    assert f"{scenario}: metric 'guests.vm7.vmemmap.peak': found 'vm7', expected the name of a guest" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_a_policy_all_that_split_differently_are_compared(scenario: Path) -> None:
     result = compare(scenario)
     assert result.exit_code == 0

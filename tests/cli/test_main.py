@@ -16,7 +16,8 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from gmemsim import __version__
-from gmemsim.cli.main import SECTIONS, gmemsim
+from gmemsim.cli.group import CommandRow
+from gmemsim.cli.main import COMMANDS, gmemsim
 from gmemsim.errors import Fault, InputError, OutOfMemory, SimulationRefused
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import PRESETS, read_policy
@@ -33,11 +34,14 @@ def outcome_of(error: BaseException | None) -> tuple[int, str, str]:
         if error is not None:
             raise error
 
-    gmemsim.add_command(failing, "failing")
+    class Row(CommandRow):
+        command = failing
+
+    COMMANDS.add("failing", Row("Tests", ""))
     try:
         result = CliRunner().invoke(gmemsim, ["failing"])
     finally:
-        del gmemsim.commands["failing"]
+        COMMANDS.remove("failing")
     return result.exit_code, result.stdout, result.stderr
 
 
@@ -99,9 +103,16 @@ def test_version() -> None:
     assert CliRunner().invoke(gmemsim, ["--version"]).stdout == f"gmemsim, version {__version__}\n"
 
 
+def test_python_m_is_the_same_command() -> None:
+    done = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == (f"gmemsim, version {__version__}\n", "")
+
+
 def commands(group: click.Group, *path: str) -> Iterator[list[str]]:
     yield list(path)
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from commands(command, *path, name)
         else:
@@ -120,7 +131,7 @@ def test_every_command_has_help_with_examples(path: list[str]) -> None:
 def test_help_does_not_import_what_is_slow() -> None:
     code = (
         "import sys; from gmemsim.cli.main import gmemsim; gmemsim(['--help'], standalone_mode=False);"
-        "print(sorted({'numpy', 'matplotlib', 'rich', 'yaml', 'cattrs', 'sortedcontainers'} & set(sys.modules)))"
+        "print(sorted({'numpy', 'matplotlib', 'pyarrow', 'rich', 'yaml', 'sortedcontainers'} & set(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.splitlines()[-1] == "[]"
@@ -189,10 +200,10 @@ def test_policies_lists_names_and_how_to_write_others() -> None:
 
 def test_commands_are_listed_by_what_people_want() -> None:
     shown = CliRunner().invoke(gmemsim, ["--help"]).stdout
-    for title, names in SECTIONS.items():
+    for title in {row.section for row in COMMANDS.rows()}:
         listed = shown.partition(f"{title}:\n")[2].partition("\n\n")[0]
-        assert [line.split()[0] for line in listed.splitlines()] == [name for name in names if name in gmemsim.commands]
-    assert "Other commands" not in shown, "a command belongs to none of SECTIONS in gmemsim.cli.main"
+        names = [name for name, row in COMMANDS.items() if row.section == title]
+        assert [line.split()[0] for line in listed.splitlines()] == names
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

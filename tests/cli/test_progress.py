@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from gmemsim.cli import progress
 from gmemsim.cli.main import gmemsim
 from gmemsim.results.timeline import Event
 from gmemsim.scenario.format.load import parse_scenario
-from gmemsim.sim.run import Run, run
+from gmemsim.sim.run import Run
 
 COMMAND = [sys.executable, "-m", "gmemsim"]
 LONG = """\
@@ -97,31 +97,28 @@ def test_ctrl_c_ends_a_run_with_what_it_has_done(scenario: Path, tmp_path: Path,
     assert wrote.startswith("wrote ")
 
 
-def press_after(calls: int, times: int = 1) -> type[progress.Interruption]:
-    """An ``Interruption`` for which Ctrl-C is pressed after so many calls."""
+def press_after(calls: int, times: int = 1) -> Callable[[Run, Console, str], Iterator[Event]]:
+    """A ``with_bar`` without a bar, which presses Ctrl-C after so many calls of a run."""
 
-    class Pressed(progress.Interruption):
-        seen = 0
-
-        def stepped(self, run: Run, event: Event) -> None:
-            type(self).seen += 1
-            if type(self).seen == calls:
+    def pressing(run: Run, console: Console, label: str) -> Iterator[Event]:
+        for number, event in enumerate(run, 1):
+            if number == calls:
                 for _ in range(times):
                     os.kill(os.getpid(), signal.SIGINT)
-            super().stepped(run, event)
+            yield event
 
-    return Pressed
+    return pressing
 
 
 def test_the_screen_says_partial_and_a_second_ctrl_c_does_not_wait(
     scenario: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gmemsim.cli.simulate.Interruption", press_after(100))
+    monkeypatch.setattr("gmemsim.cli.simulate.with_bar", press_after(100))
     result = CliRunner().invoke(gmemsim, ["run", str(scenario)])
     assert result.exit_code == 130
     assert "PARTIAL: interrupted before its end" in result.stdout
     assert result.stderr == "gmemsim: interrupted after 100 calls: what follows is partial\n"
-    monkeypatch.setattr("gmemsim.cli.simulate.Interruption", press_after(100, times=2))
+    monkeypatch.setattr("gmemsim.cli.simulate.with_bar", press_after(100, times=2))
     result = CliRunner().invoke(gmemsim, ["run", str(scenario)])
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "gmemsim: interrupted\n")
 
@@ -131,13 +128,13 @@ def test_ctrl_c_leaves_the_comparisons_that_are_done(
 ) -> None:
     short = tmp_path / "short.yaml"
     short.write_text(LONG.replace("1000000", "10"))
-    monkeypatch.setattr("gmemsim.cli.simulate.Interruption", press_after(100))
+    monkeypatch.setattr("gmemsim.cli.simulate.with_bar", press_after(100))
     result = CliRunner().invoke(gmemsim, ["compare", str(short), str(scenario), "--json", "--out", str(tmp_path / "o")])
     assert result.exit_code == 130
     told = json.loads(result.stdout)
     assert (told["partial"], list(told["summaries"])) == (True, ["short"])
     assert json.loads((tmp_path / "o" / "compare.json").read_text()) == told
-    monkeypatch.setattr("gmemsim.cli.simulate.Interruption", press_after(100))
+    monkeypatch.setattr("gmemsim.cli.simulate.with_bar", press_after(100))
     result = CliRunner().invoke(gmemsim, ["compare", str(scenario), str(short)])
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr.endswith("gmemsim: interrupted\n")
@@ -145,14 +142,14 @@ def test_ctrl_c_leaves_the_comparisons_that_are_done(
 
 def test_what_ctrl_c_did_before_is_put_back() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with progress.Interruption().awaited():
+    with progress.Interruption():
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_background_job_goes_on_ignoring_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with progress.Interruption().awaited():
+    with progress.Interruption():
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
@@ -160,11 +157,10 @@ def test_a_terminal_sees_rate_time_and_total(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(progress, "PATIENCE", 0.0)
     monkeypatch.setattr(progress, "INTERVAL", 0.0)
     out = io.StringIO()
-    bar = progress.Bar(Console(file=out, force_terminal=True, width=80), "staged")
-    run(parse_scenario(LONG.replace("1000000", "20").replace("4000s", "10s")), observer=bar)
-    bar.close()
+    run = Run(parse_scenario(LONG.replace("1000000", "20").replace("4000s", "10s")))
+    assert list(progress.with_bar(run, Console(file=out, force_terminal=True, width=80), "[red]staged"))
     shown = out.getvalue()
-    assert "staged" in shown
+    assert "[red]staged" in shown
     assert "s of 11 s, holds " in shown
     assert "21 calls" in shown
     assert "MiB" in shown
@@ -172,9 +168,8 @@ def test_a_terminal_sees_rate_time_and_total(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_short_run_shows_no_bar() -> None:
     out = io.StringIO()
-    bar = progress.Bar(Console(file=out, force_terminal=True, width=80))
-    run(parse_scenario(LONG.replace("1000000", "2")), observer=bar)
-    bar.close()
+    run = Run(parse_scenario(LONG.replace("1000000", "2")))
+    assert list(progress.with_bar(run, Console(file=out, force_terminal=True, width=80)))
     assert out.getvalue() == ""
 
 

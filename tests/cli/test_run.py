@@ -6,15 +6,16 @@ from __future__ import annotations
 import json
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from gmemsim.cli.main import gmemsim
-from gmemsim.cli.run import OUTPUTS
 from gmemsim.errors import SimulationRefused
+from gmemsim.reports.filesets import run_files
+from gmemsim.results.timeline import Event
 from gmemsim.scenario.model import Scenario
 
 from ..reports import fakes
@@ -29,6 +30,8 @@ workload:
   - convert: {guest: vm0, offset: 0, size: 4K, to: shared}
 """
 
+OUTPUTS = tuple(run_files())
+
 Simulate = Callable[[Scenario], fakes.FakeResult]
 Install = Callable[[Simulate], None]
 
@@ -38,8 +41,18 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Install:
     """Makes a function stand in for the simulation."""
 
     def install(function: Simulate) -> None:
+        class Run:
+            def __init__(self, scenario: Scenario) -> None:
+                self._result = function(scenario)
+
+            def __iter__(self) -> Iterator[Event]:
+                return iter(())
+
+            def result(self) -> fakes.FakeResult:
+                return self._result
+
         module = types.ModuleType("gmemsim.sim.run")
-        module.__dict__["run"] = lambda scenario, observer: function(scenario)
+        module.__dict__["Run"] = Run
         monkeypatch.setitem(sys.modules, "gmemsim.sim.run", module)
 
     install(lambda scenario: fakes.headline())
@@ -167,7 +180,7 @@ def test_a_failure_while_writing_leaves_nothing_behind(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gmemsim.reports.figures.registry.write", full)
+    monkeypatch.setattr("gmemsim.reports.figures.write", full)
     result = run(scenario, "--out", tmp_path / "out")
     assert (result.exit_code, result.stderr) == (2, "gmemsim: No space left on device\n")
     assert list((tmp_path / "out").iterdir()) == []
@@ -283,7 +296,7 @@ def test_options_that_make_no_sense_are_usage_errors(scenario: Path, arguments: 
 def test_a_format_whose_package_is_missing_says_how_to_get_it(
     scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gmemsim.cli.run.find_spec", lambda name: None)
+    monkeypatch.setattr("gmemsim.reports.export.find_spec", lambda name: None)
     result = run(scenario, "--format", "parquet", "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert "--format parquet needs the package pyarrow: pip install 'gmemsim[parquet]'" in result.stderr

@@ -77,9 +77,22 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_is_written(scenario: Path
     result = sweep(scenario, "--vary", "host.memdsc=a,b", "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert "did you mean 'memdesc'?" in result.stderr
+    result = sweep(scenario, "--vary", "seed=5..2")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "--vary seed=5..2: found the empty range '5..2', expected numbers that ascend\n",
+    )
+    result = sweep(scenario, "--vary", "seed=1,2", "--metric", "guests.vm7.vmemmap.peak")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "found 'vm7', expected the name of a guest" in result.stderr
     assert sweep(scenario).exit_code == 2
     assert sweep(scenario, *TWO, "--force").exit_code == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_work_is_swept(scenario: Path) -> None:
+    result = sweep(scenario, "--vary", "policy=b-today,staged", "--metric", "work.nodes_allocated", "--csv")
+    assert result.stdout.splitlines() == ["policy,work.nodes_allocated,refused", "b-today,4161,", "staged,73,"]
 
 
 def test_a_refused_variant_is_told_and_is_no_failure(scenario: Path) -> None:
@@ -96,7 +109,7 @@ def test_ctrl_c_keeps_the_variants_that_are_done(
 
     def pressed(
         variants: list[sweeping.Point], source: str, metrics: tuple[str, ...], executor: None, stop: Callable[[], bool]
-    ) -> Iterator[sweeping.Row]:
+    ) -> Iterator[sweeping.SweepRow]:
         for row in real(variants, source, metrics, executor, stop):
             yield row
             os.kill(os.getpid(), signal.SIGINT)

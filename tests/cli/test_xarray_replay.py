@@ -174,6 +174,13 @@ def test_standard_input_is_named_in_faults() -> None:
     assert replay("-", stdin="> nonsense\n").stderr.startswith("<stdin>:1:3: ")
 
 
+def test_what_could_move_the_cursor_or_has_no_end_is_malformed() -> None:
+    for line, place in ((b"# \x1b[31m", "1:3: found a control character"), (b"> " + b"x" * (1 << 17), "1:1: found a")):
+        result = replay("-", stdin=line)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"<stdin>:{place}")
+
+
 def test_blank_lines_and_windows_line_ends_are_let_pass(trace: Path) -> None:
     trace.write_bytes(SPLIT.replace("> count", "\n> count").replace("\n", "\r\n").encode())
     assert replay("--check", trace).exit_code == 0

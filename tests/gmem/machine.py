@@ -13,7 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from gmemsim.errors import KernelError, OutOfMemory
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.guest import GuestMemfd
-from gmemsim.gmem.policy import ORDERINGS, VMEMMAPS, WHENS, Hysteresis, Policy
+from gmemsim.gmem.policy import Policy
+from gmemsim.gmem.rules import ORDERINGS, VMEMMAPS, WHENS, Hysteresis
 from gmemsim.gmem.stage2 import MappingKind
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.host import Host

@@ -77,7 +77,7 @@ def test_a_new_file(pages: int, nodes: int) -> None:
 
 
 def store(attributes: Attributes, start: int, end: int, *, shared: bool) -> None:
-    attributes.store(start, end, shared=shared, preallocated=attributes.preallocate())
+    attributes.store(start, end, shared=shared, preallocated=attributes.preallocate(0, 1))
 
 
 @given(
@@ -130,7 +130,7 @@ def test_several_preallocations_are_kept_apart(scattered: int) -> None:
     attributes = Attributes(1 << 20, held)
     for page in range(1, 2 * scattered, 2):
         store(attributes, page, page + 1, shared=True)
-    preallocated = [attributes.preallocate() for _ in range(5)]
+    preallocated = [attributes.preallocate(0, 1) for _ in range(5)]
     for i, nodes in enumerate(preallocated):  # the pieces of one conversion touch, so there are two more ranges at most
         attributes.store(100 + i, 101 + i, shared=True, preallocated=nodes)
         assert held.live - held.deferred == sum(preallocated[i + 1 :]) + node_estimate(attributes.ranges)
@@ -140,7 +140,7 @@ def test_several_preallocations_are_kept_apart(scattered: int) -> None:
 
 def test_a_preallocation_that_nobody_used_is_noticed() -> None:
     attributes = Attributes(1 << 20, holder())
-    nodes = attributes.preallocate()
+    nodes = attributes.preallocate(0, 1)
     with pytest.raises(AssertionError, match="not given back"):
         attributes.check()
     attributes.give_back(nodes)
@@ -157,5 +157,5 @@ def test_a_preallocation_that_fails_holds_nothing() -> None:
     for failing in range(1, preallocation(attributes.ranges) + 1):
         host.ledger.inject("attributes", failing)
         with pytest.raises(OutOfMemory):
-            attributes.preallocate()
+            attributes.preallocate(0, 1)
         assert held.live == before

@@ -129,14 +129,14 @@ BUGS = [
         "merge-not-optimised",
         merged_folios_are_optimised,
         "gmem/restructure.py",
-        "    if surplus <= 0:\n",
-        "    if surplus:\n",
+        "    if surplus > 0:\n",
+        "    if surplus < 0:\n",
     ),
     Bug(
         "merge-stale-state",  # the flag says optimised, the pages are still there
         merged_folios_are_optimised,
         "gmem/restructure.py",
-        "    inode.vmemmap.free(surplus)\n",
+        "    inode.vmemmap.free(pages)\n",
         "",
     ),
     Bug(

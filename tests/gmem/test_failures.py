@@ -129,9 +129,11 @@ def test_restructure_first_stops_at_a_hugepage(backing: int, policy: Any, accoun
         converted = [(start, stop)] if start < stop else []
         assert attributes(guest) == converted + before["attributes"]
         first = stop >> guest.page_order << guest.page_order
+        if policy.get("split") == "nonuniform":
+            first += 1 << guest.page_order  # the hugepage that failed keeps what has been split of it
         unchanged = list(guest.inode.filemap.folios(first, guest.pages))
         assert unchanged == list(_cut(before["filemap"], first))
-        if not converted:
+        if not converted and policy.get("split") != "nonuniform":
             assert outside(state(guest)) == outside(before)
     if account in ("attributes", "any"):
         assert len(stops) == hugepages

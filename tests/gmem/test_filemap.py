@@ -27,14 +27,14 @@ def test_base_pages_make_the_nodes_of_page_by_page_stores(
     for start, length in added:
         if present & set(range(start, start + length)):
             continue
-        ours.add_pages(start, start + length, "page")
+        ours.add_folios(start, start + length, 0, "page")
         present |= set(range(start, start + length))
         for page in range(start, start + length):
             kernel.store(page, "page")
         ours.check()
         assert ours.tree.nodes == kernel.nodes
     for start, length in removed:
-        ours.remove_pages(start, start + length)
+        ours.remove_range(start, start + length)
         present -= set(range(start, start + length))
         for page in range(start, start + length):
             kernel.erase(page)
@@ -45,7 +45,7 @@ def test_base_pages_make_the_nodes_of_page_by_page_stores(
 @pytest.mark.parametrize(("pages", "nodes"), [(1, 0), (2, 1), (64, 1), (65, 3), (512, 9), (4096, 65), (4097, 68)])
 def test_nodes_of_files_of_base_pages(pages: int, nodes: int) -> None:
     ours = filemap()
-    ours.add_pages(0, pages, "page")
+    ours.add_folios(0, pages, 0, "page")
     assert ours.tree.nodes == nodes
 
 
@@ -59,7 +59,7 @@ def test_pages_that_cannot_all_be_had_leave_none(pages: int) -> None:
         failing += 1
         host.ledger.inject("filemap_nodes", failing)
         try:
-            ours.add_pages(5, 5 + pages, "page")
+            ours.add_folios(5, 5 + pages, 0, "page")
         except OutOfMemory:
             ours.check()
             assert not list(ours.folios(0, 5 + pages))

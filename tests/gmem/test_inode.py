@@ -484,7 +484,7 @@ def test_pieces_that_cannot_be_optimised_again_keep_their_vmemmap() -> None:
     host.ledger.inject("vmemmap", 4096)
     guest.set_attributes(0, 4 * K, private=False)
     guest.check()
-    assert (guest.inode.vmemmap.live, guest.stats.optimise_failures) == (4095, 1)
+    assert (guest.inode.vmemmap.live, guest.stats.optimise_failures) == (518 + 7, 1)
     guest.set_attributes(0, 4 * K, private=True)
     guest.check()
     assert guest.inode.vmemmap.live == 0

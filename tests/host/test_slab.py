@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmemsim.geometry import PAGE_SIZES
-from gmemsim.gmem.policy import GENERATIONS
+from gmemsim.gmem.rules import GENERATIONS
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.ledger import Ledger
 from gmemsim.host.slab import Slab, object_sizes, slab_of

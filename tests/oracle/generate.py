@@ -153,6 +153,10 @@ class Proposer:
                 return self._find()
             case "set_mark" | "clear_mark" | "get_mark":
                 return self._present(), self._rng.randrange(3)
+        return self._only_argument(name)
+
+    def _only_argument(self, name: str) -> tuple[object, ...]:
+        match name:
             case "marked":
                 return (self._rng.randrange(3),)
             case "load" | "get_order":

@@ -13,11 +13,13 @@ from matplotlib.text import Text
 from rich.console import Console
 
 from gmemsim.gmem.presets import read_policy
+from gmemsim.reports import compared as table
+from gmemsim.reports.export import compare_csv, compare_json, compare_markdown
 from gmemsim.reports.figures import canvas, overlay
 from gmemsim.reports.screen import compare as comparison
 from gmemsim.scenario.format.load import parse_scenario
 from gmemsim.sim.run import run
-from gmemsim.studies.compare import Comparison, Row, with_policy
+from gmemsim.studies.compare import Comparison, ComparisonRow, with_policy
 
 SCENARIO = parse_scenario("""\
 gmemsim: 1
@@ -61,8 +63,8 @@ def test_the_screen_has_values_deltas_and_ratios() -> None:
 
 
 def test_markdown_is_a_table_below_78_columns() -> None:
-    text = comparison.markdown(compared("b-today", f"{LONG}=nonuniform-partial", "no-hvo"))
-    assert max(map(len, text.splitlines())) <= comparison.COLUMNS
+    text = compare_markdown.write(compared("b-today", f"{LONG}=nonuniform-partial", "no-hvo"))
+    assert max(map(len, text.splitlines())) <= compare_markdown.COLUMNS
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(line) for line in table}) == 1
     assert len({line.count("|") for line in table}) == 1
@@ -75,21 +77,21 @@ def test_markdown_is_a_table_below_78_columns() -> None:
 def test_a_partial_comparison_says_so_everywhere() -> None:
     partial = compared("b-today", partial=True)
     assert "PARTIAL" in screen(partial)
-    assert "PARTIAL" in comparison.markdown(partial)
-    assert comparison.as_json(partial)["partial"] is True
-    assert "partial" not in comparison.as_json(compared("b-today"))
+    assert "PARTIAL" in compare_markdown.write(partial)
+    assert compare_json.as_json(partial)["partial"] is True
+    assert "partial" not in compare_json.as_json(compared("b-today"))
     assert any("partial" in text.get_text() for text in overlay.figure(partial).findobj(Text))
 
 
 def test_csv_has_every_figure_of_the_json_object() -> None:
     both = compared("b-today", "no-hvo")
-    told = json.loads(json.dumps(comparison.as_json(both), allow_nan=False))
+    told = json.loads(json.dumps(compare_json.as_json(both), allow_nan=False))
     assert (told["compared"], told["reference"], list(told["summaries"])) == (
         "policy",
         "b-today",
         ["b-today", "no-hvo"],
     )
-    rows = {(row["metric"], row["name"]): row for row in csv.DictReader(io.StringIO(comparison.as_csv(both)))}
+    rows = {(row["metric"], row["name"]): row for row in csv.DictReader(io.StringIO(compare_csv.write(both)))}
     assert len(rows) == 2 * len(told["rows"])
     for row in told["rows"]:
         for name in ("b-today", "no-hvo"):
@@ -99,15 +101,15 @@ def test_csv_has_every_figure_of_the_json_object() -> None:
             assert float(found["delta"]) == row["deltas"][name]
             assert (float(found["ratio"]) if found["ratio"] else None) == row["ratios"][name]
     for column in ("metric", "unit", "estimate", "name", "value", "delta", "ratio"):
-        assert f"``{column}``" in (comparison.__doc__ or "")
+        assert f"``{column}``" in (compare_csv.__doc__ or "")
 
 
 @given(st.integers(0, 2**62), st.integers(0, 2**62))
 def test_a_difference_is_never_shown_as_none(a: int, b: int) -> None:
-    row = Row("m", "m", "count", (a, b))
-    shown = comparison._ratio(row, 1)
+    row = ComparisonRow("m", "m", "count", (a, b))
+    shown = table._ratio(row, 1)
     assert (shown == "1") == (a == b)
-    assert (comparison._delta(row, 1) == "0") == (a == b)
+    assert (table._delta(row, 1) == "0") == (a == b)
 
 
 @pytest.mark.parametrize("number", [1, 3, 12])
@@ -128,3 +130,17 @@ def test_the_figure_is_always_the_same_and_nothing_overlaps(number: int, workloa
         assert all(box.x0 >= -1 and box.x1 <= canvas.WIDTH * 100 + 1 for box in boxes)
         for i, box in enumerate(boxes):
             assert not any(box.overlaps(other) for other in boxes[:i])
+
+
+def test_names_and_titles_are_text_in_markdown_and_csv() -> None:
+    one = compared("b-today")
+    (result,) = one.results.values()
+    hostile = "=1+1|<b>*x*_y_ `z` a_b"
+    many = Comparison("# [t](http://x)\n|", "scenario", {hostile: result, "@b": result})
+    text = compare_markdown.write(many)
+    assert text.startswith("\\# \\[t\\](http://x) \\|\n")
+    assert "\\|\\<b\\>\\*x" in text
+    assert max(map(len, text.splitlines())) <= compare_markdown.COLUMNS
+    assert "a_b" in compare_markdown._escaped(hostile)
+    names = [row["name"] for row in csv.DictReader(io.StringIO(compare_csv.write(many)))]
+    assert set(names) == {f"'{hostile}", "'@b"}

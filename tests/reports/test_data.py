@@ -8,13 +8,14 @@ from typing import Any
 
 from gmemsim.host.work import Work
 from gmemsim.reports.export import csv, jsonl
+from gmemsim.reports.views import View
 from gmemsim.results.timeline import Event
 
 from . import fakes
 
 
 def written(result: fakes.FakeResult, path: Path) -> list[dict[str, Any]]:
-    jsonl.write(result, path)
+    jsonl.write(View(result), path)
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -66,7 +67,7 @@ def test_every_column_is_documented() -> None:
 
 def test_csv_has_the_samples_of_the_json_lines(tmp_path: Path) -> None:
     result = fakes.busy(200)
-    csv.write(result, tmp_path / "t.csv")
+    csv.write(View(result), tmp_path / "t.csv")
     with (tmp_path / "t.csv").open(newline="") as file:
         rows = [{name: int(value) for name, value in row.items()} for row in reader.DictReader(file)]
     samples = [line for line in written(result, tmp_path / "t.jsonl") if line.pop("type") == "sample"]

@@ -10,6 +10,7 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
 from matplotlib.image import imread
@@ -18,10 +19,9 @@ from gmemsim import __version__
 from gmemsim.gmem.policy import KEYS
 from gmemsim.gmem.presets import PRESETS
 from gmemsim.reports.export import html
-from gmemsim.reports.figures.registry import FIGURES, Watch
+from gmemsim.reports.figures import FIGURES
 from gmemsim.reports.views import View
 from gmemsim.scenario.format.load import parse_scenario
-from gmemsim.sim.observers import Several
 from gmemsim.sim.run import run
 from gmemsim.studies.compare import with_policy
 
@@ -114,9 +114,8 @@ def test_a_long_scenario_is_cut_and_says_so() -> None:
 def test_the_same_run_gives_the_same_page() -> None:
     pages = []
     for _ in range(2):
-        watch = Watch(FIGURES)
-        result = run(parse_scenario(views.SCENARIOS["no time"]), observer=Several(watch.observers))
-        pages.append(html.render(watch.view(result), source="", names=FIGURES))
+        view = views.recorded(parse_scenario(views.SCENARIOS["no time"]))
+        pages.append(html.render(view, source="", names=FIGURES))
     assert pages[0] == pages[1]
 
 
@@ -133,7 +132,8 @@ def browse(page: Path, picture: Path) -> list[str]:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install the package chromium to test the page in it")
 def test_a_browser_shows_the_page_without_a_complaint(tmp_path: Path) -> None:
-    html.write(views.view("everything"), tmp_path / "report.html", source="gmemsim: 1", names=("memory",))
+    view = attrs.evolve(views.view("everything"), source="gmemsim: 1", figures=("memory",))
+    html.write(view, tmp_path / "report.html")
     assert browse(tmp_path / "report.html", tmp_path / "shot.png") == []
     width, height = struct.unpack(">II", (tmp_path / "shot.png").read_bytes()[16:24])
     assert (width, height) == (WIDTH, HEIGHT)

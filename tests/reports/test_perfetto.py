@@ -22,7 +22,7 @@ from gmemsim.reports.export import perfetto  # noqa: E402 - needs the package th
 
 def trace(scenario: str, directory: Path) -> Any:
     path = directory / "t.pftrace"
-    perfetto.write(views.view(scenario).result, path)
+    perfetto.write(views.view(scenario), path)
     read = proto.Trace()
     read.ParseFromString(path.read_bytes())
     return read

@@ -10,9 +10,10 @@ import pytest
 from matplotlib.text import Text
 from rich.console import Console
 
-from gmemsim.reports.figures import canvas
+from gmemsim.reports.export import sweep_csv, sweep_json
+from gmemsim.reports.figures import canvas, heatmap
 from gmemsim.reports.screen import sweep as report
-from gmemsim.studies.sweep import Row, Sweep, Variation
+from gmemsim.studies.sweep import Sweep, SweepRow, Variation
 
 
 def swept(
@@ -27,12 +28,12 @@ def swept(
         for j, memory in enumerate(variations[1].values):
             refused = "no memory" if i == j == 1 else None
             results = tuple(None if refused else float(4096 * (i + 1) ** 3 * (j + 1)) for _ in metrics)
-            rows.append(Row((policy, memory), results, refused))
+            rows.append(SweepRow((policy, memory), results, refused))
     return Sweep("A sweep", variations, metrics, tuple(rows), partial)
 
 
 def one_key(values: int, result: float | None = 7) -> Sweep:
-    rows = tuple(Row((str(i),), (result,), None if result else "no") for i in range(values))
+    rows = tuple(SweepRow((str(i),), (result,), None if result else "no") for i in range(values))
     return Sweep("Seeds", (Variation("seed", tuple(map(str, range(values)))),), ("splits.1G->4K",), rows)
 
 
@@ -67,25 +68,25 @@ def test_the_screen_has_a_row_for_every_variant_in_human_units() -> None:
 
 
 def test_csv_and_json_have_the_same() -> None:
-    told = json.loads(json.dumps(report.as_json(CASES["small"]), allow_nan=False))
-    rows = list(csv.DictReader(io.StringIO(report.as_csv(CASES["small"]))))
+    told = json.loads(json.dumps(sweep_json.as_json(CASES["small"]), allow_nan=False))
+    rows = list(csv.DictReader(io.StringIO(sweep_csv.write(CASES["small"]))))
     assert len(rows) == len(told["rows"]) == 12
     for row, entry in zip(rows, told["rows"], strict=True):
         assert {key: row[key] for key in ("policy", "host.kernel_memory")} == entry["values"]
         value = entry["metrics"]["vmemmap.peak_bytes"]
         assert row["vmemmap.peak_bytes"] == ("" if value is None else str(value))
         assert row["refused"] == entry.get("refused", "")
-    assert report.as_json(swept(2, 2, partial=True))["partial"] is True
+    assert sweep_json.as_json(swept(2, 2, partial=True))["partial"] is True
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_heatmap_is_always_the_same_and_nothing_overlaps(case: str, tmp_path: Path) -> None:
     for suffix in ("png", "svg"):
         for attempt in ("a", "b"):
-            report.write(CASES[case], tmp_path / f"{attempt}.{suffix}")
+            heatmap.write(CASES[case], tmp_path / f"{attempt}.{suffix}")
         assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
     with canvas.paper():
-        figure = report.draw(CASES[case])
+        figure = heatmap.draw(CASES[case])
     figure.draw_without_rendering()
     width, height = figure.get_size_inches() * figure.dpi
     beyond = set()
@@ -108,7 +109,7 @@ def test_the_heatmap_is_always_the_same_and_nothing_overlaps(case: str, tmp_path
 
 def test_fields_have_values_where_there_is_room() -> None:
     def words(case: str) -> set[str]:
-        figure = report.draw(CASES[case])
+        figure = heatmap.draw(CASES[case])
         return {text.get_text() for text in figure.axes[0].texts}
 
     assert {"4.00 KiB", "–"} <= words("small")
@@ -119,4 +120,4 @@ def test_fields_have_values_where_there_is_room() -> None:
 def test_three_keys_make_no_heatmap() -> None:
     key = Variation("seed", ("1",))
     with pytest.raises(ValueError, match="not 3"):
-        report.draw(Sweep("t", (key, key, key), ("folios.4K",), ()))
+        heatmap.draw(Sweep("t", (key, key, key), ("folios.4K",), ()))

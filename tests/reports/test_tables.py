@@ -27,8 +27,9 @@ def test_every_column_is_documented() -> None:
 
 
 def test_events_have_what_happened_and_what_it_took(tmp_path: Path) -> None:
-    result = views.view("everything").result
-    csv.write_events(result, tmp_path / "e.csv")
+    view = views.view("everything")
+    result = view.result
+    csv.write_events(view, tmp_path / "e.csv")
     told = rows(tmp_path / "e.csv")
     assert len(told) == len(result.timeline.events)
     split = next(row for row in told if row["id"] == "first" and row["guest"] == "vm1")
@@ -43,13 +44,13 @@ def test_parquet_and_csv_have_the_same(scenario: str, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
     from gmemsim.reports.export import parquet as writer
 
-    result = views.view(scenario).result
+    view = views.view(scenario)
     for write, write_csv, name in (
         (writer.write, csv.write, "samples"),
         (writer.write_events, csv.write_events, "events"),
     ):
-        write(result, tmp_path / f"{name}.parquet")
-        write_csv(result, tmp_path / f"{name}.csv")
+        write(view, tmp_path / f"{name}.parquet")
+        write_csv(view, tmp_path / f"{name}.csv")
         table = parquet.read_table(tmp_path / f"{name}.parquet")
         told = [{key: "" if value is None else str(value) for key, value in row.items()} for row in table.to_pylist()]
         assert told == rows(tmp_path / f"{name}.csv")

@@ -10,6 +10,7 @@ from matplotlib.text import Text
 from rich.console import Console
 
 from gmemsim.reports.figures import canvas, treeview
+from gmemsim.reports.screen import treeview as text
 from gmemsim.xarray import XArray
 from gmemsim.xarray.lab.show import picture
 from tests.xarray.test_show import one_page_of_1g
@@ -18,7 +19,7 @@ from tests.xarray.test_show import one_page_of_1g
 def text_of(xa: XArray) -> list[str]:
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(treeview.render(picture(xa.tree)))
+        console.print(text.render(picture(xa.tree)))
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
@@ -85,7 +86,7 @@ def test_no_text_of_a_figure_lies_on_another(make: type[XArray]) -> None:
         fig = treeview.draw(treeview.fitting(make().tree), "A tree")
         fig.draw_without_rendering()
         (ax,) = fig.axes
-        boxes = [(text.get_text(), text.get_window_extent()) for text in ax.texts if isinstance(text, Text)]
+        boxes = [(words.get_text(), words.get_window_extent()) for words in ax.texts if isinstance(words, Text)]
     for number, (one, box) in enumerate(boxes):
         for other, other_box in boxes[number + 1 :]:
             if not ("▲" in one or "▲" in other):
@@ -95,4 +96,4 @@ def test_no_text_of_a_figure_lies_on_another(make: type[XArray]) -> None:
 def test_a_figure_counts_what_it_leaves_out() -> None:
     with canvas.paper():
         fig = treeview.draw(treeview.fitting(wide().tree), "A tree")
-    assert any("not shown: " in text.get_text() for text in fig.axes[0].texts)
+    assert any("not shown: " in words.get_text() for words in fig.axes[0].texts)

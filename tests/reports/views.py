@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from functools import cache
 
-from gmemsim.reports.figures.registry import FIGURES, Watch
+from gmemsim.reports.figures import FIGURES, watched
 from gmemsim.reports.views import View
 from gmemsim.scenario.format.load import parse_scenario
-from gmemsim.sim.observers import Several
-from gmemsim.sim.run import Result, run
+from gmemsim.scenario.model import Scenario
+from gmemsim.sim.run import Run
 
 EVERYTHING = """
   - fault: {guest: all, offset: 0, size: 64M}
@@ -71,7 +71,10 @@ workload:
 
 @cache
 def view(name: str) -> View:
-    """The run of one of :data:`SCENARIOS`, with all that observers can see."""
-    watch = Watch(FIGURES)
-    result: Result = run(parse_scenario(SCENARIOS[name]), observer=Several(watch.observers))
-    return watch.view(result)
+    """The run of one of :data:`SCENARIOS`, with all that recorders can see."""
+    return recorded(parse_scenario(SCENARIOS[name]))
+
+
+def recorded(scenario: Scenario) -> View:
+    """The run of ``scenario``, with all that recorders can see."""
+    return watched(Run(scenario), FIGURES)

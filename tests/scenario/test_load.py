@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from gmemsim.errors import InputError
-from gmemsim.gmem.policy import Hysteresis, Policy
+from gmemsim.gmem.policy import Policy
+from gmemsim.gmem.rules import Hysteresis
 from gmemsim.scenario import load_scenario, parse_scenario
 from gmemsim.scenario.model import (
     Allocate,

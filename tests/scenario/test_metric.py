@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from gmemsim.results.metrics import CALL_KINDS
+from gmemsim.results.summary import CALL_KINDS
 from gmemsim.scenario.format.metric import Metric
 from gmemsim.scenario.model import STEPS, Expectation, Operator
 

@@ -12,8 +12,9 @@ import pytest
 
 from gmemsim.errors import InputError
 from gmemsim.geometry import Geometry
-from gmemsim.gmem.policy import KEYS, SPLITS, Policy, SplitRule
+from gmemsim.gmem.policy import KEYS, Policy
 from gmemsim.gmem.presets import read_policy
+from gmemsim.gmem.rules import SPLITS, SplitRule
 from gmemsim.scenario import json_schema, parse_scenario
 
 TEMPLATE = """\

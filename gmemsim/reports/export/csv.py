@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gmemsim.reports import Reportable
 from gmemsim.reports.export.tables import Columns, events, samples
-from gmemsim.reports.views import Table, write_table
+from gmemsim.reports.views import DataTable, View, write_table
 
 
-def write(result: Reportable, path: Path) -> None:
-    """Write the samples of ``result`` to ``path``."""
-    _write(samples(result), path)
+def write(view: View, path: Path) -> None:
+    """Write the samples of the run to ``path``."""
+    _write(samples(view.result), path)
 
 
-def write_events(result: Reportable, path: Path) -> None:
-    """Write the events of ``result`` to ``path``."""
-    _write(events(result), path)
+def write_events(view: View, path: Path) -> None:
+    """Write the events of the run to ``path``."""
+    _write(events(view.result), path)
 
 
 def _write(columns: Columns, path: Path) -> None:
-    write_table(Table(tuple(columns), zip(*columns.values(), strict=True)), path)
+    write_table(DataTable(tuple(columns), zip(*columns.values(), strict=True)), path)

@@ -21,15 +21,14 @@ from typing import Any
 
 from gmemsim import __version__
 from gmemsim.gmem.policy import KEYS
-from gmemsim.reports.figures import registry as figures
-from gmemsim.reports.screen import run as text
+from gmemsim.reports import figures
 from gmemsim.reports.views import View
-from gmemsim.reports.words import ESTIMATE, account_label
+from gmemsim.reports.words import ESTIMATE, account_label, found, number, wanted
 from gmemsim.results.timeline import TOTAL
 from gmemsim.units import human_duration, human_size, size_name
 
 LIBRARIES = ("attrs", "numpy", "matplotlib", "PyYAML", "sortedcontainers")
-"""Packages whose versions are told beside gmemsim's and Python's."""
+"""Packages whose versions are listed beside gmemsim's and Python's."""
 
 MOST_GUESTS = 64
 """Guests listed one by one; the JSON summary has all of them."""
@@ -54,13 +53,14 @@ pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .85rem; 
 """
 
 
-def write(view: View, path: Path, *, source: str | None, names: Iterable[str]) -> None:
-    """Write the report to ``path``: with the figures ``names``, and the scenario's ``source`` text if there is one."""
-    path.write_text(render(view, source=source, names=names), encoding="utf-8", newline="\n")
+def write(view: View, path: Path) -> None:
+    """Write the report to ``path``: with the view's figures, and the scenario's text if it is known."""
+    page = render(view, source=view.source, names=view.figures)
+    path.write_text(page, encoding="utf-8", newline="\n", errors="backslashreplace")
 
 
 def render(view: View, *, source: str | None, names: Iterable[str]) -> str:
-    """The report as text."""
+    """The report as"""
     summary = view.result.summary
     parts = [
         _heading(view),
@@ -116,7 +116,7 @@ def _heading(view: View) -> str:
     facts = [
         f"simulated time {human_duration(summary['end_time_ns'])}",
         f"seed {summary['seed']}",
-        f"{text.number(calls['requested'])} conversions, {text.number(failed)} failed",
+        f"{number(calls['requested'])} conversions, {number(failed)} failed",
         f"peak {peak}",
     ]
     if summary["expect"]:
@@ -140,7 +140,7 @@ def _accounts(accounts: Mapping[str, Mapping[str, int]]) -> str:
     rows = []
     for name in used:
         tally = accounts[name]
-        counts = [text.number(tally[key]) for key in ("live", "peak", "allocated")]
+        counts = [number(tally[key]) for key in ("live", "peak", "allocated")]
         rows.append([account_label(name), *counts, human_size(tally["live_bytes"]), human_size(tally["peak_bytes"])])
     return _table(("account", "live", "peak", "allocated", "live bytes", "peak bytes"), rows, last_is_sum=True)
 
@@ -158,13 +158,13 @@ def _remarks(summary: Mapping[str, Any]) -> str:
 
 def _facts(summary: Mapping[str, Any]) -> str:
     def listed(counts: Mapping[str, int]) -> str:
-        words = ", ".join(f"{text.number(n)}×{name}" for name, n in counts.items() if n) or "none"
+        words = ", ".join(f"{number(n)}×{name}" for name, n in counts.items() if n) or "none"
         return words.replace("-", NO_BREAK_HYPHEN)
 
     calls = summary["calls"] if "calls" in summary else {"convert": summary["conversions"]}
     rows = []
     for kind, ended in calls.items():
-        asked = f"{text.number(ended['requested'])} requested, {text.number(ended['succeeded'])} succeeded"
+        asked = f"{number(ended['requested'])} requested, {number(ended['succeeded'])} succeeded"
         rows.append((kind, f"{asked}; failed: {listed(ended['failed'])}"))
     rows += [(name, listed(summary[name])) for name in ("splits", "merges", "folios")]
     bad = {name.replace("_", " "): n for name, n in summary.get("outcomes", {}).items()}
@@ -179,7 +179,7 @@ def _guests(guests: Sequence[Mapping[str, Any]]) -> str:
         calls, total = guest["conversions"], guest["accounts"][TOTAL]
         size = f"{size_name(guest['memory'])} on {size_name(guest['backing'])}, {guest['mapping']}"
         counts = (calls["succeeded"], calls["failed"], guest["splits"], guest["merges"])
-        numbers = [text.number(count if isinstance(count, int) else sum(count.values())) for count in counts]
+        numbers = [number(count if isinstance(count, int) else sum(count.values())) for count in counts]
         held = (human_size(total["live_bytes"]), human_size(total["peak_bytes"]))
         rows.append([guest["name"], size, *numbers, *held])
     more = len(guests) - MOST_GUESTS
@@ -203,7 +203,7 @@ def _expectations(expectations: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for entry in expectations:
         kind, word = ("good", "pass") if entry["ok"] else ("bad", "FAIL")
-        cells = f"<td>{_text(text.wanted(entry))}</td><td>{_text(text.found(entry))}</td>"
+        cells = f"<td>{_text(wanted(entry))}</td><td>{_text(found(entry))}</td>"
         rows.append(f'<tr>{cells}<td class="{kind}">{word}</td></tr>')
     head = "<thead><tr><th>expected</th><th>found</th><th></th></tr></thead>"
     return f'<div class="wide"><table>{head}<tbody>{"".join(rows)}</tbody></table></div>'

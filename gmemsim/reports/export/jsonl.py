@@ -38,14 +38,14 @@ from pathlib import Path
 import attrs
 
 from gmemsim.host.work import COUNTERS
-from gmemsim.reports import Reportable
+from gmemsim.reports.views import View
 from gmemsim.results.timeline import Event, Timeline
 
 
-def write(result: Reportable, path: Path) -> None:
-    """Write the timeline of ``result`` to ``path``."""
+def write(view: View, path: Path) -> None:
+    """Write the timeline of the run to ``path``."""
     with path.open("w", encoding="utf-8", newline="\n") as out:
-        out.writelines(lines(result.timeline))
+        out.writelines(lines(view.result.timeline))
 
 
 def lines(timeline: Timeline) -> Iterator[str]:

@@ -12,18 +12,18 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 
-from gmemsim.reports import Reportable
 from gmemsim.reports.export.tables import TEXTS, TIMES, Columns, events, samples
+from gmemsim.reports.views import View
 
 
-def write(result: Reportable, path: Path) -> None:
-    """Write the samples of ``result`` to ``path``."""
-    _write(samples(result), path)
+def write(view: View, path: Path) -> None:
+    """Write the samples of the run to ``path``."""
+    _write(samples(view.result), path)
 
 
-def write_events(result: Reportable, path: Path) -> None:
-    """Write the events of ``result`` to ``path``."""
-    _write(events(result), path)
+def write_events(view: View, path: Path) -> None:
+    """Write the events of the run to ``path``."""
+    _write(events(view.result), path)
 
 
 def _write(columns: Columns, path: Path) -> None:

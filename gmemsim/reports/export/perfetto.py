@@ -23,6 +23,7 @@ from perfetto.trace_builder.proto_builder import StreamingTraceProtoBuilder
 
 from gmemsim.reports import Reportable
 from gmemsim.reports.figures.calls import profile_of
+from gmemsim.reports.views import View
 from gmemsim.reports.words import ESTIMATE, account_label
 from gmemsim.results.pricing import PHASE_NAMES, phase_times
 from gmemsim.results.timeline import TOTAL, Event
@@ -40,11 +41,11 @@ PHASES = ("convert", "zap", "nodes", "vmemmap", "split", "store", "merge", "tlb"
 assert set(PHASES) == set(PHASE_NAMES)
 
 
-def write(result: Reportable, path: Path) -> None:
-    """Write the trace of ``result`` to ``path``."""
+def write(view: View, path: Path) -> None:
+    """Write the trace of the run to ``path``."""
     with path.open("wb") as out:
         builder = StreamingTraceProtoBuilder(out)
-        for number, packet in enumerate(_packets(result)):
+        for number, packet in enumerate(_packets(view.result)):
             packet.trusted_packet_sequence_id = SEQUENCE
             if not number:
                 packet.sequence_flags = TracePacket.SEQ_INCREMENTAL_STATE_CLEARED

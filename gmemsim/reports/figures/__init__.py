@@ -1,2 +1,123 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Figures, one file each."""
+"""The figures of a run by name, one file each.
+
+A figure is a module with ``draw(view)``, which makes a matplotlib figure, and ``table(view)``, the data behind it; the
+module is imported on use.  What a figure needs beyond the timeline is seen by a *recorder*
+(:mod:`gmemsim.sim.recorder`), which looks at the run while it goes on; its row names the recorder, and the view has
+what that has seen.
+
+Beside them live the figures of studies (``overlay``, ``heatmap``), that of one tree (``tree``), and what all of them
+share (``canvas``, ``curves``, ``bars``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from gmemsim.registry import Registry, late
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from gmemsim.reports.views import DataTable, View
+    from gmemsim.sim.recorder import Recorder
+    from gmemsim.sim.run import Run
+
+LAYOUT = "gmemsim.sim.layout:LayoutRecorder"
+"""The recorder that sees the size of the folios at every offset."""
+
+CENSUS = "gmemsim.sim.census:CensusRecorder"
+"""The recorder that counts nodes by level, and mappings."""
+
+SUFFIXES = (".png", ".svg")
+"""The formats of a figure's file."""
+
+
+@attrs.frozen
+class FigureKind:
+    """A figure: ``module`` makes it, ``words`` say in a list what it shows, ``caption`` below it.
+
+    ``needs``: the place of the recorder whose recording it is drawn from (default: none).
+    """
+
+    module: str
+    words: str
+    caption: str
+    needs: str | None = None
+
+    def draw(self, view: View) -> Figure:
+        """The figure, for a canvas that is set up already."""
+        made: Figure = late(f"{self.module}:draw")(view)
+        return made
+
+    def table(self, view: View) -> DataTable:
+        """The data behind the figure."""
+        data: DataTable = late(f"{self.module}:table")(view)
+        return data
+
+
+FIGURES: Registry[FigureKind] = Registry("figure")
+"""Every figure of a run."""
+
+for _name, _module, _words, _caption, _needs in (
+    ("memory", "memory", "by account", "Memory held over time by account, conversions, folios by size", None),
+    (
+        "map",
+        "foliomap",
+        "size of the folios by offset and time",
+        "Size of the folios by offset and time, and what is shared",
+        LAYOUT,
+    ),
+    ("orders", "orders", "folios and mappings by size", "Folios and mappings by size over time", CENSUS),
+    ("calls", "calls", "modelled time of each", "Modelled time of every call, an estimate", None),
+    ("occupancy", "occupancy", "XArray nodes by level", "XArray nodes by level, and how full they are", CENSUS),
+):
+    FIGURES.add(_name, FigureKind(f"gmemsim.reports.figures.{_module}", _words, _caption, _needs))
+
+
+def write(name: str, view: View, path: Path) -> None:
+    """Write the figure ``name`` to ``path``, whose suffix, one of :data:`SUFFIXES`, names the format."""
+    from gmemsim.reports.figures import canvas
+
+    canvas.save(lambda: FIGURES[name].draw(view), path)
+
+
+def write_data(name: str, view: View, path: Path) -> None:
+    """Write the data behind the figure ``name`` to ``path`` as CSV."""
+    from gmemsim.reports.views import write_table
+
+    write_table(FIGURES[name].table(view), path)
+
+
+def figure(name: str, view: View) -> Figure:
+    """The figure ``name``, for notebooks and further work."""
+    from gmemsim.reports.figures import canvas
+
+    with canvas.paper():
+        return FIGURES[name].draw(view)
+
+
+def recorders(figures: Iterable[str], run: Run) -> dict[str, Recorder]:
+    """The recorders of ``run`` that ``figures`` need, each once, by their places; ``run`` must not have begun."""
+    needs = dict.fromkeys(FIGURES[name].needs for name in figures)
+    return {place: late(place)(run) for place in needs if place is not None}
+
+
+def recordings(used: Mapping[str, Recorder]) -> dict[str, Any]:
+    """What each recorder has seen, by its place."""
+    return {place: recorder.result() for place, recorder in used.items()}
+
+
+def watched(run: Run, figures: Iterable[str]) -> View:
+    """Carry out ``run`` to its end, and return what ``figures`` are drawn from."""
+    from gmemsim.reports.views import View
+
+    used = recorders(figures, run)
+    for event in run:
+        for recorder in used.values():
+            recorder.see(event)
+    return View(run.result(), recordings(used))

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from gmemsim.reports.figures.canvas import ACCOUNT_COLOURS, OKABE_ITO, short, unit
+from gmemsim.reports.figures.canvas import short, unit
+from gmemsim.reports.words import account_colour
 from gmemsim.results.timeline import TOTAL
 from gmemsim.units import human_size
 
@@ -24,7 +25,7 @@ def peak_bars(ax: Axes, held: Mapping[str, Mapping[str, Mapping[str, int]]], eac
     left = np.zeros(len(tallies))
     for name in accounts:
         width = np.array([tally[name]["peak_bytes"] / scale for tally in tallies])
-        ax.barh(range(len(tallies)), width, left=left, height=0.7, color=ACCOUNT_COLOURS.get(name, OKABE_ITO[-1]))
+        ax.barh(range(len(tallies)), width, left=left, height=0.7, color=account_colour(name))
         left += width
     for row, (end, tally) in enumerate(zip(left, tallies, strict=True)):
         words = human_size(tally[TOTAL]["peak_bytes"])

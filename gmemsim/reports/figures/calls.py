@@ -8,6 +8,7 @@ and always the longest of every column.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import fsum
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +19,7 @@ from gmemsim.host.costs import PROFILES, CostProfile
 from gmemsim.reports import Reportable
 from gmemsim.reports.figures import canvas
 from gmemsim.reports.figures.curves import BUCKETS, Axis, Integers, time_axis
-from gmemsim.reports.views import Table, View
+from gmemsim.reports.views import DataTable, View
 from gmemsim.reports.words import ESTIMATE, describe
 from gmemsim.results.pricing import PHASE_NAMES, Times, phase_times
 from gmemsim.results.timeline import Event
@@ -123,14 +124,14 @@ def _longest(events: Sequence[Event], times: Times, axis: Axis) -> list[str]:
     ]
 
 
-def table(view: View) -> Table:
+def table(view: View) -> DataTable:
     """A row for every event: what it was, and modelled ns by phase and in all."""
     header = ("time_ns", "step", "guest", "kind", "detail", "offset", "size", "errno")
-    return Table((*header, *(f"{phase}_ns" for phase in PHASE_NAMES), "total_ns"), _rows(view.result))
+    return DataTable((*header, *(f"{phase}_ns" for phase in PHASE_NAMES), "total_ns"), _rows(view.result))
 
 
 def _rows(result: Reportable) -> Iterator[tuple[object, ...]]:
     phases = phase_times(result.timeline.events, profile_of(result))
     for event, times in zip(result.timeline.events, phases.tolist(), strict=True):
         what = (event.guest, event.kind, event.detail, event.offset, event.size, event.errno)
-        yield event.time_ns, event.step, *what, *times, sum(times)
+        yield event.time_ns, event.step, *what, *times, fsum(times)

@@ -40,18 +40,6 @@ LINE_COLOURS = tuple("#222222" if colour == "#F0E442" else colour for colour in 
 DARK_PART = 0.9
 """The part of the viridis gradient that is dark enough for lines on white."""
 
-ACCOUNT_COLOURS = {
-    "filemap_nodes": "#0072B2",
-    "registry_nodes": "#56B4E9",
-    "attributes": "#009E73",
-    "folio_metadata": "#F0E442",
-    "vmemmap": "#E69F00",
-    "vmemmap_page_tables": "#CC79A7",
-    "stage2_page_tables": "#D55E00",
-    "memdesc": "#999999",
-}
-"""The same colour for the same account in every figure; neighbours in the stack differ most."""
-
 STYLE: dict[str, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,

@@ -26,9 +26,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from gmemsim.reports.figures import canvas
+from gmemsim.reports.figures import LAYOUT, canvas
 from gmemsim.reports.figures.curves import Axis, time_axis
-from gmemsim.reports.views import Table, View
+from gmemsim.reports.views import DataTable, View
 from gmemsim.sim.layout import NOTHING, Cells, Flags, Layout, Region
 from gmemsim.units import size_name
 
@@ -84,10 +84,10 @@ def colour_of(order: int) -> tuple[float, float, float, float]:
     return matplotlib.colormaps["viridis"](PALEST * min(order, LARGEST) / LARGEST)
 
 
-def table(view: View) -> Table:
+def table(view: View) -> DataTable:
     """A row for every cell and frame; the frame holds from ``time_ns``, its first event being ``step`` (0: none)."""
     header = ("time_ns", "step", "guest", "offset", "size", "smallest_folio", "smallest_folio_left", "shared")
-    return Table((*header, "shared_left"), _rows(_layout(view)))
+    return DataTable((*header, "shared_left"), _rows(_layout(view)))
 
 
 def _rows(layout: Layout) -> Iterator[tuple[object, ...]]:
@@ -104,9 +104,8 @@ def _rows(layout: Layout) -> Iterator[tuple[object, ...]]:
 
 
 def _layout(view: View) -> Layout:
-    if view.layout is None:
-        raise ValueError("the map needs a LayoutObserver's layout")
-    return view.layout
+    layout: Layout = view.recording(LAYOUT)
+    return layout
 
 
 def _notes(layout: Layout) -> list[str]:

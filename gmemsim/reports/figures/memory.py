@@ -24,8 +24,6 @@ from gmemsim.reports import Reportable
 from gmemsim.reports.figures import canvas
 from gmemsim.reports.figures.bars import peak_bars
 from gmemsim.reports.figures.canvas import (
-    ACCOUNT_COLOURS,
-    OKABE_ITO,
     hold,
     legend,
     say,
@@ -34,8 +32,8 @@ from gmemsim.reports.figures.canvas import (
 )
 from gmemsim.reports.figures.curves import BUCKETS, Axis, decimate, prominent, spikes, time_axis
 from gmemsim.reports.figures.orders import folio_panel
-from gmemsim.reports.views import Table, View
-from gmemsim.reports.words import account_label, describe
+from gmemsim.reports.views import DataTable, View
+from gmemsim.reports.words import account_colour, account_label, describe
 from gmemsim.results.timeline import TOTAL, Column, Event, Timeline
 from gmemsim.units import human_size
 
@@ -66,10 +64,10 @@ def figure(result: Reportable) -> Figure:
         return draw(View(result))
 
 
-def table(view: View) -> Table:
+def table(view: View) -> DataTable:
     """All samples: ``time_ns``, live bytes of every account and ``total``, ``folios.ORDER``."""
     columns = view.result.timeline.columns()
-    return Table(tuple(columns), zip(*(values.tolist() for values in columns.values()), strict=True))
+    return DataTable(tuple(columns), zip(*(values.tolist() for values in columns.values()), strict=True))
 
 
 def draw(view: View) -> Figure:
@@ -133,7 +131,7 @@ def _memory_panel(ax: Axes, axis: Axis, timeline: Timeline, total: Column, peaks
     lower = np.zeros(len(x))
     for name in used:
         upper = lower + hold(columns[name][kept] / scale)
-        colour = ACCOUNT_COLOURS.get(name, OKABE_ITO[-1])
+        colour = account_colour(name)
         ax.fill_between(x, lower, upper, step="post", color=colour, linewidth=0, label=account_label(name))
         ax.vlines(x[spike], lower[spike], upper[spike], color=colour, linewidth=1.6, zorder=3)
         lower = upper

@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gmemsim.host.accounts import XA_NODE_BYTES
-from gmemsim.reports.figures import canvas
+from gmemsim.reports.figures import CENSUS, canvas
 from gmemsim.reports.figures.curves import Axis, decimate, time_axis
 from gmemsim.reports.figures.orders import census_axis
-from gmemsim.reports.views import Table, View
+from gmemsim.reports.views import DataTable, View
 from gmemsim.results.timeline import Timeline
 from gmemsim.sim.census import Census
 
@@ -85,9 +85,9 @@ def _filled_panel(ax: Axes, axis: Axis, census: Census, shifts: list[int]) -> No
         canvas.say(ax, "no nodes")
 
 
-def table(view: View) -> Table:
+def table(view: View) -> DataTable:
     """A row for every census and level: ``time_ns``, ``shift``, ``nodes``, ``slots_used``, ``slots``."""
-    return Table(("time_ns", "shift", "nodes", "slots_used", "slots"), _rows(_census(view)))
+    return DataTable(("time_ns", "shift", "nodes", "slots_used", "slots"), _rows(_census(view)))
 
 
 def _rows(census: Census) -> Iterator[tuple[object, ...]]:
@@ -97,6 +97,5 @@ def _rows(census: Census) -> Iterator[tuple[object, ...]]:
 
 
 def _census(view: View) -> Census:
-    if view.census is None:
-        raise ValueError("the occupancy needs a CensusObserver's census")
-    return view.census
+    census: Census = view.recording(CENSUS)
+    return census

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gmemsim.reports.figures import canvas
+from gmemsim.reports.figures import CENSUS, canvas
 from gmemsim.reports.figures.curves import Axis, Floats, Integers, decimate, time_axis
-from gmemsim.reports.views import Table, View
+from gmemsim.reports.views import DataTable, View
 from gmemsim.results.timeline import Timeline
 from gmemsim.sim.census import Census
 from gmemsim.units import size_name
@@ -95,9 +95,9 @@ def _nothing(ax: Axes, words: str) -> None:
     canvas.say(ax, words)
 
 
-def table(view: View) -> Table:
+def table(view: View) -> DataTable:
     """A row for every count: ``time_ns``, ``what`` (folios, guest, host), ``size`` (4K, 2M, …), ``count``."""
-    return Table(("time_ns", "what", "size", "count"), _rows(view))
+    return DataTable(("time_ns", "what", "size", "count"), _rows(view))
 
 
 def _rows(view: View) -> Iterator[tuple[object, ...]]:
@@ -114,9 +114,8 @@ def _rows(view: View) -> Iterator[tuple[object, ...]]:
 
 
 def _census(view: View) -> Census:
-    if view.census is None:
-        raise ValueError("mappings need a CensusObserver's census")
-    return view.census
+    census: Census = view.recording(CENSUS)
+    return census
 
 
 def _page_size(view: View) -> int:

@@ -12,10 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.reports.figures import canvas
 from gmemsim.reports.figures.bars import peak_bars
 from gmemsim.reports.figures.curves import common_axes, decimate
-from gmemsim.reports.words import account_label
+from gmemsim.reports.words import account_colour, account_label
 from gmemsim.results.timeline import TOTAL
 from gmemsim.studies.compare import Comparison
 
@@ -68,10 +69,10 @@ def _accounts(ax: Axes, comparison: Comparison) -> None:
     """The legend of the bars."""
     used = [
         name
-        for name in canvas.ACCOUNT_COLOURS
+        for name in ACCOUNTS
         if any(result.summary["accounts"][name]["peak"] for result in comparison.results.values())
     ]
-    handles = [Patch(color=canvas.ACCOUNT_COLOURS[name], label=account_label(name)) for name in used]
+    handles = [Patch(color=account_colour(name), label=account_label(name)) for name in used]
     ax.legend(
         handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, borderaxespad=0.2, handlelength=1.0
     )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A tree of the XArray, as text and as a figure; what is shown is decided in :mod:`gmemsim.xarray.lab.show`.
+"""A tree of the XArray as a figure; what is shown is decided in :mod:`gmemsim.xarray.lab.show`.
 
-In the figure a node is a strip of its slots: entries in colour, children in grey with a line to the child below,
-empty slots white.  A child that stands for many alike is drawn once, as a pile with the number beside it.
+A node is a strip of its slots: entries in colour, children in grey with a line to the child below, empty slots white.
+A child that stands for many alike is drawn once, as a pile with the number beside it.
 """
 
 from __future__ import annotations
@@ -14,71 +14,11 @@ import attrs
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon, Rectangle
-from rich.text import Text
-from rich.tree import Tree as TextTree
 
 from gmemsim.reports.figures import canvas
-from gmemsim.xarray.lab.show import Children, Entries, NodePicture, Part, Picture, Rest, picture
+from gmemsim.reports.words import tree_summary
+from gmemsim.xarray.lab.show import Children, Entries, NodePicture, Picture, Rest, picture
 from gmemsim.xarray.tree import Tree
-
-# -- text --------------------------------------------------------------------------------------------------------------
-
-
-def render(shown: Picture) -> TextTree:
-    """The picture as an indented text."""
-    top = TextTree(Text(_summary(shown)), guide_style="dim")
-    if isinstance(shown.head, str):
-        top.add(Text(f"entry in the head: {shown.head}"))
-    elif shown.head is not None:
-        _grow(top.add(Text(_fields(shown.head))), shown.head)
-    return top
-
-
-def _summary(shown: Picture) -> str:
-    if shown.head is None:
-        return "XArray: empty"
-    nodes = "no node" if not shown.nodes else f"{shown.nodes:,} node{'s' if shown.nodes > 1 else ''}"
-    return f"XArray: {nodes}{_marks(shown.marks)}"
-
-
-def _grow(branch: TextTree, node: NodePicture) -> None:
-    for part in node.parts:
-        below = branch.add(Text(f"{_slots(part)}: {_label(part)}"))
-        if isinstance(part, Children):
-            _grow(below, part.child)
-
-
-def _slots(part: Part) -> str:
-    if isinstance(part, Rest):
-        return f"from {part.first}"
-    last = part.first + part.slots - 1
-    return str(part.first) if last == part.first else f"{part.first}-{last}"
-
-
-def _label(part: Part) -> str:
-    if isinstance(part, Rest):
-        return f"not shown: {part.slots} children with {part.nodes:,} nodes"
-    times = f"{part.number} × " if part.number > 1 else ""
-    if isinstance(part, Children):
-        return f"{times}node {_fields(part.child, each=part.number > 1)}"
-    width = f", {part.width} slots{' each' if part.number > 1 else ''}" if part.width > 1 else ""
-    return f"{times}{part.entry} (order {part.order}{width}){_marks(part.marks)}"
-
-
-def _fields(node: NodePicture, *, each: bool = False) -> str:
-    nodes = f", {node.nodes:,} nodes{' each' if each else ''}" if node.nodes > 1 else ""
-    uniform = ", uniform" if node.uniform else ""
-    return (
-        f"shift {node.shift}, offset {node.offset}, index {node.base}: count {node.count}, nr_values {node.nr_values}"
-        f"{nodes}{uniform}{_marks(node.marks)}"
-    )
-
-
-def _marks(marks: tuple[int, ...]) -> str:
-    return f", mark{'s' if len(marks) > 1 else ''} {' '.join(map(str, marks))}" if marks else ""
-
-
-# -- figure ------------------------------------------------------------------------------------------------------------
 
 NODE_WIDTH, NODE_GAP = 2.2, 0.45
 """Inches: a node's strip of slots, and the space to the next one."""
@@ -108,14 +48,14 @@ LETTER = 0.06
 
 
 @attrs.frozen
-class Place:
+class NodePlace:
     """Where a node is drawn: the left end of its strip and its top, inches; and how many it stands for."""
 
     node: NodePicture
     left: float
     top: float
     number: int
-    below: tuple[Place, ...]
+    below: tuple[NodePlace, ...]
     """The places of its children, group by group."""
 
 
@@ -159,7 +99,7 @@ def draw(shown: Picture, title: str) -> Figure:
     ax.set_xlim(0, width)
     ax.set_ylim(0, height)
     ax.text(MARGIN, height - MARGIN, title, fontsize=9.5, fontweight="bold", va="center", parse_math=False)
-    ax.text(MARGIN, height - MARGIN - 0.2, _summary(shown), fontsize=7, va="center", parse_math=False)
+    ax.text(MARGIN, height - MARGIN - 0.2, tree_summary(shown), fontsize=7, va="center", parse_math=False)
     if isinstance(head, NodePicture):
         colours = _colours(head)
         _draw_node(ax, _place(head, MARGIN, height - MARGIN - 0.55, width - 2 * MARGIN), colours)
@@ -169,14 +109,14 @@ def draw(shown: Picture, title: str) -> Figure:
     return fig
 
 
-def _place(node: NodePicture, left: float, top: float, width: float, number: int = 1) -> Place:
+def _place(node: NodePicture, left: float, top: float, width: float, number: int = 1) -> NodePlace:
     """Where ``node`` and all below it go, within ``width`` inches from ``left`` on."""
     below, start = [], left
     for part in node.children:
         share = width * _columns(part.child) / _columns(node)
         below.append(_place(part.child, start, top - LEVEL_HEIGHT, share, part.number))
         start += share
-    return Place(node, left + (width - NODE_WIDTH) / 2, top, number, tuple(below))
+    return NodePlace(node, left + (width - NODE_WIDTH) / 2, top, number, tuple(below))
 
 
 def _colours(head: NodePicture) -> dict[str, str]:
@@ -193,7 +133,7 @@ def _entries(node: NodePicture) -> Iterator[str]:
             yield from _entries(part.child)
 
 
-def _draw_node(ax: Axes, place: Place, colours: dict[str, str]) -> None:
+def _draw_node(ax: Axes, place: NodePlace, colours: dict[str, str]) -> None:
     node, bottom = place.node, place.top - STRIP_HEIGHT
     if place.number > 1:
         for sheet in (2, 1):

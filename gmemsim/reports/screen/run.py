@@ -19,15 +19,12 @@ from rich.table import Table
 from rich.text import Text
 
 from gmemsim.reports import Reportable
-from gmemsim.reports.words import ESTIMATE, account_label
+from gmemsim.reports.words import ESTIMATE, account_label, found, number, wanted
 from gmemsim.results.timeline import TOTAL
 from gmemsim.units import human_duration, human_size
 
 MOST_GUESTS = 24
 """Guests listed one by one: a screenful; the JSON summary has all of them."""
-
-SIGNS = {"eq": "=", "ne": "≠", "le": "≤", "ge": "≥", "approx": ESTIMATE}
-"""How an expectation's operator is written."""
 
 
 def render(result: Reportable) -> RenderableType:
@@ -145,34 +142,6 @@ def _expectations(expectations: list[Mapping[str, Any]]) -> RenderableType:
     return Group("", table, Text(f"{kept} of {len(expectations)} expectations hold"))
 
 
-def wanted(entry: Mapping[str, Any]) -> str:
-    """What the expectation ``entry`` demands: ``"filemap_nodes.peak = 4162 after split"``."""
-    words = [str(entry["metric"])]
-    if "op" in entry:
-        words += [SIGNS.get(entry["op"], str(entry["op"])), _value(entry["expected"])]
-        if entry.get("rel") is not None:
-            words.append(f"within {100 * entry['rel']:g} %")
-    if entry.get("after"):
-        words.append(f"after {entry['after']}")
-    return " ".join(words)
-
-
-def found(entry: Mapping[str, Any]) -> str:
-    """The value that the metric of the expectation ``entry`` had."""
-    return _value(entry["value"])
-
-
-def _value(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:,.6g}"
-    return number(value) if isinstance(value, int) else str(value)
-
-
 def _listing(counts: Mapping[str, int]) -> str:
     """``"2×1G->4K, 1×2M->4K"``: the counts that are not zero, each one word so that no line ends inside."""
     return ", ".join(f"{number(n)}×{name}" for name, n in counts.items() if n)
-
-
-def number(n: int) -> str:
-    """``n`` in full, with separators as long as it stays within ten characters."""
-    return f"{n:,}" if abs(n) < 100_000_000 else str(n)

@@ -13,12 +13,12 @@ from collections.abc import Callable
 import attrs
 
 from gmemsim.errors import GmemsimError, Invalid, KernelError, OutOfMemory
-from gmemsim.xarray.allocator import CountingAllocator
+from gmemsim.xarray.allocator import CountingAllocator, Prealloc
 from gmemsim.xarray.array import XArray
 from gmemsim.xarray.dump import summary, token
 from gmemsim.xarray.find import PresentWalk
 from gmemsim.xarray.node import INDEX_BITS, INDEX_MAX, MARKS, ZERO
-from gmemsim.xarray.split import KEEP, Prealloc
+from gmemsim.xarray.split import KEEP
 from gmemsim.xarray.tree import Tree
 
 

@@ -12,7 +12,7 @@ from gmemsim.host.ledger import Holder
 from gmemsim.xarray import XArray
 
 
-class Registry:
+class FolioRegistry:
     """The registry's tree; ``nodes`` holds its nodes."""
 
     __slots__ = ("_tree",)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Observers of runs: frames are bounded and in order, layouts and censuses are what a slow look finds."""
+"""Recorders of runs: frames are bounded and in order, layouts and censuses are what a slow look finds."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gmemsim.gmem.presets import PRESETS
 from gmemsim.results.timeline import Event
 from gmemsim.scenario import model as schema
 from gmemsim.scenario.model import GuestSpec, HostSpec, Scenario
-from gmemsim.sim.census import RISE, CensusObserver
+from gmemsim.sim.census import RISE, CensusRecorder
 from gmemsim.sim.frames import Frames
-from gmemsim.sim.layout import MOST_GUESTS, NOTHING, LayoutObserver
-from gmemsim.sim.observers import Several
-from gmemsim.sim.run import Run, run
+from gmemsim.sim.layout import MOST_GUESTS, NOTHING, LayoutRecorder
+from gmemsim.sim.recorder import Recorder
+from gmemsim.sim.run import Run
 
 M, G = 1 << 20, 1 << 30
 
@@ -87,22 +87,29 @@ def scenario(policy: str, backing: int, guests: int, seed: int, *, steps: int = 
     return Scenario(title="random", host=HostSpec(hugetlb=hugetlb), guests=(spec,), workload=tuple(workload))
 
 
-class Slow(LayoutObserver):
+def watched(run: Run, *recorders: Recorder) -> None:
+    """Carry out ``run``; ``recorders`` see every event."""
+    for event in run:
+        for recorder in recorders:
+            recorder.see(event)
+
+
+class Slow(LayoutRecorder):
     """Compares its state after every event with what looking at every cell finds."""
 
-    def stepped(self, run: Run, event: Event) -> None:
-        super().stepped(run, event)
+    def see(self, event: Event) -> None:
+        super().see(event)
         for cells in self._guests.values():
             guest = cells.guest
             for i in range(cells.number):
                 low, high = i << cells.order, min(i + 1 << cells.order, guest.pages)
                 smallest, shared = NOTHING, False
                 if not guest.closed:
-                    smallest = min((order for _, _, order in guest.inode.filemap.folios(low, high)), default=NOTHING)
-                    shared = any(True for _ in guest.inode.attributes.shared_ranges(low, high))
+                    smallest = min((order for _, _, order in guest.folio_runs(low, high)), default=NOTHING)
+                    shared = any(True for _ in guest.shared_ranges(low, high))
                 found = (self._order[cells.first + i], self._shared[cells.first + i])
                 assert found == (smallest, shared), (event, guest.name, i)
-        layout = self.layout()
+        layout = self.result()
         assert (layout.smallest_left[-1] == self._order).all()
         assert (layout.shared_left[-1] == self._shared).all()
         assert (layout.smallest <= layout.smallest_left).all()
@@ -120,9 +127,10 @@ def test_the_layout_is_what_a_slow_look_finds(
     kind: tuple[str, int], guests: int, cells: int, data: st.DataObject
 ) -> None:
     policy, backing = kind
-    observer = Slow(cells=cells, frames=data.draw(st.sampled_from([8, 512])))
-    run(scenario(policy, backing, guests, data.draw(st.integers(0, 999))), observer=observer)
-    layout = observer.layout()
+    run = Run(scenario(policy, backing, guests, data.draw(st.integers(0, 999))))
+    recorder = Slow(run, cells=cells, frames=data.draw(st.sampled_from([8, 512])))
+    watched(run, recorder)
+    layout = recorder.result()
     assert layout.left_out == max(0, guests - MOST_GUESTS)
     assert [region.guest for region in layout.regions] == (
         ["g"] if guests == 1 else [f"g-{i}" for i in range(min(guests, MOST_GUESTS))]
@@ -138,11 +146,10 @@ def test_a_folio_that_is_split_and_merged_within_a_frame_is_seen() -> None:
         to: schema.State = "shared" if i % 2 == 0 else "private"
         steps.append(schema.Convert(guest="g", offset=0, size=4096, to=to, at=i * 1000))
     guest = GuestSpec(name="g", memory=G, backing=G)
-    observer = LayoutObserver(frames=16)
-    run(
-        Scenario(title="flip", host=HostSpec(hugetlb={G: 1}), guests=(guest,), workload=tuple(steps)), observer=observer
-    )
-    layout = observer.layout()
+    run = Run(Scenario(title="flip", host=HostSpec(hugetlb={G: 1}), guests=(guest,), workload=tuple(steps)))
+    recorder = LayoutRecorder(run, frames=16)
+    watched(run, recorder)
+    layout = recorder.result()
     assert len(layout.times) <= 16
     assert (layout.smallest[1:] == 0).all()
     assert layout.shared[2:, 0].all()
@@ -152,23 +159,25 @@ def test_a_folio_that_is_split_and_merged_within_a_frame_is_seen() -> None:
 class Count:
     """Nodes by level, and in all, after every event."""
 
-    def __init__(self) -> None:
+    def __init__(self, run: Run) -> None:
+        self._run = run
         self.seen: list[tuple[Counter[int], int]] = []
 
-    def begun(self, run: Run) -> None: ...
+    def see(self, event: Event) -> None:
+        guests = [guest for guest in self._run.guests.values() if not guest.closed]
+        levels = (guest.census().nodes for guest in guests)
+        self.seen.append((sum(levels, Counter[int]()), sum(guest.nodes() for guest in guests)))
 
-    def stepped(self, run: Run, event: Event) -> None:
-        trees = [guest.inode.filemap.tree for guest, _ in run.guests.values() if not guest.closed]
-        by_level = sum((tree.levels().nodes for tree in trees), Counter[int]())
-        self.seen.append((by_level, sum(tree.nodes for tree in trees)))
+    def result(self) -> list[tuple[Counter[int], int]]:
+        return self.seen
 
 
 @pytest.mark.parametrize("policy", ["b-today", "staged", "nonuniform"])
 def test_a_census_counts_every_node_slot_and_leaf(policy: str) -> None:
-    observer = CensusObserver()
-    counted = Count()
-    run(scenario(policy, G, 2, 1), observer=Several([observer, counted]))
-    census = observer.census()
+    run = Run(scenario(policy, G, 2, 1))
+    recorder, counted = CensusRecorder(run), Count(run)
+    watched(run, recorder, counted)
+    census = recorder.result()
     assert len(census.rows) > 10
     for row in census.rows[1:]:
         nodes, total = counted.seen[row.event]
@@ -185,19 +194,20 @@ def test_a_census_counts_mappings() -> None:
         schema.FaultIn(guest="g", offset=0, size=G, by="guest"),
     )
     guest = GuestSpec(name="g", memory=G, backing=G, policy=PRESETS["staged"].policy)
-    observer = CensusObserver()
-    run(Scenario(title="map", host=HostSpec(hugetlb={G: 1}), guests=(guest,), workload=steps), observer=observer)
-    rows = observer.census().rows
+    run = Run(Scenario(title="map", host=HostSpec(hugetlb={G: 1}), guests=(guest,), workload=steps))
+    recorder = CensusRecorder(run)
+    watched(run, recorder)
+    rows = recorder.result().rows
     assert [dict(+row.guest_leaves) for row in rows[:2]] == [{}, {18: 1}]
     assert dict(+rows[-1].guest_leaves) == {0: 512, 9: 511}
     assert rows[-1].host_pages == 2
 
 
 def test_a_census_keeps_the_highest_and_stays_bounded() -> None:
-    observer = CensusObserver(frames=16)
-    counted = Count()
-    run(scenario("staged", G, 1, 3, steps=400), observer=Several([observer, counted]))
-    rows = observer.census().rows
+    run = Run(scenario("staged", G, 1, 3, steps=400))
+    recorder, counted = CensusRecorder(run, frames=16), Count(run)
+    watched(run, recorder, counted)
+    rows = recorder.result().rows
     assert len(rows) <= 2 * 16 + 1
     assert [row.time_ns for row in rows] == sorted(row.time_ns for row in rows)
     assert max(row.total for row in rows) >= max(total for _, total in counted.seen) / RISE

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The rules that a conversion policy is made of: one registry for each key, one row for each value with a name.
+
+What may live here: rules and what they answer.  A new rule is a row (or a class and a row) here; files, the command
+line, the JSON Schema and the reports read the registries.  A new ordering also needs its procedure in
+``gmem.conversion``.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Final
+
+from gmemsim.geometry import Geometry
+from gmemsim.registry import Registry
+
+
+class Rule:
+    """One value of a policy's key: its ``name`` in files, and in ``words`` what it means."""
+
+    def __init__(self, name: str, words: str) -> None:
+        self.name = name
+        self.words = words
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+# -- generations ---------------------------------------------------------------------------------------------------
+
+
+class Generation(Rule):
+    """A generation of the kernel code.
+
+    ``metadata_bytes``: guest_memfd's object for a hugepage, in its slab.  ``metadata_while_split``: the object exists
+    only while the hugepage is split.  ``splits_page_by_page``: a split takes the folio out of the filemap and adds its
+    pieces one by one.  ``zeroes_partial_holes``: a hole need not be aligned to hugepages; what is not a whole one is
+    zeroed (DOMAIN.md sections 3 and 4).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        words: str,
+        *,
+        metadata_bytes: int,
+        metadata_while_split: bool = False,
+        splits_page_by_page: bool = False,
+        zeroes_partial_holes: bool = False,
+    ) -> None:
+        super().__init__(name, words)
+        self.metadata_bytes = metadata_bytes
+        self.metadata_while_split = metadata_while_split
+        self.splits_page_by_page = splits_page_by_page
+        self.zeroes_partial_holes = zeroes_partial_holes
+
+
+GENERATIONS: Final[Registry[Generation]] = Registry("generation")
+
+A = GENERATIONS.add(
+    "A",
+    Generation(
+        "A",
+        "RFC v2 of May 2025, 51 patches",
+        metadata_bytes=64,  # 48 bytes take a kmalloc-64
+        metadata_while_split=True,
+        splits_page_by_page=True,
+        zeroes_partial_holes=True,
+    ),
+)
+B = GENERATIONS.add(
+    "B",
+    Generation(
+        "B",
+        "the branch wip-gmem-conversions-hugetlb-restructuring, the newest public HugeTLB code",
+        metadata_bytes=32,
+    ),
+)
+
+
+# -- splitting -----------------------------------------------------------------------------------------------------
+
+
+class SplitRule(Rule):
+    """How a hugepage is taken apart: the orders that its folios pass through.
+
+    ``single_steps``: the kernel takes each step by itself (a chain of ``xas_try_split``), so that the depth which one
+    ``xas_split_alloc`` takes is no limit.  ``keeps_failed_steps``: it takes the nodes level by level, and a chain that
+    fails leaves what it has split, as ``folio_split`` does.
+    """
+
+    def __init__(self, name: str, words: str, *, single_steps: bool = False, keeps_failed_steps: bool = False) -> None:
+        super().__init__(name, words)
+        self.single_steps = single_steps
+        self.keeps_failed_steps = keeps_failed_steps
+
+    def rungs(self, order: int, geometry: Geometry) -> tuple[int, ...]:
+        """The orders that a hugepage of ``order`` passes through, largest first, from ``order`` to 0.
+
+        At each only the folios that hold shared pages split further.  ``ValueError`` if the rule does not fit.
+        """
+        return (order, 0)
+
+
+class _Staged(SplitRule):
+    def rungs(self, order: int, geometry: Geometry) -> tuple[int, ...]:
+        middle = (geometry.pmd_order,) if order > geometry.pmd_order else ()
+        return (order, *middle, 0)
+
+
+class _NonUniform(SplitRule):
+    def rungs(self, order: int, geometry: Geometry) -> tuple[int, ...]:
+        return tuple(range(order, -1, -1))
+
+
+class Ladder(SplitRule):
+    """Any decreasing ``orders`` that end with 0; ``ValueError`` for others."""
+
+    def __init__(self, orders: tuple[int, ...]) -> None:
+        if len(orders) < 2 or any(a <= b for a, b in pairwise(orders)) or orders[-1] != 0:
+            raise ValueError(f"ladder {list(orders)} must be at least two strictly decreasing orders and end with 0")
+        super().__init__("ladder", "at each rung only the folios that hold shared pages split further")
+        self.orders = orders
+
+    def rungs(self, order: int, geometry: Geometry) -> tuple[int, ...]:
+        """The ladder itself; ``ValueError`` unless it starts at ``order``."""
+        if self.orders[0] != order:
+            raise ValueError(
+                f"ladder {list(self.orders)} starts at order {self.orders[0]},"
+                f" but the backing {geometry.name(order)} is order {order}"
+            )
+        return self.orders
+
+
+SPLITS: Final[Registry[SplitRule]] = Registry("split")
+SPLITS.add("uniform", SplitRule("uniform", "the whole hugepage is split to base pages at once"))
+SPLITS.add("staged", _Staged("staged", "1G is split to 2M, then only 2M folios that hold shared pages to base pages"))
+SPLITS.add(
+    "nonuniform",
+    _NonUniform(
+        "nonuniform",
+        "only the halves around the shared range are split; a split that fails leaves what it has split",
+        single_steps=True,
+        keeps_failed_steps=True,
+    ),
+)
+SPLITS.add(
+    "nonuniform-all-or-nothing",
+    _NonUniform(
+        "nonuniform-all-or-nothing",
+        "only the halves around the shared range are split; all nodes are taken first, as no kernel does",
+        single_steps=True,
+    ),
+)
+
+
+# -- when to split -------------------------------------------------------------------------------------------------
+
+
+class WhenRule(Rule):
+    """When shared pages are split: ``at_conversion``, inside the ioctl, or at the first host fault."""
+
+    def __init__(self, name: str, words: str, *, at_conversion: bool) -> None:
+        super().__init__(name, words)
+        self.at_conversion = at_conversion
+
+
+WHENS: Final[Registry[WhenRule]] = Registry("when")
+WHENS.add("conversion", WhenRule("conversion", "split inside the conversion call", at_conversion=True))
+WHENS.add("fault", WhenRule("fault", "split at the first host fault of a shared page", at_conversion=False))
+
+
+# -- merging -------------------------------------------------------------------------------------------------------
+
+
+class MergeRule(Rule):
+    """When folios are merged again.
+
+    ``early``: as soon as all pages of a rung's block are private.  ``at_all``: at the latest when the memory goes back.
+    ``counts_splits``: the splits of every folio are counted for :meth:`allows`.
+    """
+
+    def __init__(self, name: str, words: str, *, early: bool, at_all: bool = True, counts_splits: bool = False) -> None:
+        super().__init__(name, words)
+        self.early = early
+        self.at_all = at_all
+        self.counts_splits = counts_splits
+
+    def allows(self, splits: int) -> bool:
+        """Whether a folio that has been split so many times may still be merged early."""
+        return True
+
+    @property
+    def always(self) -> bool:
+        """Whether whatever can be merged early, is."""
+        return self.early
+
+
+class Hysteresis(MergeRule):
+    """Merge early until a folio has been split ``limit`` times after its first split, then leave it split.
+
+    Seen in an AMD development tree as ``split_count`` with a limit of 10 (DOMAIN.md section 4, variants).
+    """
+
+    def __init__(self, limit: int = 10) -> None:
+        if limit < 1:
+            raise ValueError(f"hysteresis is {limit}, expected at least 1")
+        super().__init__(
+            "hysteresis",
+            "merge eagerly until a folio has been split so many times, then leave it",
+            early=True,
+            counts_splits=True,
+        )
+        self.limit = limit
+
+    def allows(self, splits: int) -> bool:
+        """Not after ``limit`` splits beyond the first."""
+        return splits <= self.limit
+
+    @property
+    def always(self) -> bool:
+        """No."""
+        return False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Hysteresis) and self.limit == other.limit
+
+    def __hash__(self) -> int:
+        return hash(self.limit)
+
+    def __repr__(self) -> str:
+        return f"Hysteresis(limit={self.limit})"
+
+
+MERGES: Final[Registry[MergeRule]] = Registry("merge")
+MERGES.add("eager", MergeRule("eager", "merge as soon as a level is all private again", early=True))
+MERGES.add("cleanup", MergeRule("cleanup", "merge only when the memory is given back", early=False))
+MERGES.add("never", MergeRule("never", "never merge while the file is open", early=False, at_all=False))
+
+
+# -- vmemmap -------------------------------------------------------------------------------------------------------
+
+
+class VmemmapRule(Rule):
+    """What happens to the vmemmap of a split hugepage.
+
+    ``optimised``: HVO is on.  ``pieces_stay_optimised``: a piece that is a hugepage itself keeps one vmemmap page.
+    ``all_first``: everything is restored at the first split, and pieces are optimised again after it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        words: str,
+        *,
+        optimised: bool = True,
+        pieces_stay_optimised: bool = False,
+        all_first: bool = False,
+    ) -> None:
+        super().__init__(name, words)
+        self.optimised = optimised
+        self.pieces_stay_optimised = pieces_stay_optimised
+        self.all_first = all_first
+
+
+VMEMMAPS: Final[Registry[VmemmapRule]] = Registry("vmemmap")
+VMEMMAPS.add("whole", VmemmapRule("whole", "all vmemmap of the hugepage is restored at the first split"))
+VMEMMAPS.add(
+    "reoptimize",
+    VmemmapRule(
+        "reoptimize",
+        "all is restored, then that of every remaining hugepage-sized folio is optimised again",
+        pieces_stay_optimised=True,
+        all_first=True,
+    ),
+)
+VMEMMAPS.add(
+    "partial", VmemmapRule("partial", "only the vmemmap that is needed is restored", pieces_stay_optimised=True)
+)
+VMEMMAPS.add("off", VmemmapRule("off", "no HVO: the vmemmap is always there", optimised=False))
+
+
+# -- orderings -----------------------------------------------------------------------------------------------------
+
+
+class Ordering(Rule):
+    """In which order a conversion does its work; ``gmem.conversion`` has the procedure of each.
+
+    ``generation`` is the kernel that does it so.  ``needs_conversion_splits`` says why it makes no sense with splits
+    at fault; empty where it does.  ``all_or_nothing``: a call that fails leaves everything as it was.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        words: str,
+        *,
+        generation: Generation,
+        needs_conversion_splits: str = "",
+        all_or_nothing: bool = False,
+    ) -> None:
+        super().__init__(name, words)
+        self.generation = generation
+        self.needs_conversion_splits = needs_conversion_splits
+        self.all_or_nothing = all_or_nothing
+
+
+ORDERINGS: Final[Registry[Ordering]] = Registry("ordering")
+RESTRUCTURE_FIRST = ORDERINGS.add(
+    "restructure-first",
+    Ordering("restructure-first", "folios are split or merged, then the attributes are stored", generation=B),
+)
+ATTRIBUTES_FIRST = ORDERINGS.add(
+    "attributes-first",
+    Ordering(
+        "attributes-first",
+        "attributes are stored first, and rolled back if the rest fails",
+        generation=A,
+        needs_conversion_splits="attributes-first orders what a conversion splits,"
+        " and with when: fault it splits nothing",
+    ),
+)
+RESERVE_FIRST = ORDERINGS.add(
+    "reserve-first",
+    Ordering(
+        "reserve-first",
+        "everything that can fail happens before anything is torn down",
+        generation=B,
+        needs_conversion_splits="reserve-first cannot keep its promise with when: fault,"
+        " which needs memory at the fault",
+        all_or_nothing=True,
+    ),
+)

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A sweep as one JSON object: the values and the metrics of every variant."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gmemsim.studies.sweep import Sweep
+
+SCHEMA = 1
+"""Version of the object's layout."""
+
+
+def write(sweep: Sweep) -> str:
+    """The object as text."""
+    return json.dumps(as_json(sweep), indent=2, allow_nan=False) + "\n"
+
+
+def as_json(sweep: Sweep) -> dict[str, Any]:
+    """The sweep as one object."""
+    keys = [variation.key for variation in sweep.variations]
+    rows = []
+    for row in sweep.rows:
+        told: dict[str, Any] = {"values": dict(zip(keys, row.values, strict=True))}
+        told["metrics"] = dict(zip(sweep.metrics, row.results, strict=True))
+        rows.append(told | ({"refused": row.refused} if row.refused else {}))
+    return {"schema": SCHEMA, "title": sweep.title} | ({"partial": True} if sweep.partial else {}) | {"rows": rows}

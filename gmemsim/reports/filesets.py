@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The files that ``--out`` writes, by command: the name of each, and the function that writes it.
+
+A file set is known before anything is run, so that a command can say at once that it cannot be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gmemsim.registry import late
+from gmemsim.reports import figures
+from gmemsim.reports.export import COMPARE_EXPORTS, EXPORTS, SWEEP_EXPORTS, StudyFormat
+
+if TYPE_CHECKING:
+    from gmemsim.registry import Registry
+
+FileSet = dict[str, Callable[[Any, Path], None]]
+"""The name of every file, and the function that writes it.  It gets the view of the run, or the study, and a path."""
+
+PLOT = {"plot": "memory"}
+"""The figure of a run if none is asked for: its file's stem, and its name."""
+
+MOST_KEYS = 2
+"""Keys of a sweep up to which it has a heatmap."""
+
+
+def run_files(chosen: Sequence[str] = (), *, data: bool = False) -> FileSet:
+    """Summary, timeline, and the figures ``chosen`` (default: a plot); ``data``: with the data behind each figure."""
+    row = EXPORTS["jsonl"]
+    files: FileSet = {
+        "summary.json": _late("gmemsim.reports.export.run_json:write"),
+        f"{row.stem}{row.suffix}": partial(row.write, ""),
+    }
+    for stem, name in ({name: name for name in chosen} or PLOT).items():
+        files |= {f"{stem}{suffix}": partial(figures.write, name) for suffix in figures.SUFFIXES}
+        if data:
+            files[f"{stem}.csv"] = partial(figures.write_data, name)
+    return files
+
+
+def format_files(form: str, name: str | None = None) -> FileSet:
+    """The files of a run in the format ``form``, the first one called ``name`` (default: as the format calls it)."""
+    row = EXPORTS[form]
+    first = Path(name or f"{row.stem}{row.suffix}")
+    return {f"{first.stem}{part}{first.suffix}": partial(row.write, part) for part in row.parts}
+
+
+def compare_files() -> FileSet:
+    """A comparison in every format, and its figure."""
+    return _study(COMPARE_EXPORTS) | _drawn("compare", "gmemsim.reports.figures.overlay:write")
+
+
+def sweep_files(keys: int) -> FileSet:
+    """A sweep of so many ``keys`` in every format, and as a heatmap if it can be shown."""
+    drawn = _drawn("heatmap", "gmemsim.reports.figures.heatmap:write") if keys <= MOST_KEYS else {}
+    return _study(SWEEP_EXPORTS) | drawn
+
+
+def _study(formats: Registry[StudyFormat]) -> FileSet:
+    return {row.file: partial(_write_text, row) for row in formats.rows()}
+
+
+def _write_text(row: StudyFormat, study: Any, path: Path) -> None:
+    path.write_text(row.text(study), encoding="utf-8", newline="\n")
+
+
+def _drawn(stem: str, place: str) -> FileSet:
+    return {f"{stem}{suffix}": _late(place) for suffix in figures.SUFFIXES}
+
+
+def _late(place: str) -> Callable[[Any, Path], None]:
+    return lambda made, path: late(place)(made, path)
+
+
+def bound(files: FileSet, made: Any) -> Mapping[str, Callable[[Path], None]]:
+    """The same files when what they are made of is there."""
+    return {name: partial(write, made) for name, write in files.items()}

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The repository itself: licence lines, citations, links, what lies at the top, the size and names of modules.
+
+These are rules of the house (docs/ARCHITECTURE.md) that no other tool checks.  The files are those that git tracks or
+would track, so outputs and environments do not count; without git every file that lies in an allowed place counts.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import tokenize
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+TOP_LEVEL = {
+    *("gmemsim", "scenarios", "tests", "notebooks", "docs", ".ci"),
+    *("README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CITATION.cff"),
+    *("pyproject.toml", "Makefile", "constraints.txt"),
+    *(".gitignore", ".gitattributes", ".editorconfig", ".pre-commit-config.yaml"),
+}
+"""What may lie at the top of the repository."""
+
+LONGEST_MODULE = 500
+"""Lines of a module of the package; one that grows beyond this holds more than one concept."""
+
+COUNTERPARTS: dict[str, tuple[set[str], str]] = {
+    "compare": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
+    "explain": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
+    "sweep": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
+    "run": ({"cli", "sim", "reports/screen"}, "a run: its command, the run, its table"),
+    "treeview": ({"reports/screen", "reports/figures"}, "a tree of the XArray: as text and as a picture"),
+    "check": ({"gmem", "xarray"}, "the invariants of each"),
+}
+"""Modules of one name in different rooms, and why that is one name for one thing."""
+
+SPDX = "SPDX-License-Identifier: GPL-2.0-or-later"
+SOURCE_SUFFIXES = {".py", ".c", ".h", ".sh"}
+SOURCE_NAMES = {"Makefile", "run"}
+
+PAGE = re.compile(r"(?<![\w*])[\w./-]*\w\.md\b")
+"""A page that is cited in code, with or without its folder."""
+
+SECTIONS = re.compile(r"DOMAIN\.md,?[\s#\"']*(?:(?:sections?|§)[\s#\"']*)?(\d+(?:(?:\s*,\s*|\s+and\s+)\d+)*)")
+"""``DOMAIN.md section 4``, ``DOMAIN.md sections 5 and 6``, ``DOMAIN.md, 3``, also across the end of a line."""
+
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
+
+NO_FILES = {"compare.md", "SECURITY.md"}
+"""Names that end as a page does: the output of a command, and a page that is allowed above."""
+
+
+@cache
+def files() -> tuple[str, ...]:
+    """Every file of the repository, relative to its root."""
+    git = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode == 0:
+        return tuple(name for name in sorted(set(listed.stdout.splitlines())) if (ROOT / name).is_file())
+    found = (path for top in sorted(TOP_LEVEL) for path in [ROOT / top, *(ROOT / top).rglob("*")])
+    return tuple(str(path.relative_to(ROOT)) for path in found if path.is_file() and "__pycache__" not in path.parts)
+
+
+def text(name: str) -> str:
+    """The content of a file."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+SOURCES = [name for name in files() if Path(name).suffix in SOURCE_SUFFIXES or Path(name).name in SOURCE_NAMES]
+PYTHON = [name for name in SOURCES if name.endswith(".py")]
+PAGES = [name for name in files() if name.endswith(".md")]
+MODULES = [name for name in PYTHON if name.startswith("gmemsim/")]
+
+
+def words(name: str) -> str:
+    """What a source says to people: of Python the comments and strings (docstrings included), else everything."""
+    if not name.endswith(".py"):
+        return text(name)
+    kinds = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+    tokens = tokenize.generate_tokens(io.StringIO(text(name)).readline)
+    return "\n".join(token.string for token in tokens if token.type in kinds)
+
+
+def headings(page: str) -> list[str]:
+    """The headings of a page."""
+    return re.findall(r"^#+ (.+?)\s*$", FENCED.sub("", text(page)), re.MULTILINE)
+
+
+def anchor(heading: str) -> str:
+    """The anchor that a heading gets where Markdown is shown."""
+    kept = re.sub(r"[^\w\- ]", "", re.sub(r"`|\[([^\]]*)\]\([^)]*\)", r"\1", heading)).strip().lower()
+    return kept.replace(" ", "-")
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page."""
+    return {anchor(heading) for heading in headings(str(page.resolve().relative_to(ROOT)))}
+
+
+def unresolved(cited: str, citing: str) -> bool:
+    """Whether no file of the repository is meant: neither beside ``citing``, nor from the root, nor by its own name."""
+    beside = (ROOT / citing).parent / cited
+    if beside.is_file() or (ROOT / cited).is_file():
+        return False
+    return not any(page == cited or page.endswith(f"/{cited}") for page in PAGES)
+
+
+def test_the_files_are_found() -> None:
+    assert {"gmemsim/geometry.py", "Makefile", ".ci/run", "tests/oracle/driver.c", "tests/oracle/build.sh"} <= {
+        *SOURCES
+    }
+    assert {"README.md", "docs/DOMAIN.md"} <= {*PAGES}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_source_says_its_licence(name: str) -> None:
+    assert any(SPDX in line for line in text(name).splitlines()[:2]), "the first line, or the one after #!"
+
+
+def test_only_what_is_allowed_lies_at_the_top() -> None:
+    assert {name.partition("/")[0] for name in files()} - TOP_LEVEL == set()
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if PAGE.search(text(name))])
+def test_a_page_that_code_cites_exists(name: str) -> None:
+    cited = set(PAGE.findall(words(name))) - NO_FILES
+    assert {page for page in cited if unresolved(page, name)} == set()
+
+
+def citations(said: str) -> Iterator[str]:
+    """The numbers of the sections of DOMAIN.md that a text cites."""
+    for match in SECTIONS.finditer(said):
+        yield from re.findall(r"\d+", match[1])
+
+
+def test_citations_are_read_in_every_form() -> None:
+    said = "DOMAIN.md section 4, variants; (DOMAIN.md\nsection 6) DOMAIN.md sections 5 and 6 DOMAIN.md, 3 DOMAIN.md §2."
+    assert list(citations(said)) == ["4", "6", "5", "6", "3", "2"]
+
+
+def test_a_section_that_is_cited_exists() -> None:
+    there = {match[1] for heading in headings("docs/DOMAIN.md") if (match := re.match(r"(\d+)\. ", heading))}
+    cited = defaultdict(set)
+    for name in [*SOURCES, *(name for name in files() if name.endswith((".yaml", ".ipynb"))), *PAGES]:
+        for number in citations(text(name)):
+            cited[number].add(name)
+    assert {"2", "4", "5", "6"} <= set(cited)
+    assert {number: names for number, names in cited.items() if number not in there} == {}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_within_the_repository_resolve(page: str) -> None:
+    broken = []
+    for match in LINK.finditer(re.sub(r"`[^`\n]*`", "", FENCED.sub("", text(page)))):
+        target = match[1] or match[2]
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, fragment = target.partition("#")
+        where = (ROOT / page).parent / path if path else ROOT / page
+        if not where.exists() or (fragment and fragment not in anchors(where)):
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith(("docs/", "CONTRIBUTING"))])
+def test_what_a_page_of_the_docs_names_exists(page: str) -> None:
+    """Files in backquotes: from the root, or within the package."""
+    named = re.findall(r"`([\w.-]+/[\w./-]*\w\.(?:py|md|sh|yaml|toml)|gmemsim/[\w/]+/)`", FENCED.sub("", text(page)))
+    assert [name for name in named if not any((base / name).exists() for base in (ROOT, ROOT / "gmemsim"))] == []
+
+
+def test_no_module_is_longer_than_its_concept() -> None:
+    lengths = {name: len(text(name).splitlines()) for name in MODULES}
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_MODULE} == {}
+
+
+def test_a_name_stands_for_one_module_or_for_counterparts() -> None:
+    rooms = defaultdict(set)
+    for path in map(Path, MODULES):
+        if not path.stem.startswith("_"):
+            rooms[path.stem].add(str(path.parent.relative_to("gmemsim")))
+    shared = {name: where for name, where in rooms.items() if len(where) > 1}
+    assert shared == {name: where for name, (where, _) in COUNTERPARTS.items()}
+
+
+def test_no_page_and_no_source_knows_the_place_it_was_written_at() -> None:
+    place = re.compile(r"(?<![\w.])/(?:home|root|Users)/\w+")
+    assert [name for name in [*SOURCES, *PAGES] if place.search(text(name))] == []
