@@ -153,11 +153,11 @@ def _import(
     if problems:
         raise InputError(Fault(str(log) if key == "file" else "--slot", 0, 0, text) for key, text in problems)
     remarks = [_slots_in_words(replay, guest), *replay.read(guest, PAGE_SIZE).remarks()]
-    text = _scenario(replay, guest, remarks, os.path.relpath(log.resolve(), output.parent.resolve()))
     try:
-        parse_scenario(text, source=str(output))  # such as a name that is too long
-    except InputError as error:  # the output is not there, so that what is wrong is said of the log
+        parse_scenario(_scenario(replay, guest, remarks, str(log.resolve())))  # such as a name that is too long
+    except InputError as error:  # the output is not there, so what is wrong is said of the log
         raise InputError(attrs.evolve(fault, source=str(log), line=0, column=0) for fault in error.faults) from None
+    text = _scenario(replay, guest, remarks, os.path.relpath(log.resolve(), output.parent.resolve()))
     write_all(output.parent, {output.name: lambda path: _write_text(path, text)}, force=force)
     for line in (*remarks, f"wrote {output}"):
         click.echo(line)

@@ -15,7 +15,7 @@ live in ``scenario.generators``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 import attrs
@@ -235,12 +235,28 @@ class Close(GuestStep):
 
 @attrs.frozen(kw_only=True)
 class Unshare(RangeStep):
-    """To private, one conversion for each contiguous piece of the range that is shared; only generators make it.
+    """To private what of the range is shared; only generators make it.
 
-    What it converts is known when it is its turn, and counts as ``convert``.
+    What it converts is known when it is its turn, and counts as ``convert``: one conversion for each contiguous part
+    that is shared, cut at every multiple of ``piece`` bytes from the offset on if that is given.  The conversions come
+    as the range is gone through in ``span`` ns.
     """
 
     key: ClassVar[str] = "convert"
+
+    piece: int | None = None
+    span: int = 0
+
+    def conversions(self, name: str, shared: Iterable[tuple[int, int]]) -> Iterator[Convert]:
+        """The conversions of the guest ``name`` of which the bytes ``start`` … ``end`` of each in ``shared`` are."""
+        piece = self.piece or self.size
+        for start, end in shared:
+            while start < end:
+                begun = (start - self.offset) // piece * piece
+                stop = min(end, self.offset + begun + piece)
+                at = None if self.at is None else self.at + self.span * begun // self.size
+                yield Convert(guest=name, at=at, offset=start, size=stop - start, to="private", where=self.where)
+                start = stop
 
 
 @attrs.frozen(kw_only=True)

@@ -208,6 +208,7 @@ class Run(Iterator[Event]):
         elif isinstance(step, model.Unshare):
             for name in self._instances(step.guest):
                 for conversion in self._unshare(step, name):
+                    self._advance(max(self.now, conversion.at or 0))
                     yield self._call(index, conversion, name)
         else:
             assert isinstance(step, model.GuestStep)
@@ -245,10 +246,8 @@ class Run(Iterator[Event]):
         """The conversions that take back what is shared in the range now."""
         page = self.host.geometry.page_size
         start, end = step.offset // page, (step.offset + step.size) // page
-        return [
-            model.Convert(guest=name, offset=low * page, size=(high - low) * page, to="private")
-            for low, high in self.guests[name].shared_ranges(start, end)
-        ]
+        shared = self.guests[name].shared_ranges(start, end)
+        return list(step.conversions(name, ((low * page, high * page) for low, high in shared)))
 
     def _record(self, event: Event) -> Event:
         self.timeline.event(event)
