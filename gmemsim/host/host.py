@@ -1,5 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The modelled host: one ledger, one pool, one registry of folios, and the switches of its kernel."""
+"""The modelled host: one ledger, one pool, one registry of folios, and the switches of its kernel.
+
+What stays when the last guest is gone: the PTE pages that map the pool's vmemmap page by page, which no kernel gives
+back (DOMAIN.md section 5), and the vmemmap of hugepages that could not be optimised again when they were merged.  The
+latter is possible only with shared tail pages, where optimising takes a page for the new head; such a hugepage goes
+back to the pool unoptimised and its next user finds it so (:attr:`Host.unoptimised`).  ``check()`` holds the ledger to
+exactly these.
+"""
 
 from __future__ import annotations
 
