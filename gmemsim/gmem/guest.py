@@ -218,7 +218,7 @@ class GuestMemfd:
             inode.subpool.release()
 
     def _retire_unpinned(self, start: int, end: int) -> None:
-        """Merge and give back every hugepage of the range that nobody pins any more.
+        """Merge and give back every hugepage of the range that is not pinned any more.
 
         The file goes, so nothing is stored in its filemap and nothing can fail.
         """

@@ -75,7 +75,7 @@ class HugePool:
         return self._sizes[size].total
 
     def free(self, size: int) -> int:
-        """Hugepages of ``size`` that nobody has taken, promised ones included."""
+        """free hugepages of ``size``, promised ones included."""
         return self._sizes[size].free
 
     def lost(self, size: int) -> int:

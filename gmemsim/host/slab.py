@@ -6,7 +6,7 @@ Theory of operation
 The ledger counts objects; the kernel takes whole *slabs* of 2^k pages
 and cuts objects out of them.  The figures here are a **lower bound**: the fewest slabs that can hold so many
 objects.  After a merge has freed most of the nodes, the rest may lie scattered over many slabs; that
-fragmentation is not modelled, and whoever shows these figures says so.
+fragmentation is not modelled, and every report of these figures says so.
 
 SLUB takes the smallest slab that has room for a number of objects which grows with the CPUs of the machine,
 and that wastes at most a sixteenth (``calculate_order()`` in mm/slub.c: 4 x (bits of the CPU count + 1)

@@ -13,7 +13,7 @@ A hugepage in pieces needs different amounts, depending on what the kernel is ab
 
 * without re-optimising, any split needs all of its vmemmap: ``restored(order)`` pages;
 * with it, every piece that is at least one full page table of memory (2M with 4K pages) keeps just one
-  vmemmap page, and the smaller pieces need all of theirs.  Nobody has implemented this; the figures are
+  vmemmap page, and the smaller pieces need all of theirs.  Not implemented in any tree; the figures are
   derived.
 
 vmemmap is mapped by 2M entries at first.  Freeing single pages of it needs 4K entries, hence one page of PTEs
