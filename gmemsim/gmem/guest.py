@@ -381,6 +381,7 @@ class GuestMemfd:
             "optimise_failures": stats.optimise_failures,
             "rollback_failures": stats.rollback_failures,
             "inconsistent_pages": self.inode.inconsistent.pages(0, self.inode.pages),
+            "lost_hugepages": stats.lost_hugepages,
         }
 
     def check(self) -> None:

@@ -173,10 +173,6 @@ class Stage2:
         """Order of the leaf that maps ``page``, ``None`` if it is not mapped."""
         return next((order for order, leaves in self._leaves.items() if page in leaves), None)
 
-    def mapped_pages(self, order: int, start: int, end: int) -> int:
-        """Base pages within the bounds that leaves of ``order`` map."""
-        return self._leaves[order].pages(start, end) if order in self._leaves else 0
-
     def leaves(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
         """What is mapped within the bounds, smallest leaves first: ranges (start, end, order of the leaves)."""
         for order, leaves in self._leaves.items():

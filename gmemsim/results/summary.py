@@ -10,8 +10,8 @@ check a metric, so a new part is one new row and nothing else.
 
 Schema 1 fixes the keys.  Beside what was designed first stand ``calls`` (every kind of call, requested and failed),
 ``outcomes`` (what went wrong without an errno), ``estimates`` (what is no exact count, with its bounds),
-``slabs_at_least_bytes`` (a lower bound) and ``work`` (exact counts of what the host has done, which the modelled times
-are computed from).
+``slabs_at_least_bytes`` (a lower bound), ``notes`` (sentences on the whole result, such as that it is derived) and
+``work`` (exact counts of what the host has done, which the modelled times are computed from).
 
 What may live here: parts of the summary.  Judging it (expectations) is the run's, showing it is for reports.
 """
@@ -54,7 +54,7 @@ SCHEMA = 1
 CALL_KINDS = ("allocate", "convert", "fault", "pin", "unpin", "punch_hole", "poison", "close")
 """The calls that a guest's owner makes and the kernel may refuse, by the key of their step in a scenario."""
 
-OUTCOMES = ("optimise_failures", "rollback_failures", "inconsistent_pages")
+OUTCOMES = ("optimise_failures", "rollback_failures", "inconsistent_pages", "lost_hugepages")
 """What can go wrong without an errno, counted per guest and in all."""
 
 Calls = Mapping[str, Counter[tuple[str, str | None]]]
@@ -263,6 +263,16 @@ def _work(state: State) -> dict[str, int]:
     return dict(zip(COUNTERS, state.work.counts(), strict=True))
 
 
+def _notes(state: State) -> list[str] | None:
+    """What must be said of the whole result, a sentence each; ``None`` if there is nothing."""
+    notes = []
+    if derived := sum(guest.stats.derived_splits for guest in state.guests):
+        notes.append(
+            f"derived: {derived:,} non-uniform splits are around more than one page; folio_split works around one page"
+        )
+    return notes or None
+
+
 # -- the tables --------------------------------------------------------------------------------------------------------
 
 _OUTCOMES: Fixed = dict.fromkeys(OUTCOMES, COUNT)
@@ -284,6 +294,7 @@ _PARTS: Mapping[str, Part] = {
     "outcomes": Part(_outcomes, _OUTCOMES),
     "estimates": Part(_estimates, {"attributes": dict.fromkeys(("live_at_least", "live_at_most"), ESTIMATED_COUNT)}),
     "slabs_at_least_bytes": Part(_slabs, _slab_keys),
+    "notes": Part(_notes),
     "work": Part(_work, dict.fromkeys(COUNTERS, COUNT)),
     "replays": Part(lambda state: list(state.replays) or None),
     "expect": Part(lambda state: list(state.verdicts)),

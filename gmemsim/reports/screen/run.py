@@ -112,6 +112,8 @@ def _remarks(summary: Mapping[str, Any]) -> Text:
         phases = sorted(((ns, name) for name, ns in times.items() if ns), reverse=True)
         listed = ", ".join(f"{name} {human_duration(ns)}" for ns, name in phases)
         text.append(f": {listed}" if listed else "")
+    for said in summary.get("notes", ()):
+        text.append(f"\nnote: {said}")
     note = f"\n{ESTIMATE} marks estimates, all else is counted; the total's peak is that of the sum"
     text.append(note, style="dim")
     return text
