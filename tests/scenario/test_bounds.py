@@ -52,13 +52,19 @@ POOL = "hugetlb: {1G: 1}"
             "hugetlb: {2M: 1000000000}",
             "memory: 1P, backing: 2M",
             ["allocate: {guest: vm, offset: 0, size: 1P}"],
-            "5:44: found 536,870,912 hugepages to take, expected at most 100,000,000",
+            "5:44: found 536,870,912 hugepages or page tables to fill, expected at most 100,000,000",
         ),
         (
             "hugetlb: {2M: 1000000000}",
             "memory: 64T, backing: 2M, count: 4",
             ["fault: {guest: all, offset: 0, size: 64T}"],
-            "5:42: found 134,217,728 hugepages to take, expected at most",
+            "5:42: found 134,217,728 hugepages or page tables to fill, expected at most",
+        ),
+        (
+            "",
+            "memory: 1P, backing: 4K",
+            ["fault: {guest: vm, offset: 0, size: 1P}"],
+            "5:41: found 536,870,912 hugepages or page tables to fill, expected at most",
         ),
         (
             "hugetlb: {1G: 16384}",

@@ -307,7 +307,11 @@ def test_one_wrong_value_is_one_fault(old: str, new: str, fault: str) -> None:
 @pytest.mark.parametrize(
     ("policy", "fault"),
     [
-        ("split: stagd", "found 'stagd', expected one of uniform, staged, nonuniform, did you mean 'staged'?"),
+        (
+            "split: stagd",
+            "found 'stagd', expected one of uniform, staged, nonuniform, nonuniform-all-or-nothing,"
+            " did you mean 'staged'?",
+        ),
         ("split: {ladder: [9, 0]}", "found ladder [9, 0] starts at order 9, but the backing 1G is order 18"),
         ("split: [18, 18, 0]", "found the ladder '[18, 18, 0]', expected decreasing orders down to 0"),
         ("split: [18, 9]", "found the ladder '[18, 9]', expected decreasing orders down to 0"),

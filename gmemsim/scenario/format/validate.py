@@ -192,7 +192,7 @@ class Checker:
             if issubclass(step, RangeStep):
                 self._range(values, guests)
                 if issubclass(step, Allocate | FaultIn):
-                    self._hugepages(values, guests)
+                    self._work(step, values, guests)
         return self._time(step, values, guests, clock)
 
     def _identity(self, values: Values) -> None:
@@ -237,19 +237,29 @@ class Checker:
             )
             return
 
-    def _hugepages(self, values: Values, guests: list[Values]) -> None:
-        """A call that takes hugepages, one after another, takes no more of them than a run can carry out."""
+    def _work(self, step: type[Step], values: Values, guests: list[Values]) -> None:
+        """A call that takes memory does not take more than a run can carry out.
+
+        Work is done for every hugepage, and for every page table of small pages that a fault fills.
+        """
         offset, size, name = (values.get(key) for key in ("offset", "size", "guest"))
         if self._geometry is None or MISSING in (offset, size, name):
             return
-        taken = 0
+        blocks = 0
         for guest in guests:
-            if guest.known("backing", "memory", "count", "name") and guest.get("backing") > self._geometry.page_size:
-                instances = 1 if name != guest.get("name") and name != EVERY else guest.get("count")
-                taken += -(-min(size, guest.get("memory")) // guest.get("backing")) * instances
-        if taken > MOST_CONVERSIONS:
+            if not guest.known("backing", "memory", "count", "name"):
+                continue
+            block = guest.get("backing")
+            if block <= self._geometry.page_size:
+                if step is not FaultIn:
+                    continue
+                block = self._geometry.size_of(self._geometry.pmd_order)
+            instances = 1 if name not in (guest.get("name"), EVERY) else guest.get("count")
+            blocks += -(-min(size, guest.get("memory")) // block) * instances
+        if blocks > MOST_CONVERSIONS:
             self._faults.add(
-                values.place("size"), f"found {taken:,} hugepages to take, expected at most {MOST_CONVERSIONS:,}"
+                values.place("size"),
+                f"found {blocks:,} hugepages or page tables to fill, expected at most {MOST_CONVERSIONS:,}",
             )
 
     def _time(self, step: type[Step], values: Values, guests: list[Values], clock: int) -> int:
