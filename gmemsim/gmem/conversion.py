@@ -189,7 +189,7 @@ def _tear_down(inode: Inode, low: int, high: int, shared: bool) -> None:
     """Take the range away from those who must lose it: the guest, and (to-private) every host process."""
     if shared:
         inode.refuse_to_split_poisoned(low, high)
-        inode.stage2.split_leaves(low, high)
+        inode.split_leaves(low, high)
     else:
         inode.unmap_host(low, high)
         inode.refuse_if_pinned(low, high, low)

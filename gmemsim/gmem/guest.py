@@ -34,14 +34,18 @@ from gmemsim.xarray import Levels, XArray
 ATTRIBUTE_PRIVATE = 1 << 3
 """KVM_MEMORY_ATTRIBUTE_PRIVATE (include/uapi/linux/kvm.h)."""
 
+VCPUS = 16
+"""vCPUs of a guest, **assumed**: as many as the generator ``boot`` has."""
+
 
 class GuestMemfd:
     """A guest_memfd of ``size`` bytes on ``host``, backed by hugepages of ``backing`` bytes (or base pages).
 
     ``policy`` says how conversions are carried out (default: ``Policy()``, generation B as it is); ``mapping`` how the
-    second stage maps private memory (``"snp"``, ``"tdx"`` or ``"plain"``); without ``in_place`` the ioctl answers
-    ENOTTY.  ``initially_shared`` is refused for hugepages, as generation B does.  Raises ``Invalid`` (EINVAL) for a
-    size that is no multiple of the backing, ``OutOfMemory`` (ENOMEM) if the pool has too few hugepages to reserve.
+    second stage maps private memory (``"snp"``, ``"tdx"`` or ``"plain"``); ``vcpus`` are kicked when mappings go
+    (default: 16, as the generator ``boot`` assumes).  Without ``in_place`` the ioctl answers ENOTTY.
+    ``initially_shared`` is refused for hugepages, as generation B does.  Raises ``Invalid`` (EINVAL) for a size that is
+    no multiple of the backing, ``OutOfMemory`` (ENOMEM) if the pool has too few hugepages to reserve.
 
     >>> from gmemsim import Host
     >>> host = Host(hugetlb={1 << 30: 1})
@@ -63,6 +67,7 @@ class GuestMemfd:
         mapping: MappingKind = "snp",
         in_place: bool = True,
         initially_shared: bool = False,
+        vcpus: int = VCPUS,
     ) -> None:
         self.host = host
         self.name = name
@@ -71,7 +76,7 @@ class GuestMemfd:
         self.mapping: MappingKind = mapping
         self.policy = policy or Policy()
         self.in_place = in_place
-        self.inode = Inode(host, name, size, backing, self.policy, mapping, initially_shared)
+        self.inode = Inode(host, name, size, backing, self.policy, mapping, initially_shared, vcpus)
         self._convert = PROCEDURES[self.policy.ordering_rule]
         self._work_before = host.work.counts()
 
@@ -107,10 +112,16 @@ class GuestMemfd:
             raise Invalid(f"flags {flags:#x} and reserved fields {reserved:#x} must be 0")
         start, end = self._range(offset, size)
         inode = self.inode
+        inode.work.exits += 1
         if inode.attributes.all_are(start, end, shared=not private):
             return
         inode.work.conversions += 1
-        self._convert(inode, start, end, not private)
+        try:
+            self._convert(inode, start, end, not private)
+        finally:
+            if not private:  # whatever was converted, also before a failure
+                for low, high in list(inode.attributes.shared_ranges(start, end)):
+                    inode.no_longer_private(low, high)
 
     # -- memory in and out -----------------------------------------------------------------------------------------
 
@@ -146,14 +157,17 @@ class GuestMemfd:
             return
         for first, number, order in list(inode.filemap.folios(start, end)):
             low, high = max(first, start), min(first + (number << order), end)
-            inode.stage2.touch(low, high, order, inode.attributes.all_private)
+            try:
+                inode.stage2.touch(low, high, order, inode.attributes.all_private)
+            finally:
+                inode.touched_by_guest(low, high)
 
     def _split_for_host(self, start: int, end: int) -> None:
         inode = self.inode
         for low, high, hugepage in inode.pieces(start, end):
             if hugepage is not None and any(order for _, _, order in inode.filemap.folios(low, high)):
                 try:
-                    inode.stage2.split_leaves(low, high)
+                    inode.split_leaves(low, high)
                     inode.zap(low, high)
                     restructure.split(inode, hugepage, low, high)
                 except OutOfMemory as error:

@@ -11,6 +11,7 @@ hugepages' folios, restored vmemmap, descriptors   ``restructure``
 hugepages, small, filemap roots, metadata          ``population``
 host_mapped, pins, orphaned, poisoned, closed      ``guest`` (``population`` for holes)
 stage2                                             ``guest``, ``conversion``
+assigned                                           ``guest`` (``population`` for memory that goes)
 =================================================  ======================================
 
 ``check`` verifies how they fit together; a new part of the state belongs into the table above and into ``check``.
@@ -23,11 +24,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gmemsim.errors import Again, Invalid, OutOfMemory, Poisoned
+from gmemsim.gmem.assigned import Assigned
 from gmemsim.gmem.attributes import Attributes
 from gmemsim.gmem.filemap import Filemap
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.policy import Policy
-from gmemsim.gmem.ranges import PinCounts, RangeSet
+from gmemsim.gmem.ranges import PinCounts, RangeSet, gaps
 from gmemsim.gmem.stage2 import MappingKind, Stage2
 from gmemsim.host.host import Host
 from gmemsim.host.hugetlb import Subpool
@@ -53,7 +55,7 @@ class Stats:
 class Inode:
     """The state of a guest_memfd; see :class:`~gmemsim.gmem.guest.GuestMemfd` for the arguments."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - one line a part of the state
         self,
         host: Host,
         name: str,
@@ -62,12 +64,14 @@ class Inode:
         policy: Policy,
         mapping: MappingKind,
         initially_shared: bool,
+        vcpus: int,
     ) -> None:
         self.host = host
         self.name = name
         self.policy = policy
         self.generation = policy.generation_rule
         self.work = host.work
+        self.vcpus = vcpus
         self.page_shift = host.geometry.page_shift
         self.page_order = host.geometry.order_of(backing)
         if size <= 0 or size % backing:
@@ -95,6 +99,10 @@ class Inode:
         self.vmemmap = ledger.holder("vmemmap", name)
         self.memdesc = ledger.holder("memdesc", name)
         self.stage2 = Stage2(mapping, host.geometry, ledger.holder("stage2_page_tables", name))
+        self.assigned: Assigned | None = None
+        """Pages that belong to the guest and no longer to the host; ``None`` of a guest that is not confidential."""
+        if mapping != "plain":
+            self.assigned = Assigned(host.geometry.pmd_order, host.work, rmp=mapping == "snp")
         self.hugepages: dict[int, Hugepage] = {}
         self.small = RangeSet()
         """Pages that base-page folios hold, without hugepages."""
@@ -144,11 +152,41 @@ class Inode:
         mapped = self.host_mapped.pages(start, end)
         if mapped:
             self.host_mapped.remove(start, end)
-            self.work.zapped_pages += mapped
+            self.work.host_pages_unmapped += mapped
+
+    def split_leaves(self, start: int, end: int) -> None:
+        """Split the guest's leaves that cross a bound; raises ``OutOfMemory``, and what was split before stays."""
+        before = self.stage2.demotes
+        try:
+            self.stage2.split_leaves(start, end)
+        finally:
+            demotes = self.stage2.demotes - before
+            self.work.demotes += demotes
+            self.work.kicks += demotes * self.vcpus
 
     def zap(self, start: int, end: int) -> None:
-        """Take the range away from the guest."""
-        self.work.zapped_pages += self.stage2.zap(start, end)
+        """Take the range away from the guest, whose vCPUs are kicked if it had any of it mapped."""
+        zapped = self.stage2.zap(start, end)
+        if zapped:
+            self.work.zapped_pages += zapped
+            self.work.kicks += self.vcpus
+
+    def touched_by_guest(self, start: int, end: int) -> None:
+        """The guest has touched the range: what of it is private and mapped belongs to it, to the ends of its leaves.
+
+        O(leaves' ranges of it).
+        """
+        if self.assigned is None:
+            return
+        start, end = self.stage2.whole_leaves(start, end)
+        for low, high in list(gaps(self.attributes.shared_ranges(start, end), start, end)):
+            for first, last, order in list(self.stage2.leaves(low, high)):
+                self.assigned.add(first, last, large=order > 0)
+
+    def no_longer_private(self, start: int, end: int) -> None:
+        """The range is shared, or has no memory any more: it is the host's."""
+        if self.assigned is not None:
+            self.assigned.give_back(start, end)
 
     def refuse_if_pinned(self, start: int, end: int, call_start: int) -> None:
         """Raise ``Again`` if a folio of the range is pinned, with the offset ``max(call_start, first folio index)``."""

@@ -67,6 +67,8 @@ def _allocate_hugepage(inode: Inode, first: int) -> None:
             raise
     inode.hugepages[first] = hugepage
     inode.work.allocations += 1
+    inode.work.pages_allocated += 1 << inode.page_order
+    inode.work.bytes_cleared += inode.offset(1 << inode.page_order)
     inode.work.entries_stored += 1
 
 
@@ -100,6 +102,7 @@ def _lifelong_objects(inode: Inode) -> tuple[int, int]:
 def retire(inode: Inode, hugepage: Hugepage) -> None:
     """A whole hugepage that is in no filemap any more goes back to the pool, or out of use if it has a memory error."""
     _give_back(inode, hugepage)
+    inode.no_longer_private(hugepage.first, hugepage.end)
     del inode.hugepages[hugepage.first]
     for ranges in (inode.poisoned, inode.inconsistent):
         ranges.remove(hugepage.first, hugepage.end)
@@ -154,6 +157,8 @@ def _add_small(inode: Inode, low: int, high: int) -> None:
     inode.small.add(low, high)
     inode.count_folios(Counter({0: high - low}), 1)
     inode.work.entries_stored += high - low
+    inode.work.base_pages_allocated += high - low
+    inode.work.bytes_cleared += inode.offset(high - low)
 
 
 def drop_small(inode: Inode, start: int, end: int) -> None:
@@ -165,6 +170,7 @@ def drop_small(inode: Inode, start: int, end: int) -> None:
         if inode.host.folio_descriptors:
             inode.memdesc.free(high - low)
         inode.small.remove(low, high)
+        inode.no_longer_private(low, high)
         inode.poisoned.remove(low, high)
         for first, last, references in list(inode.pins.pinned(low, high)):
             inode.orphaned.change(first, last, references)

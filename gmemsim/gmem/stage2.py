@@ -30,7 +30,7 @@ MappingKind = Literal["plain", "snp", "tdx"]
 class Stage2:
     """The stage-2 tables of one guest; pages are guest_memfd indices, ``tables`` holds the table pages."""
 
-    __slots__ = ("_holder", "_leaves", "_levels", "_reserved", "_tables", "kind")
+    __slots__ = ("_holder", "_leaves", "_levels", "_reserved", "_tables", "demotes", "kind")
 
     def __init__(self, kind: MappingKind, geometry: Geometry, tables: Holder) -> None:
         self.kind = kind
@@ -40,6 +40,8 @@ class Stage2:
         self._leaves = {order: RangeSet() for order in (0, pmd, pud)}  # pages by the order of the leaf that maps them
         self._tables: dict[int, set[int]] = {pud: set(), pmd: set()}  # regions of that order that have a table
         self._reserved = 0
+        self.demotes = 0
+        """Leaves of 2M that TDX has split so far (DOMAIN.md section 10)."""
         tables.known = self._known_tables
 
     def _known_tables(self) -> int:
@@ -116,6 +118,7 @@ class Stage2:
             for order, regions in self._tables.items():
                 if edge & (1 << order) - 1 and edge in self._leaves[order]:
                     self._take_table()
+                    self.demotes += self.kind == "tdx"
                     region = edge >> order
                     regions.add(region)
                     first, last = region << order, region + 1 << order
@@ -151,7 +154,7 @@ class Stage2:
         if not any(self._leaves.values()):
             return 0
         zapped = 0
-        start, end = self._whole_leaves(start, end)
+        start, end = self.whole_leaves(start, end)
         for leaves in self._leaves.values():
             pages = leaves.pages(start, end)
             if pages:
@@ -159,7 +162,7 @@ class Stage2:
                 zapped += pages
         return zapped
 
-    def _whole_leaves(self, start: int, end: int) -> tuple[int, int]:
+    def whole_leaves(self, start: int, end: int) -> tuple[int, int]:
         """The bounds moved outwards to those of the large leaves that cross them."""
         for order in self._levels[1:]:
             mask = (1 << order) - 1
@@ -194,7 +197,9 @@ class Stage2:
             leaves.check()
             for start, end in leaves.ranges(0, pages):
                 mapped += end - start
-                assert not (start | end) & (1 << order) - 1, f"leaf of order {order} from {start} to {end} is not aligned"
+                assert not (start | end) & (1 << order) - 1, (
+                    f"leaf of order {order} from {start} to {end} is not aligned"
+                )
                 for above, regions in self._tables.items():
                     missing = [r for r in range(start >> above, (end - 1 >> above) + 1) if r not in regions]
                     assert above <= order or not missing, f"leaf of order {order} at {start} has no table"

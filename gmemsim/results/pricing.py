@@ -32,7 +32,7 @@ def phase_times(events: Sequence[Event], profile: CostProfile) -> Times:
     """
     prices = np.zeros((len(COUNTERS), len(PHASE_NAMES)))
     for row, counter in enumerate(COUNTERS):
-        prices[row, PHASE_NAMES.index(PHASES[counter])] = profile.figures[counter].ns
+        prices[row, PHASE_NAMES.index(PHASES[counter])] = profile.ns(counter)
     works = [_IDLE if event.work is None else _counts(event.work) for event in events]
     counts: Times = np.array(works, dtype=np.float64)
     times: Times = np.matmul(counts.reshape(len(events), len(COUNTERS)), prices)

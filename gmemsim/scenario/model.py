@@ -21,6 +21,7 @@ from typing import Annotated, ClassVar, Literal
 import attrs
 
 from gmemsim.geometry import PAGE_SIZES, Geometry
+from gmemsim.gmem.guest import VCPUS
 from gmemsim.gmem.policy import Policy
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import PROFILES
@@ -44,6 +45,9 @@ VERSION = 1
 
 MOST_INSTANCES = 4096
 """Guests of a host, instances counted: more than any host runs, and few enough to list."""
+
+MOST_VCPUS = 4096
+"""vCPUs of a guest: KVM_MAX_VCPUS of x86 (arch/x86/include/asm/kvm_host.h)."""
 
 EVERY = "all"
 """The name by which a step addresses all guests; no guest may have it."""
@@ -115,6 +119,7 @@ class GuestSpec:
         "in-place"
     )
 
+    vcpus: Annotated[int, Count("vCPUs, all kicked when mappings go (16: assumed)", least=1, most=MOST_VCPUS)] = VCPUS
     initially_shared: Annotated[bool, Flag("starts shared instead of private; refused for hugepages")] = False
 
     @property

@@ -113,6 +113,7 @@ def make_guest(host: Host, name: str, spec: GuestSpec) -> GuestMemfd:
         mapping=spec.mapping,
         in_place=spec.conversion == "in-place",
         initially_shared=spec.initially_shared,
+        vcpus=spec.vcpus,
     )
 
 

@@ -46,6 +46,7 @@ def make_guest(
     page_size: int = PAGE,
     allocate: bool = True,
     shared: bool = False,
+    vcpus: int = 16,
     switches: Mapping[str, Any] | None = None,
     **policy: Any,
 ) -> GuestMemfd:
@@ -55,7 +56,14 @@ def make_guest(
         host = make_host(pools, page_size=page_size, **(switches or {}))
     size = backing * hugepages
     guest = GuestMemfd(
-        host, "vm0", size=size, backing=backing, mapping=mapping, policy=Policy(**policy), initially_shared=shared
+        host,
+        "vm0",
+        size=size,
+        backing=backing,
+        mapping=mapping,
+        policy=Policy(**policy),
+        initially_shared=shared,
+        vcpus=vcpus,
     )
     if allocate:
         guest.allocate(0, size)
