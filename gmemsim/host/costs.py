@@ -96,6 +96,10 @@ class CostProfile:
         """The counts of ``work`` that no time contains, since they have no price."""
         return {name: getattr(work, name) for name in COUNTERS if self.figures[name].ns is None and getattr(work, name)}
 
+    def extrapolated(self, work: Work) -> list[str]:
+        """The counters of ``work`` whose price has been stretched beyond what was measured."""
+        return [name for name in COUNTERS if getattr(work, name) and self.ns(name) and self.figures[name].extrapolated]
+
     def with_prices(self, prices: Mapping[str, float]) -> CostProfile:
         """This profile with some prices, in ns by counter, given by the user."""
         given = {name: Price(ns, GIVEN, extrapolated=False, within=1.0) for name, ns in prices.items()}
@@ -243,6 +247,9 @@ _ROTH = {
     "entries_stored": _RESTRUCTURE_PER_PAGE,
     "folios_merged": _RESTRUCTURE_PER_PAGE,
     "folios_split": Price(0.0, f"{_ROTH_SOURCE}: contained in entries_stored"),
+    "nodes_allocated": Price(0.0, f"{_ROTH_SOURCE}: contained in entries_stored"),
+    "nodes_freed": Price(0.0, f"{_ROTH_SOURCE}: contained in folios_merged"),
+    "slots_written": Price(0.0, f"{_ROTH_SOURCE}: contained in entries_stored and folios_merged"),
 }
 
 SPLIT_18_TO_0_NS = 134_000

@@ -6,13 +6,14 @@ Every figure here is an **estimate**: counted work times the prices of a cost pr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gmemsim.host.costs import CostProfile
+from gmemsim.host.costs import PROFILES, CostProfile
 from gmemsim.host.work import COUNTERS, PHASES, Work
 from gmemsim.results.timeline import Event
 
@@ -23,6 +24,12 @@ PHASE_NAMES: tuple[str, ...] = tuple(dict.fromkeys(PHASES.values()))
 
 _counts = attrgetter(*COUNTERS)
 _IDLE = _counts(Work())
+
+
+def profile_of(summary: Mapping[str, Any]) -> CostProfile:
+    """The profile that priced the run of this ``summary``, the user's own prices included."""
+    told = summary["estimates"]["modelled_time_ns"]
+    return PROFILES[told["profile"]].with_prices(told.get("prices", {}))
 
 
 def phase_times(events: Sequence[Event], profile: CostProfile) -> Times:

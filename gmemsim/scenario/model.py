@@ -24,7 +24,7 @@ from gmemsim.geometry import PAGE_SIZES, Geometry
 from gmemsim.gmem.guest import VCPUS
 from gmemsim.gmem.policy import Policy
 from gmemsim.host.accounts import ACCOUNTS
-from gmemsim.host.costs import PROFILES
+from gmemsim.host.costs import PROFILES, CostProfile
 from gmemsim.host.ledger import ANY
 from gmemsim.scenario.format.kinds import (
     Choice,
@@ -35,6 +35,7 @@ from gmemsim.scenario.format.kinds import (
     Flag,
     Name,
     Pools,
+    Prices,
     Record,
     Size,
     table,
@@ -73,7 +74,7 @@ class HostSpec:
     """The host: its pages, its pools, the kernel's memory and what the modelled kernel does.
 
     ``hugetlb`` is the number of hugepages by size; ``kernel_memory`` the budget of all accounts together in
-    bytes, ``None`` for unlimited; ``rcu_grace`` how long a deferred free takes.
+    bytes, ``None`` for unlimited; ``prices`` are in ns; ``rcu_grace`` how long a deferred free takes.
     """
 
     page_size: Annotated[int, Size("base page", allowed=PAGE_SIZES)] = 4096
@@ -88,12 +89,20 @@ class HostSpec:
         ),
     ] = "struct-page"
     costs: Annotated[str, Choice("profile that prices the counted work", tuple(PROFILES))] = "default"
+    prices: Annotated[Mapping[str, float], Prices("prices that the profile lacks or has wrong, by counter of work")] = (
+        attrs.field(factory=dict)
+    )
     xarray: Annotated[str, Choice("what the kernel's XArray can split", ("rfc", "v6.15"))] = "rfc"
     synchronize_rcu: Annotated[
         bool, Flag("vmemmap restore and optimise wait for a grace period (kernels until early 2026)")
     ] = False
     account_nodes: Annotated[bool, Flag("preallocated nodes are charged (kernels with the 2026 fix)")] = True
     shared_tail_pages: Annotated[bool, Flag("one shared vmemmap tail page per order and zone")] = False
+
+    @property
+    def profile(self) -> CostProfile:
+        """What prices the counted work: the profile ``costs`` with ``prices``."""
+        return PROFILES[self.costs].with_prices(self.prices)
 
     @property
     def geometry(self) -> Geometry:

@@ -38,7 +38,6 @@ import attrs
 from gmemsim.errors import KernelError, SimulationRefused
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
-from gmemsim.host.costs import PROFILES
 from gmemsim.host.host import Host, KernelSwitches
 from gmemsim.results.summary import State, folio_orders, summarise
 from gmemsim.results.timeline import Event, Timeline
@@ -273,7 +272,7 @@ class Run(Iterator[Event]):
             orders=self._orders,
             calls=self._calls,
             work=self.host.work,
-            profile=PROFILES[scenario.host.costs],
+            profile=scenario.host.profile,
             partial=not self._at_end,
             replays=tuple(replays(scenario)),
             verdicts=[self._verdicts[index] for index in sorted(self._verdicts)] + self._errors,
