@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from gmemsim.reports.words import ESTIMATE, is_estimate, number
+from gmemsim.reports.words import ESTIMATE, is_estimate, is_modelled_time, modelled_time, number
 from gmemsim.units import human_duration, human_size
 
 
@@ -13,6 +13,8 @@ def amount(metric: str, value: float | None) -> str:
         return "refused"
     if metric.endswith("_bytes") or metric.split(".")[-1] in ("memory", "backing"):
         return human_size(value)
+    if is_modelled_time(metric):
+        return modelled_time(value)
     if "_ns" in metric:
         return human_duration(value)
     return number(int(value)) if value == int(value) else f"{value:.4g}"
@@ -20,5 +22,5 @@ def amount(metric: str, value: float | None) -> str:
 
 def label(metric: str) -> str:
     """The metric's name, marked if it is an estimate."""
-    estimated = "modelled_time_ns" in metric or any(map(is_estimate, metric.split(".")))
+    estimated = is_modelled_time(metric) or any(map(is_estimate, metric.split(".")))
     return f"{ESTIMATE} {metric}" if estimated else metric
