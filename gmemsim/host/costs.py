@@ -366,7 +366,7 @@ PROFILES: Mapping[str, CostProfile] = MappingProxyType(
                 _not_measured(
                     "Roth", **_ROTH | dict.fromkeys(("entries_stored", "folios_merged"), _ROTH_SHARE_PER_PAGE)
                 ),
-                "his total of 1,043,938,460 cycles also has some 3 million calls that found nothing to do",
+                "some 3 million calls that found nothing to do, which are 93 % of the published 1,043,938,460 cycles",
             ),
             CostProfile(
                 "misono-snp-2024",

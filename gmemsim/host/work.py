@@ -4,8 +4,8 @@
 The host owns one :class:`Work`, as it owns one ledger; whoever does something counts it there.  What one call did is
 the difference between two moments (:meth:`Work.counts`, :meth:`Work.since`).  ``host.costs`` prices the counts.
 
-A new counter is an attribute of :class:`Work` and its phase in :data:`PHASES`; every cost profile must then say what it
-costs, or that it is not priced.
+A new counter is an attribute of :class:`Work` and its phase in :data:`PHASES`; the default profile must then say what it
+costs, or that it is not priced (profiles that bear a source's name say the latter by themselves).
 """
 
 from __future__ import annotations
