@@ -145,7 +145,8 @@ class PolicyCost:
 def share_one_page(policy: Policy, order: int, geometry: Geometry, kernel: KernelSwitches) -> PolicyCost:
     """Share the first page of a private hugepage of ``order`` under ``policy``, and read the ledger.
 
-    The host, with pages of ``geometry`` and the switches of ``kernel``, is made for this.  Raises ``ValueError`` if the policy does not fit the hugepage (a ladder that starts elsewhere).
+    The host, with pages of ``geometry`` and the switches of ``kernel``, is made for this.  ``ValueError`` if the policy
+    does not fit the hugepage (a ladder that starts elsewhere).
     """
     size = geometry.size_of(order)
     host = Host(geometry=geometry, hugetlb={size: 1}, kernel=kernel)

@@ -94,7 +94,7 @@ class Sweep:
 
 
 def read_variation(text: str) -> Variation:
-    """The variation that ``text`` says, ``KEY=VALUE,VALUE…``, where ``0..9`` stands for ten numbers; else ``ValueError``.
+    """The variation that ``text``, ``KEY=VALUE,VALUE…``, says; ``0..9`` stands for ten numbers.  Else ``ValueError``.
 
     Commas within brackets or braces separate nothing.
 
@@ -143,7 +143,8 @@ def _separated(text: str, separator: str) -> list[str]:
 def points(text: str, source: str, variations: Sequence[Variation], metrics: Sequence[str] = ()) -> list[Point]:
     """Every variant of the scenario in ``text``, which must be sound; the first of ``variations`` changes slowest.
 
-    ``source`` is the file's name, for messages.  :class:`InputError` if a variant is not sound, or if a summary of one will not have all ``metrics`` (default: none).
+    ``source`` is the file's name, for messages.  :class:`InputError` if a variant is not sound, or if a summary of one
+    will not have all ``metrics`` (default: none).
     """
     combinations = math.prod(len(variation.values) for variation in variations)
     if combinations > MOST_VARIANTS:
