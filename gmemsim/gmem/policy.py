@@ -16,7 +16,6 @@ either may be given and implies the other.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -118,7 +117,7 @@ class Policy:
         """Whether a folio that has been split so many times may be merged early."""
         return self.merge_rule.allows(splits)
 
-    def vmemmap_needed(self, layout: VmemmapLayout, folios: Counter[int], order: int) -> int:
+    def vmemmap_needed(self, layout: VmemmapLayout, folios: dict[int, int], order: int) -> int:
         """vmemmap pages beyond the one kept that a hugepage of ``order`` needs, made of ``folios`` (order → number)."""
         rule = self.vmemmap_rule
         if not rule.optimised or order in folios:

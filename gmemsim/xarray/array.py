@@ -341,6 +341,20 @@ class XArray:
         """
         split.split(self.tree, index, order, new_order, entry, prealloc)
 
+    def halve(self, index: int, order: int, new_order: int, *, prealloc: Prealloc) -> None:
+        """Split the entry of ``order`` at ``index`` in halves, then the half that covers it, down to ``new_order``.
+
+        The same as :meth:`split` from order to order, but every node is written once.  O(levels).
+
+        >>> xa = XArray()
+        >>> xa.store_order(0, 18, "a 1G folio")
+        >>> with xa.preallocate(3) as prealloc:
+        ...     xa.halve(4711, 18, 0, prealloc=prealloc)
+        >>> [xa.get_order(index) for index in (4711, 4710, 4709, 0, 8192)]
+        [0, 0, 1, 12, 13]
+        """
+        split.halve(self.tree, index, order, new_order, prealloc)
+
     def try_split(self, index: int, order: int, new_order: int, entry: object = KEEP) -> Prealloc:
         """Split with at most one node, taken on the spot (``xas_try_split``); returns the (closed) account of nodes.
 
@@ -411,7 +425,7 @@ class XArray:
         _checked(index)
         if not 0 <= order <= INDEX_BITS:
             raise Invalid(f"order is {order}, expected 0 to {INDEX_BITS}")
-        shift = self.chunk.level(order)
+        shift = self.chunk.levels[order]
         return index >> order << order, shift, (1 << order - shift) - 1
 
 
