@@ -127,17 +127,18 @@ class Attributes:
 
         Raises ``OutOfMemory`` with nothing held.  O(log ranges).
         """
-        nodes = preallocation(self.ranges, self._spans(start, end))
+        spanning = end - start > 1 and self.ranges > SLOTS_PER_LEAF and self._spans(start, end)
+        nodes = preallocation(self.ranges, spanning)
         self._nodes.alloc(nodes)
         self._preallocated += nodes
         return nodes
 
     def _spans(self, start: int, end: int) -> bool:
-        """Whether a store to the range crosses leaves."""
-        shared, last = self._shared, end - 1
-        if self.ranges <= SLOTS_PER_LEAF or start == last or shared.covers(start, end) or shared.disjoint(start, end):
+        """Whether a store to the range crosses leaves, of which there are several."""
+        shared = self._shared
+        if shared.disjoint(start, end) or shared.covers(start, end):
             return False
-        return shared.flips_to(start) // SLOTS_PER_LEAF != shared.flips_to(last) // SLOTS_PER_LEAF
+        return shared.flips_to(start) // SLOTS_PER_LEAF != shared.flips_to(end - 1) // SLOTS_PER_LEAF
 
     def give_back(self, nodes: int) -> None:
         """Give back preallocated ``nodes`` that no store used."""
@@ -150,7 +151,7 @@ class Attributes:
         self.ranges = self._shared.flips_within(self.pages) + 1
         target = 0 if self.pages == 1 else node_estimate(self.ranges)
         self._preallocated -= preallocated  # what is left belongs to other stores
-        surplus = self._nodes.held - self._preallocated - target
+        surplus = self._nodes.live - self._nodes.deferred - self._preallocated - target
         if surplus > preallocated:
             self._nodes.free(preallocated)
             self._nodes.free(surplus - preallocated, rcu=True)  # they were in use: readers may still see them

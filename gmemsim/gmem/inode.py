@@ -143,7 +143,7 @@ class Inode:
 
     def unmap_host(self, start: int, end: int) -> None:
         """Take the range away from every host process."""
-        mapped = self.host_mapped.pages(start, end)
+        mapped = self.host_mapped.pages(start, end) if self.host_mapped.flips else 0
         if mapped:
             self.host_mapped.remove(start, end)
             self.work.zapped_pages += mapped
@@ -180,7 +180,12 @@ class Inode:
 
     def vmemmap_needed(self, hugepage: Hugepage, folios: dict[int, int]) -> int:
         """vmemmap pages beyond those kept that ``folios`` of the hugepage need under the policy."""
-        return self.policy.vmemmap_needed(self.host.vmemmap, folios, hugepage.order)
+        policy = self.policy
+        if not policy.uses_hvo or hugepage.order in folios:
+            return 0
+        if policy.pieces_stay_optimised:
+            return self.host.vmemmap.needed(folios, hugepage.order, reoptimised=True)
+        return self.host.vmemmap.restored(hugepage.order)
 
     def replace_folios(self, hugepage: Hugepage, folios: dict[int, int]) -> None:
         """The hugepage consists of ``folios`` from now on."""

@@ -212,7 +212,11 @@ class XArray:
 
         After an erase the tree may have shrunk; an entry as large as the tree then needs a slot a level higher.
         """
-        return self.tree.growth(last_to_cover(*self._slots_of(index, order)))
+        start, shift, sibs = self._slots_of(index, order)
+        head = self.tree.head
+        if isinstance(head, Node) and start + (1 << order) < self.chunk.size << head.shift:
+            return 0  # well inside: the common case
+        return self.tree.growth(last_to_cover(start, shift, sibs))
 
     def store_range(self, first: int, last: int, entry: object) -> None:
         """Store ``entry`` from ``first`` to ``last`` in as few slots as possible (``xa_store_range``).
@@ -422,7 +426,8 @@ class XArray:
 
     def _slots_of(self, index: int, order: int) -> tuple[int, int, int]:
         """Start, node shift and siblings of an entry of ``order`` around ``index`` (``XA_STATE_ORDER``)."""
-        _checked(index)
+        if not 0 <= index <= INDEX_MAX:
+            _checked(index)
         if not 0 <= order <= INDEX_BITS:
             raise Invalid(f"order is {order}, expected 0 to {INDEX_BITS}")
         shift = self.chunk.levels[order]

@@ -159,7 +159,7 @@ def halve(tree: Tree, index: int, order: int, new_order: int, prealloc: Prealloc
 
 
 def _halve(chunk: Chunk, slots: list[object], entry: object, slot: int, width: int, least: int) -> None:
-    """Halve ``entry`` in the ``width`` slots around ``slot``, then the half around ``slot``, down to ``least`` slots."""
+    """Halve ``entry`` in the ``width`` slots around ``slot``, then the half around ``slot``, down to ``least``."""
     siblings = chunk.siblings
     while width > least:
         width >>= 1
