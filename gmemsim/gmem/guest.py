@@ -365,7 +365,7 @@ class GuestMemfd:
         """Runs of equal folios that touch the range: (first index, folios, order)."""
         return self.inode.filemap.folios(start, end)
 
-    def hugepage_folios(self, page: int) -> Counter[int] | None:
+    def hugepage_folios(self, page: int) -> dict[int, int] | None:
         """Folios by order of the hugepage that holds ``page``; ``None`` if it has no memory."""
         hugepage = self.inode.hugepages.get(page >> self.inode.page_order << self.inode.page_order)
         return None if hugepage is None else hugepage.folios

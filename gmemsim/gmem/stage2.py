@@ -30,7 +30,7 @@ MappingKind = Literal["plain", "snp", "tdx"]
 class Stage2:
     """The stage-2 tables of one guest; pages are guest_memfd indices, ``tables`` holds the table pages."""
 
-    __slots__ = ("_holder", "_leaves", "_levels", "_reserved", "_tables", "kind")
+    __slots__ = ("_all_leaves", "_holder", "_leaves", "_levels", "_reserved", "_tables", "kind")
 
     def __init__(self, kind: MappingKind, geometry: Geometry, tables: Holder) -> None:
         self.kind = kind
@@ -38,12 +38,17 @@ class Stage2:
         pmd, pud = geometry.pmd_order, geometry.pud_order
         self._levels = (0, pmd) if kind == "tdx" else (0, pmd, pud)
         self._leaves = {order: RangeSet() for order in (0, pmd, pud)}  # pages by the order of the leaf that maps them
+        self._all_leaves = tuple(self._leaves.values())
         self._tables: dict[int, set[int]] = {pud: set(), pmd: set()}  # regions of that order that have a table
         self._reserved = 0
         tables.known = self._known_tables
 
     def _known_tables(self) -> int:
         return sum([len(regions) for regions in self._tables.values()]) + self._reserved
+
+    def _mapped(self) -> bool:
+        small, middle, large = self._all_leaves
+        return bool(small.flips or middle.flips or large.flips)
 
     def touch(self, start: int, end: int, folio_order: int, all_private: Callable[[int, int], bool]) -> int:
         """The guest touches ``start`` to ``end``, which folios of ``folio_order`` hold.
@@ -110,7 +115,7 @@ class Stage2:
 
         Raises ``OutOfMemory`` if a table page cannot be had; leaves split before it stay split.
         """
-        if not any(self._leaves.values()):
+        if not self._mapped():
             return
         for edge in (start, end):
             for order, regions in self._tables.items():
@@ -148,7 +153,7 @@ class Stage2:
 
         A leaf that crosses a bound goes as a whole; :meth:`split_leaves` keeps what is outside.
         """
-        if not any(self._leaves.values()):
+        if not self._mapped():
             return 0
         zapped = 0
         start, end = self._whole_leaves(start, end)

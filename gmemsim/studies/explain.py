@@ -108,7 +108,7 @@ def explain_split(order: int, new_order: int, geometry: Geometry | None = None) 
         order,
         new_order,
         tuple(Level(shift, new[shift]) for shift in sorted(new, reverse=True)),
-        tree.chunk.level(order),
+        tree.chunk.levels[order],
         layout.needed(folios, order, reoptimised=False),
         layout.needed(folios, order, reoptimised=True),
     )
