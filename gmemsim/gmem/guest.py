@@ -39,9 +39,11 @@ class GuestMemfd:
     """A guest_memfd of ``size`` bytes on ``host``, backed by hugepages of ``backing`` bytes (or base pages).
 
     ``policy`` says how conversions are carried out (default: ``Policy()``, generation B as it is); ``mapping`` how the
-    second stage maps private memory (``"snp"``, ``"tdx"`` or ``"plain"``); without ``in_place`` the ioctl answers
-    ENOTTY.  ``initially_shared`` is refused for hugepages, as generation B does.  Raises ``Invalid`` (EINVAL) for a
-    size that is no multiple of the backing, ``OutOfMemory`` (ENOMEM) if the pool has too few hugepages to reserve.
+    second stage maps private memory (``"snp"``, ``"tdx"`` or ``"plain"``; default: ``"snp"`` on x86's page sizes,
+    ``"plain"`` on those of arm64); without ``in_place`` the ioctl answers ENOTTY.  ``initially_shared`` is refused for
+    hugepages, as generation B does.  Raises ``Invalid`` (EINVAL) for a size that is no multiple of the backing, for
+    hugepages that no machine has and for SNP or TDX on arm64's, ``OutOfMemory`` (ENOMEM) if the pool has too few
+    hugepages to reserve.
 
     >>> from gmemsim import Host
     >>> host = Host(hugetlb={1 << 30: 1})
@@ -60,7 +62,7 @@ class GuestMemfd:
         size: int,
         backing: int,
         policy: Policy | None = None,
-        mapping: MappingKind = "snp",
+        mapping: MappingKind | None = None,
         in_place: bool = True,
         initially_shared: bool = False,
     ) -> None:
@@ -68,10 +70,10 @@ class GuestMemfd:
         self.name = name
         self.size = size
         self.backing = backing
-        self.mapping: MappingKind = mapping
+        self.mapping: MappingKind = mapping or host.geometry.default_mapping(backing)
         self.policy = policy or Policy()
         self.in_place = in_place
-        self.inode = Inode(host, name, size, backing, self.policy, mapping, initially_shared)
+        self.inode = Inode(host, name, size, backing, self.policy, self.mapping, initially_shared)
         self._convert = PROCEDURES[self.policy.ordering_rule]
         self._work_before = host.work.counts()
 

@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gmemsim.errors import Again, Invalid, OutOfMemory, Poisoned
+from gmemsim.geometry import Geometry
 from gmemsim.gmem.attributes import Attributes
 from gmemsim.gmem.descent import Descents
 from gmemsim.gmem.filemap import Filemap
@@ -51,6 +52,13 @@ class Stats:
         """Non-uniform splits around more than one page, which no kernel does: their counts are derived."""
 
 
+def _refuse_unknown_machine(geometry: Geometry, name: str, backing: int, mapping: MappingKind) -> None:
+    problem = None if backing == geometry.page_size else geometry.hugepage_problem(backing)
+    problem = problem or geometry.mapping_problem(mapping, backing)
+    if problem:
+        raise Invalid(f"{name}: {problem}")
+
+
 class Inode:
     """The state of a guest_memfd; see :class:`~gmemsim.gmem.guest.GuestMemfd` for the arguments."""
 
@@ -70,6 +78,7 @@ class Inode:
         self.generation = policy.generation_rule
         self.work = host.work
         self.page_shift = host.geometry.page_shift
+        _refuse_unknown_machine(host.geometry, name, backing, mapping)
         self.page_order = host.geometry.order_of(backing)
         if size <= 0 or size % backing:
             raise Invalid(f"{name}: size {size_name(size)} is not a multiple of the backing {size_name(backing)}")
