@@ -43,6 +43,7 @@ MODULES = (
     "gmemsim.gmem.attributes",
     "gmemsim.gmem.hugepage",
     "gmemsim.gmem.filemap",
+    "gmemsim.gmem.descent",
     "gmemsim.gmem.stage2",
     "gmemsim.gmem.inode",
     "gmemsim.gmem.restructure",

@@ -68,6 +68,10 @@ class Assigned:
         if self._rmp:
             self._work.rmp_updates += gone
 
+    def none(self) -> bool:
+        """Whether the guest has no page."""
+        return not len(self._pages)
+
     def pages(self, start: int, end: int) -> int:
         """How many pages of the range are the guest's."""
         return self._pages.pages(start, end)

@@ -42,10 +42,11 @@ class GuestMemfd:
     """A guest_memfd of ``size`` bytes on ``host``, backed by hugepages of ``backing`` bytes (or base pages).
 
     ``policy`` says how conversions are carried out (default: ``Policy()``, generation B as it is); ``mapping`` how the
-    second stage maps private memory (``"snp"``, ``"tdx"`` or ``"plain"``); ``vcpus`` are kicked when mappings go
-    (default: 16, as the generator ``boot`` assumes).  Without ``in_place`` the ioctl answers ENOTTY.
-    ``initially_shared`` is refused for hugepages, as generation B does.  Raises ``Invalid`` (EINVAL) for a size that is
-    no multiple of the backing, ``OutOfMemory`` (ENOMEM) if the pool has too few hugepages to reserve.
+    second stage maps private memory (``"snp"``, ``"tdx"`` or ``"plain"``; default: ``"snp"`` on x86's page sizes,
+    ``"plain"`` on those of arm64); ``vcpus`` are kicked when mappings go (default: 16, as the generator ``boot``
+    assumes).  Without ``in_place`` the ioctl answers ENOTTY.  ``initially_shared`` is refused for hugepages, as
+    generation B does.  Raises ``Invalid`` (EINVAL) for a size that is no multiple of the backing, for hugepages that no
+    machine has and for SNP or TDX on arm64's, ``OutOfMemory`` (ENOMEM) if the pool has too few hugepages to reserve.
 
     >>> from gmemsim import Host
     >>> host = Host(hugetlb={1 << 30: 1})
@@ -64,7 +65,7 @@ class GuestMemfd:
         size: int,
         backing: int,
         policy: Policy | None = None,
-        mapping: MappingKind = "snp",
+        mapping: MappingKind | None = None,
         in_place: bool = True,
         initially_shared: bool = False,
         vcpus: int = VCPUS,
@@ -73,10 +74,10 @@ class GuestMemfd:
         self.name = name
         self.size = size
         self.backing = backing
-        self.mapping: MappingKind = mapping
+        self.mapping: MappingKind = mapping or host.geometry.default_mapping(backing)
         self.policy = policy or Policy()
         self.in_place = in_place
-        self.inode = Inode(host, name, size, backing, self.policy, mapping, initially_shared, vcpus)
+        self.inode = Inode(host, name, size, backing, self.policy, self.mapping, initially_shared, vcpus)
         self._convert = PROCEDURES[self.policy.ordering_rule]
         self._work_before = host.work.counts()
 
@@ -120,8 +121,7 @@ class GuestMemfd:
             self._convert(inode, start, end, not private)
         finally:
             if not private:  # whatever was converted, also before a failure
-                for low, high in list(inode.attributes.shared_ranges(start, end)):
-                    inode.no_longer_private(low, high)
+                inode.give_back_shared(start, end)
 
     # -- memory in and out -----------------------------------------------------------------------------------------
 
@@ -379,7 +379,7 @@ class GuestMemfd:
         """Runs of equal folios that touch the range: (first index, folios, order)."""
         return self.inode.filemap.folios(start, end)
 
-    def hugepage_folios(self, page: int) -> Counter[int] | None:
+    def hugepage_folios(self, page: int) -> dict[int, int] | None:
         """Folios by order of the hugepage that holds ``page``; ``None`` if it has no memory."""
         hugepage = self.inode.hugepages.get(page >> self.inode.page_order << self.inode.page_order)
         return None if hugepage is None else hugepage.folios

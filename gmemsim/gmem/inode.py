@@ -24,8 +24,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gmemsim.errors import Again, Invalid, OutOfMemory, Poisoned
+from gmemsim.geometry import Geometry
 from gmemsim.gmem.assigned import Assigned
 from gmemsim.gmem.attributes import Attributes
+from gmemsim.gmem.descent import Descents
 from gmemsim.gmem.filemap import Filemap
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.policy import Policy
@@ -52,6 +54,13 @@ class Stats:
         """Non-uniform splits around more than one page, which no kernel does: their counts are derived."""
 
 
+def _refuse_unknown_machine(geometry: Geometry, name: str, backing: int, mapping: MappingKind) -> None:
+    problem = None if backing == geometry.page_size else geometry.hugepage_problem(backing)
+    problem = problem or geometry.mapping_problem(mapping, backing)
+    if problem:
+        raise Invalid(f"{name}: {problem}")
+
+
 class Inode:
     """The state of a guest_memfd; see :class:`~gmemsim.gmem.guest.GuestMemfd` for the arguments."""
 
@@ -73,6 +82,7 @@ class Inode:
         self.work = host.work
         self.vcpus = vcpus
         self.page_shift = host.geometry.page_shift
+        _refuse_unknown_machine(host.geometry, name, backing, mapping)
         self.page_order = host.geometry.order_of(backing)
         if size <= 0 or size % backing:
             raise Invalid(f"{name}: size {size_name(size)} is not a multiple of the backing {size_name(backing)}")
@@ -95,6 +105,7 @@ class Inode:
         else:
             self.attributes = Attributes(self.pages, attribute_nodes, shared=initially_shared)
         self.filemap = Filemap(ledger.holder("filemap_nodes", name), host.kernel.xarray, host.work)
+        self.descents = Descents(self.filemap, self.rungs)
         self.metadata = ledger.holder("folio_metadata", name, object_bytes=self.generation.metadata_bytes)
         self.vmemmap = ledger.holder("vmemmap", name)
         self.memdesc = ledger.holder("memdesc", name)
@@ -149,7 +160,7 @@ class Inode:
 
     def unmap_host(self, start: int, end: int) -> None:
         """Take the range away from every host process."""
-        mapped = self.host_mapped.pages(start, end)
+        mapped = self.host_mapped.pages(start, end) if self.host_mapped.flips else 0
         if mapped:
             self.host_mapped.remove(start, end)
             self.work.host_pages_unmapped += mapped
@@ -183,8 +194,14 @@ class Inode:
             for first, last, order in list(self.stage2.leaves(low, high)):
                 self.assigned.add(first, last, large=order > 0)
 
-    def no_longer_private(self, start: int, end: int) -> None:
-        """The range is shared, or has no memory any more: it is the host's."""
+    def give_back_shared(self, start: int, end: int) -> None:
+        """What is shared of the range now is the host's.  O(shared ranges)."""
+        if self.assigned is not None and not self.assigned.none():
+            for low, high in list(self.attributes.shared_ranges(start, end)):
+                self.assigned.give_back(low, high)
+
+    def memory_goes(self, start: int, end: int) -> None:
+        """The range has no memory any more: it is the host's."""
         if self.assigned is not None:
             self.assigned.give_back(start, end)
 
@@ -198,12 +215,12 @@ class Inode:
 
     def refuse_to_split_poisoned(self, start: int, end: int) -> None:
         """Raise ``Poisoned`` if making the range shared now would split a folio that has a memory error."""
-        if self.policy.splits_at_conversion:
+        if self.poisoned.flips and self.policy.splits_at_conversion:
             self.refuse_poisoned(start, end, 1)
 
     def refuse_poisoned(self, start: int, end: int, least_order: int) -> None:
         """Raise ``Poisoned`` if a folio of the range, of ``least_order`` or more, has a memory error."""
-        if not len(self.poisoned):
+        if not self.poisoned.flips:
             return
         for first, number, order in self.filemap.folios(start, end):
             if order < least_order:
@@ -214,19 +231,27 @@ class Inode:
                 where = self.offset(max(start, page >> order << order))
                 raise Poisoned(f"page {page} has a memory error", error_offset=where)
 
-    def vmemmap_needed(self, hugepage: Hugepage, folios: Counter[int]) -> int:
+    def vmemmap_needed(self, hugepage: Hugepage, folios: dict[int, int]) -> int:
         """vmemmap pages beyond those kept that ``folios`` of the hugepage need under the policy."""
-        return self.policy.vmemmap_needed(self.host.vmemmap, folios, hugepage.order)
+        policy = self.policy
+        if not policy.uses_hvo or hugepage.order in folios:
+            return 0
+        if policy.pieces_stay_optimised:
+            return self.host.vmemmap.needed(folios, hugepage.order, reoptimised=True)
+        return self.host.vmemmap.restored(hugepage.order)
 
-    def replace_folios(self, hugepage: Hugepage, folios: Counter[int]) -> None:
+    def replace_folios(self, hugepage: Hugepage, folios: dict[int, int]) -> None:
         """The hugepage consists of ``folios`` from now on."""
-        self.count_folios(hugepage.folios, -1)
-        hugepage.folios = folios
-        self.count_folios(folios, 1)
-
-    def count_folios(self, folios: Counter[int], sign: int) -> None:
-        """``folios`` appear (``sign`` 1) or disappear (-1): here and on the host."""
         here, host = self.folios, self.host.folios
+        for order, number in hugepage.folios.items():
+            here[order] -= number
+            host[order] -= number
+        hugepage.folios = folios
         for order, number in folios.items():
-            here[order] += sign * number
-            host[order] += sign * number
+            here[order] += number
+            host[order] += number
+
+    def count_folios(self, order: int, number: int) -> None:
+        """``number`` folios of ``order`` appear, or disappear if it is negative: here and on the host."""
+        self.folios[order] += number
+        self.host.folios[order] += number

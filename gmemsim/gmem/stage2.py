@@ -30,7 +30,7 @@ MappingKind = Literal["plain", "snp", "tdx"]
 class Stage2:
     """The stage-2 tables of one guest; pages are guest_memfd indices, ``tables`` holds the table pages."""
 
-    __slots__ = ("_holder", "_leaves", "_levels", "_reserved", "_tables", "demotes", "kind")
+    __slots__ = ("_all_leaves", "_holder", "_leaves", "_levels", "_reserved", "_tables", "demotes", "kind")
 
     def __init__(self, kind: MappingKind, geometry: Geometry, tables: Holder) -> None:
         self.kind = kind
@@ -38,6 +38,7 @@ class Stage2:
         pmd, pud = geometry.pmd_order, geometry.pud_order
         self._levels = (0, pmd) if kind == "tdx" else (0, pmd, pud)
         self._leaves = {order: RangeSet() for order in (0, pmd, pud)}  # pages by the order of the leaf that maps them
+        self._all_leaves = tuple(self._leaves.values())
         self._tables: dict[int, set[int]] = {pud: set(), pmd: set()}  # regions of that order that have a table
         self._reserved = 0
         self.demotes = 0
@@ -46,6 +47,10 @@ class Stage2:
 
     def _known_tables(self) -> int:
         return sum([len(regions) for regions in self._tables.values()]) + self._reserved
+
+    def _mapped(self) -> bool:
+        small, middle, large = self._all_leaves
+        return bool(small.flips or middle.flips or large.flips)
 
     def touch(self, start: int, end: int, folio_order: int, all_private: Callable[[int, int], bool]) -> int:
         """The guest touches ``start`` to ``end``, which folios of ``folio_order`` hold.
@@ -112,7 +117,7 @@ class Stage2:
 
         Raises ``OutOfMemory`` if a table page cannot be had; leaves split before it stay split.
         """
-        if not any(self._leaves.values()):
+        if not self._mapped():
             return
         for edge in (start, end):
             for order, regions in self._tables.items():
@@ -151,7 +156,7 @@ class Stage2:
 
         A leaf that crosses a bound goes as a whole; :meth:`split_leaves` keeps what is outside.
         """
-        if not any(self._leaves.values()):
+        if not self._mapped():
             return 0
         zapped = 0
         start, end = self.whole_leaves(start, end)
@@ -197,9 +202,7 @@ class Stage2:
             leaves.check()
             for start, end in leaves.ranges(0, pages):
                 mapped += end - start
-                assert not (start | end) & (1 << order) - 1, (
-                    f"leaf of order {order} from {start} to {end} is not aligned"
-                )
+                assert not (start | end) & (1 << order) - 1, f"leaf of order {order} at {start} is not aligned"
                 for above, regions in self._tables.items():
                     missing = [r for r in range(start >> above, (end - 1 >> above) + 1) if r not in regions]
                     assert above <= order or not missing, f"leaf of order {order} at {start} has no table"

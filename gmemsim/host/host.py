@@ -45,7 +45,8 @@ class KernelSwitches:
 class Host:
     """A host with ``hugetlb`` hugepages (size in bytes -> number) and ``kernel_memory`` bytes for metadata.
 
-    ``rcu_grace`` is in ns.  Folios of all guests are counted by order in ``folios``.
+    ``rcu_grace`` is in ns.  Folios of all guests are counted by order in ``folios``.  ``ValueError`` for hugepages that
+    no machine has with the geometry's base pages (``Geometry.hugepage_sizes``).
 
     >>> host = Host(hugetlb={1 << 30: 4})
     >>> host.pool.available(1 << 30)
@@ -62,6 +63,9 @@ class Host:
         kernel: KernelSwitches | None = None,
     ) -> None:
         self.geometry = geometry or Geometry()
+        for size in hugetlb or {}:
+            if problem := self.geometry.hugepage_problem(size):
+                raise ValueError(problem)
         self.kernel = kernel or KernelSwitches()
         self.ledger = Ledger(object_sizes(self.geometry.page_size), budget=kernel_memory, rcu_grace=rcu_grace)
         self.work = Work()
