@@ -182,8 +182,12 @@ def rows(results: Sequence[Result], metrics: Sequence[str] = (), costs: Sequence
     found += [wrong] if any(wrong.values) else []
     found.append(_row(summaries, "modelled_time_ns.total", "modelled time"))
     found += [_row_of_costs(results, profile) for profile in costs]
-    longest = tuple(map(longest_call, results))
-    found.append(ComparisonRow("longest_call_ns", "longest call", "ns", longest, estimate=True))
+    for metric, label, kind in (
+        ("longest_call_ns", "longest call", None),
+        ("longest_conversion_ns", "longest conversion", "convert"),
+    ):
+        longest = tuple(longest_call(result, kind) for result in results)
+        found.append(ComparisonRow(metric, label, "ns", longest, estimate=True))
     there = {row.metric for row in found}
     return found + [_row(summaries, metric, metric) for metric in dict.fromkeys(metrics) if metric not in there]
 
@@ -209,6 +213,7 @@ def _sums(metric: str, label: str, counts: Sequence[Mapping[str, int]]) -> Compa
     return ComparisonRow(metric, label, "count", tuple(sum(each.values()) for each in counts))
 
 
-def longest_call(result: Result) -> float:
-    """Modelled ns of the longest single call of ``result``, an estimate."""
-    return float(call_times(result.timeline.events, result.scenario.host.profile).max(initial=0.0))
+def longest_call(result: Result, kind: str | None = None) -> float:
+    """Modelled ns of the longest single call of ``result``, an estimate; ``kind``: only calls of it (default: any)."""
+    events = [event for event in result.timeline.events if kind is None or event.kind == kind]
+    return float(call_times(events, result.scenario.host.profile).max(initial=0.0))
