@@ -42,6 +42,7 @@ MODULES = (
     "gmemsim.gmem.attributes",
     "gmemsim.gmem.hugepage",
     "gmemsim.gmem.filemap",
+    "gmemsim.gmem.pamt",
     "gmemsim.gmem.stage2",
     "gmemsim.gmem.inode",
     "gmemsim.gmem.restructure",

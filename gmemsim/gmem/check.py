@@ -51,6 +51,9 @@ def _check_users(inode: Inode) -> None:
         assert inode.poisoned.disjoint(start, end), f"{where}: a page with a memory error is mapped"
         if order and inode.inconsistent.disjoint(start, end):
             assert inode.attributes.all_private(start, end), f"{where}: shared pages are mapped large"
+        if order and inode.leaves_follow_folios:
+            smallest = min(folio for _, _, folio in inode.filemap.folios(start, end))
+            assert order <= smallest, f"{where}: larger than a folio of order {smallest}"
 
 
 def _check_hugepage(inode: Inode, hugepage: Hugepage) -> None:

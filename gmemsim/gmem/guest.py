@@ -26,7 +26,7 @@ from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode, Stats
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.ranges import gaps
-from gmemsim.gmem.stage2 import MappingKind
+from gmemsim.gmem.stage2 import LeafRule, MappingKind
 from gmemsim.host.host import Host
 from gmemsim.host.work import Work
 from gmemsim.xarray import Levels, XArray
@@ -39,8 +39,10 @@ class GuestMemfd:
     """A guest_memfd of ``size`` bytes on ``host``, backed by hugepages of ``backing`` bytes (or base pages).
 
     ``policy`` says how conversions are carried out (default: ``Policy()``, generation B as it is); ``mapping`` how the
-    second stage maps private memory (``"snp"``, ``"tdx"`` or ``"plain"``); without ``in_place`` the ioctl answers
-    ENOTTY.  ``initially_shared`` is refused for hugepages, as generation B does.  Raises ``Invalid`` (EINVAL) for a
+    second stage maps private memory (``"snp"``, ``"tdx"`` or ``"plain"``); ``stage2`` which of its leaves are split
+    with the folios: those that cross the range (``"range"``), or all that are larger than their folio
+    (``"follow-folio"``); without ``in_place`` the ioctl answers ENOTTY.
+    ``initially_shared`` is refused for hugepages, as generation B does.  Raises ``Invalid`` (EINVAL) for a
     size that is no multiple of the backing, ``OutOfMemory`` (ENOMEM) if the pool has too few hugepages to reserve.
 
     >>> from gmemsim import Host
@@ -63,6 +65,7 @@ class GuestMemfd:
         mapping: MappingKind = "snp",
         in_place: bool = True,
         initially_shared: bool = False,
+        stage2: LeafRule = "range",
     ) -> None:
         self.host = host
         self.name = name
@@ -71,7 +74,7 @@ class GuestMemfd:
         self.mapping: MappingKind = mapping
         self.policy = policy or Policy()
         self.in_place = in_place
-        self.inode = Inode(host, name, size, backing, self.policy, mapping, initially_shared)
+        self.inode = Inode(host, name, size, backing, self.policy, mapping, initially_shared, stage2)
         self._convert = PROCEDURES[self.policy.ordering_rule]
         self._work_before = host.work.counts()
 
@@ -154,6 +157,7 @@ class GuestMemfd:
             if hugepage is not None and any(order for _, _, order in inode.filemap.folios(low, high)):
                 try:
                     inode.stage2.split_leaves(low, high)
+                    restructure.shrink_leaves(inode, hugepage, low, high)
                     inode.zap(low, high)
                     restructure.split(inode, hugepage, low, high)
                 except OutOfMemory as error:

@@ -26,9 +26,10 @@ from gmemsim.errors import Again, Invalid, OutOfMemory, Poisoned
 from gmemsim.gmem.attributes import Attributes
 from gmemsim.gmem.filemap import Filemap
 from gmemsim.gmem.hugepage import Hugepage
+from gmemsim.gmem.pamt import DynamicPamt
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.ranges import PinCounts, RangeSet
-from gmemsim.gmem.stage2 import MappingKind, Stage2
+from gmemsim.gmem.stage2 import LeafRule, MappingKind, Stage2
 from gmemsim.host.host import Host
 from gmemsim.host.hugetlb import Subpool
 from gmemsim.units import size_name
@@ -62,6 +63,7 @@ class Inode:
         policy: Policy,
         mapping: MappingKind,
         initially_shared: bool,
+        stage2: LeafRule = "range",
     ) -> None:
         self.host = host
         self.name = name
@@ -94,7 +96,9 @@ class Inode:
         self.metadata = ledger.holder("folio_metadata", name, object_bytes=self.generation.metadata_bytes)
         self.vmemmap = ledger.holder("vmemmap", name)
         self.memdesc = ledger.holder("memdesc", name)
-        self.stage2 = Stage2(mapping, host.geometry, ledger.holder("stage2_page_tables", name))
+        self.stage2 = self._make_stage2(mapping)
+        self.leaves_follow_folios = stage2 == "follow-folio"
+        """Whether no leaf of the second stage may be larger than its folio."""
         self.hugepages: dict[int, Hugepage] = {}
         self.small = RangeSet()
         """Pages that base-page folios hold, without hugepages."""
@@ -109,6 +113,18 @@ class Inode:
         self.closed = False
         self.inconsistent = RangeSet()
         """Where a failed rollback of generation A has left attributes and folios that do not fit each other."""
+        self._account()
+
+    def _make_stage2(self, mapping: MappingKind) -> Stage2:
+        """The second stage, with Dynamic PAMT if this is a TD on a host that has it."""
+        host, ledger = self.host, self.host.ledger
+        pamt: DynamicPamt | None = None
+        if mapping == "tdx" and host.kernel.pamt == "dynamic":
+            pamt = DynamicPamt(ledger.holder("pamt", self.name), host.geometry.pmd_order, self.attributes)
+        return Stage2(mapping, host.geometry, ledger.holder("stage2_page_tables", self.name), pamt)
+
+    def _account(self) -> None:
+        """Tell the ledger what this knows of the objects that it holds."""
         self.metadata.known = self._known_metadata
         self.vmemmap.known = self._known_vmemmap
         self.memdesc.known = self._known_descriptors
@@ -138,6 +154,10 @@ class Inode:
             stop = min(end, (start | mask) + 1)
             yield start, stop, self.hugepages.get(start & ~mask)
             start = stop
+
+    def hugepage_at(self, page: int) -> Hugepage | None:
+        """The hugepage that holds ``page``, if it has been allocated."""
+        return self.hugepages.get(page >> self.page_order << self.page_order) if self.page_order else None
 
     def unmap_host(self, start: int, end: int) -> None:
         """Take the range away from every host process."""

@@ -114,6 +114,20 @@ class Split:
 
     # -- what can fail ---------------------------------------------------------------------------------------------
 
+    def shrinking(self) -> list[tuple[int, int, int]]:
+        """What leaves must not be larger than, where they follow the folios: ranges of (start, end, order)."""
+        if not self.inode.leaves_follow_folios:
+            return []
+        return [(step.index, step.index + (1 << step.order), step.new_order) for step in self.steps]
+
+    def shrink_leaves(self) -> None:
+        """Split the guest's leaves that will be larger than their folios, where they must not be.
+
+        Raises ``OutOfMemory``; leaves split before it stay split.
+        """
+        for start, end, order in self.shrinking():
+            self.inode.stage2.shrink_leaves(start, end, order)
+
     def take_nodes(self) -> None:
         """Take the XArray nodes of all steps; raises ``OutOfMemory`` also where the kernel refuses the depth."""
         filemap = self.inode.filemap
@@ -215,11 +229,24 @@ class Split:
             optimise(inode, hugepage)
 
 
+def shrink_leaves(inode: Inode, hugepage: Hugepage | None, start: int, end: int) -> None:
+    """Split the leaves that :func:`split` of the range would find too large; for those who want that done earlier.
+
+    Raises ``OutOfMemory``; leaves split before it stay split.
+    """
+    if inode.leaves_follow_folios and hugepage is not None:
+        Split(inode, hugepage, start, end).shrink_leaves()
+
+
 def split(inode: Inode, hugepage: Hugepage, start: int, end: int) -> None:
-    """Split in the sequence of the policy's kernel; raises ``OutOfMemory`` with what that leaves (see above)."""
+    """Split in the sequence of the policy's kernel; raises ``OutOfMemory`` with what that leaves (see above).
+
+    Where leaves follow the folios, those that would be too large are split first.
+    """
     plan = Split(inode, hugepage, start, end)
     if not plan.steps:
         return
+    plan.shrink_leaves()
     if inode.policy.splits_in_single_steps and end - start > 1:
         inode.stats.derived_splits += 1
     if inode.generation.splits_page_by_page:

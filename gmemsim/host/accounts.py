@@ -75,6 +75,7 @@ _add(
         Account("vmemmap", None, "#E69F00", "pages of struct pages that are present beyond what HVO keeps"),
         Account("vmemmap_page_tables", None, "#CC79A7", "PTE pages that map vmemmap page by page"),
         Account("stage2_page_tables", None, "#D55E00", "tables of the guests' second-stage translation"),
+        Account("pamt", None, "#882255", "pages of the TDX module's metadata of memory (PAMT)"),
         Account(
             "memdesc",
             FOLIO_DESCRIPTOR_BYTES,

@@ -22,8 +22,10 @@ import attrs
 
 from gmemsim.geometry import PAGE_SIZES, Geometry
 from gmemsim.gmem.policy import Policy
+from gmemsim.gmem.stage2 import LeafRule
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import PROFILES
+from gmemsim.host.host import PAMTS
 from gmemsim.host.ledger import ANY
 from gmemsim.scenario.format.kinds import (
     Choice,
@@ -90,6 +92,10 @@ class HostSpec:
     ] = False
     account_nodes: Annotated[bool, Flag("preallocated nodes are charged (kernels with the 2026 fix)")] = True
     shared_tail_pages: Annotated[bool, Flag("one shared vmemmap tail page per order and zone")] = False
+    pamt: Annotated[
+        Literal["none", "static", "dynamic"],
+        Choice("TDX's metadata: none, 0.4 % of the pool, or a pair of pages for each 2M mapped by base pages", PAMTS),
+    ] = "none"
 
     @property
     def geometry(self) -> Geometry:
@@ -108,6 +114,10 @@ class GuestSpec:
     mapping: Annotated[
         Literal["plain", "snp", "tdx"], Choice("how stage 2 maps private memory", ("plain", "snp", "tdx"))
     ] = "snp"
+    stage2: Annotated[
+        LeafRule,
+        Choice("leaves split with folios: those that cross the range, or all larger", ("range", "follow-folio")),
+    ] = "range"
     policy: Annotated[Policy, Record("how conversions are carried out", Policy, "a policy")] = attrs.field(
         factory=Policy
     )

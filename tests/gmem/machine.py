@@ -15,7 +15,7 @@ from gmemsim.geometry import Geometry
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.rules import ORDERINGS, VMEMMAPS, WHENS, Hysteresis
-from gmemsim.gmem.stage2 import MappingKind
+from gmemsim.gmem.stage2 import LeafRule, MappingKind
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.host import Host
 from tests.gmem.worlds import G, K, M, attributes, make_host, outcome, settle, state
@@ -100,6 +100,7 @@ class Guests(RuleBasedStateMachine):
         memdesc=st.sampled_from(["struct-page", "struct-page", "struct-page-32", "folio-descriptors"]),
         xarray=st.sampled_from(["rfc", "rfc", "v6.15"]),
         shared_tail_pages=st.booleans(),
+        pamt=st.sampled_from(["dynamic", "dynamic", "static", "none"]),
         data=st.data(),
     )
     def boot(self, page_size: int, budget: int | None, data: st.DataObject, **switches: Any) -> None:
@@ -137,6 +138,7 @@ class Guests(RuleBasedStateMachine):
                 backing=backing,
                 policy=data.draw(policies(order, self.host.geometry)),
                 mapping=data.draw(st.sampled_from(get_args(MappingKind))),
+                stage2=data.draw(st.sampled_from(get_args(LeafRule))),
                 initially_shared=backing == page and data.draw(st.booleans()),
             )
         except OutOfMemory:
@@ -282,6 +284,7 @@ class Guests(RuleBasedStateMachine):
             assert self.host.pool.available(size) == good, "a hugepage is missing"
         left = {account: tally.live for account, tally in self.host.ledger.tallies.items() if tally.live}
         left.pop("vmemmap_page_tables", None)  # never given back
+        assert left.pop("pamt", 0) == self.host.static_pamt
         unoptimised = sum(self.host.unoptimised.values())
         assert left.pop("vmemmap", 0) == unoptimised  # what optimising failed to give back, silently
         if self.armed or self.host.ledger.budget is not None:
