@@ -100,7 +100,7 @@ class Guests(RuleBasedStateMachine):
         memdesc=st.sampled_from(["struct-page", "struct-page", "struct-page-32", "folio-descriptors"]),
         xarray=st.sampled_from(["rfc", "rfc", "v6.15"]),
         shared_tail_pages=st.booleans(),
-        pamt=st.sampled_from(["dynamic", "dynamic", "static", "none"]),
+        pamt=st.sampled_from(["dynamic", "dynamic", "none"]),
         data=st.data(),
     )
     def boot(self, page_size: int, budget: int | None, data: st.DataObject, **switches: Any) -> None:
@@ -284,7 +284,6 @@ class Guests(RuleBasedStateMachine):
             assert self.host.pool.available(size) == good, "a hugepage is missing"
         left = {account: tally.live for account, tally in self.host.ledger.tallies.items() if tally.live}
         left.pop("vmemmap_page_tables", None)  # never given back
-        assert left.pop("pamt", 0) == self.host.static_pamt
         unoptimised = sum(self.host.unoptimised.values())
         assert left.pop("vmemmap", 0) == unoptimised  # what optimising failed to give back, silently
         if self.armed or self.host.ledger.budget is not None:
