@@ -31,6 +31,9 @@ from gmemsim.host.host import Host
 from gmemsim.host.work import Work
 from gmemsim.xarray import Levels, XArray
 
+GIB_SHIFT = 30
+"""An RMP check can be skipped for an aligned GiB (RMPOPT; Kalra, Mar 2026; DOMAIN.md section 10)."""
+
 ATTRIBUTE_PRIVATE = 1 << 3
 """KVM_MEMORY_ATTRIBUTE_PRIVATE (include/uapi/linux/kvm.h)."""
 
@@ -373,6 +376,42 @@ class GuestMemfd:
         """Folios by order of the hugepage that holds ``page``; ``None`` if it has no memory."""
         hugepage = self.inode.hugepages.get(page >> self.inode.page_order << self.inode.page_order)
         return None if hugepage is None else hugepage.folios
+
+    def private_regions(self, page: int) -> list[int]:
+        """The aligned GiB of host memory, by number, in which the hugepage that holds ``page`` has a private page.
+
+        None unless this is an open SNP guest and the hugepage has been allocated.  What is counted, and why: an RMP
+        check can be skipped for a GiB in which no page is *assigned*, and the kernel assigns what is private
+        (DOMAIN.md section 10).  It does so at the guest's first touch; here a page counts from the allocation of its
+        hugepage on, as scenarios allocate what guests use.  A page stops counting when it is shared or given back.
+        """
+        hugepage = self.inode.hugepage_at(page)
+        if hugepage is None or self.mapping != "snp" or self.closed:
+            return []
+        return [region for region, start, end in self._regions(hugepage) if not self._all_shared(start, end)]
+
+    def regions_with_private(self) -> set[int]:
+        """The :meth:`private_regions` of all hugepages.  O(hugepages), of which one a region is looked at closely."""
+        found: set[int] = set()
+        if self.mapping == "snp" and not self.closed:
+            for hugepage in self.inode.hugepages.values():
+                for region, start, end in self._regions(hugepage):
+                    if region not in found and not self._all_shared(start, end):
+                        found.add(region)
+        return found
+
+    def _regions(self, hugepage: Hugepage) -> list[tuple[int, int, int]]:
+        """The GiB of host memory that the hugepage lies in, with the part of it that is there: (GiB, start, end)."""
+        shift = GIB_SHIFT - self.inode.page_shift
+        number = self.host.page_number(hugepage.order, hugepage.pool_index)
+        last, to_index = number + (1 << hugepage.order), hugepage.first - number
+        return [
+            (region, max(number, region << shift) + to_index, min(last, region + 1 << shift) + to_index)
+            for region in range(number >> shift, (last - 1 >> shift) + 1)
+        ]
+
+    def _all_shared(self, start: int, end: int) -> bool:
+        return self.inode.attributes.all_are(start, end, shared=True)
 
     def has_memory(self, start: int, end: int) -> bool:
         """Whether any page of the range, of a file without hugepages, has memory."""
