@@ -15,11 +15,13 @@ from gmemsim.gmem.inode import Inode
 
 def check(inode: Inode) -> None:
     """``AssertionError`` unless all invariants of ``inode`` hold."""
-    for ranges in (inode.small, inode.host_mapped, inode.poisoned, inode.inconsistent):
+    for ranges in (inode.small, inode.host_mapped, inode.touched, inode.poisoned, inode.inconsistent):
         ranges.check()
     inode.pins.check()
     for hugepage in inode.hugepages.values():
         _check_hugepage(inode, hugepage)
+    there = sum(inode.touched.pages(hugepage.first, hugepage.end) for hugepage in inode.hugepages.values())
+    assert inode.touched.pages(0, inode.pages) == there, f"{inode.name}: pages touched that are not there"
     folios = sum((hugepage.folios for hugepage in inode.hugepages.values()), start=Counter[int]())
     folios[0] += inode.small.pages(0, inode.pages)
     assert +inode.folios == +folios, f"{inode.name}: folios {inode.folios} counted, {folios} exist"
@@ -40,6 +42,9 @@ def _check_users(inode: Inode) -> None:
     """The host uses shared pages only; the guest maps what exists, and large leaves hold private pages only."""
     shared = inode.attributes.all_are
     for start, end in inode.host_mapped.ranges(0, inode.pages):
+        assert not inode.page_order or inode.touched.covers(start, end), (
+            f"{inode.name}: the host has not touched {start}"
+        )
         assert shared(start, end, shared=True), f"{inode.name}: the host maps private pages of {start} to {end}"
     for start, end, _ in inode.pins.pinned(0, inode.pages):
         assert shared(start, end, shared=True), f"{inode.name}: pinned private pages in {start} to {end}"

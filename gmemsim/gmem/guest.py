@@ -149,10 +149,20 @@ class GuestMemfd:
         if by == "host":
             self._split_for_host(start, end)
             inode.host_mapped.add(start, end)
+            self._note_touched(start, end)
             return
         for first, number, order in list(inode.filemap.folios(start, end)):
             low, high = max(first, start), min(first + (number << order), end)
-            inode.stage2.touch(low, high, order, inode.attributes.all_private)
+            try:
+                inode.stage2.touch(low, high, order, inode.attributes.all_private)
+            except OutOfMemory:
+                self._note_touched(start, inode.stage2.first_unmapped(low, high))
+                raise
+        self._note_touched(start, end)
+
+    def _note_touched(self, start: int, end: int) -> None:
+        if self.inode.page_order:
+            self.inode.touched.add(start, end)
 
     def _split_for_host(self, start: int, end: int) -> None:
         inode = self.inode

@@ -10,7 +10,8 @@ attributes                                         ``conversion``
 hugepages' folios, restored vmemmap, descriptors   ``restructure``
 hugepages, small, filemap roots, metadata          ``population``
 host_mapped, pins, orphaned, poisoned, closed      ``guest`` (``population`` for holes)
-stage2                                             ``guest``, ``conversion``
+touched                                            ``guest``, ``restructure``; ``population`` forgets
+stage2                                             ``guest``, ``conversion``, ``restructure``
 =================================================  ======================================
 
 ``check`` verifies how they fit together; a new part of the state belongs into the table above and into ``check``.
@@ -97,13 +98,14 @@ class Inode:
         self.vmemmap = ledger.holder("vmemmap", name)
         self.memdesc = ledger.holder("memdesc", name)
         self.stage2 = self._make_stage2(mapping)
-        self.leaves_follow_folios = stage2 == "follow-folio"
-        """Whether no leaf of the second stage may be larger than its folio."""
+        self.leaves_follow_folios = stage2 == "follow-folio"  # no leaf may be larger than its folio
         self.hugepages: dict[int, Hugepage] = {}
         self.small = RangeSet()
         """Pages that base-page folios hold, without hugepages."""
         self.host_mapped = RangeSet()
         """Pages that some host process has mapped."""
+        self.touched = RangeSet()
+        """Pages of hugepages that guest or host have faulted in, or that a merge has zeroed; fallocate touches none."""
         self.poisoned = RangeSet()
         self.pins = PinCounts()
         self.orphaned = PinCounts()

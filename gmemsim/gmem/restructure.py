@@ -19,11 +19,15 @@ one of three sequences, whichever the policy's kernel has (DOMAIN.md section 4):
 A folio that lies wholly in the range ends as base pages whatever the rungs are, so its entries are split in one step;
 the splits counted are still those of every rung.
 
-A *merge* works upwards: a block of a rung's order merges as soon as all of its pages are private.  It is a store at the
-block's order.  That needs a node only where the tree has shrunk since the split and must grow again: after a hole, or
-under generation A.  Optimising the vmemmap again can fail too, silently, where that needs a new head page (the newer
-scheme with shared tail pages, DOMAIN.md section 5).  The same is true of the pieces of a split that are optimised
-again.
+A *merge* works upwards: a block of a rung's order merges as soon as all of its pages are private.  Pages of it that
+were never touched are zeroed, since a folio is up to date as a whole (Tng, Jun 2026, DOMAIN.md section 10); *touched*
+are pages that guest or host have faulted in, which fallocate does not do.  Memory that is merged on its way back to the
+pool is assumed not to be zeroed for that.
+
+A merge is a store at the block's order.  That needs a node only where the tree has shrunk since the split and must grow
+again: after a hole, or under generation A.  Optimising the vmemmap again can fail too, silently, where that needs a new
+head page (the newer scheme with shared tail pages, DOMAIN.md section 5).  The same is true of the pieces of a split
+that are optimised again.
 """
 
 from __future__ import annotations
@@ -357,6 +361,7 @@ def _merge_within(
     if others_private and inode.policy.may_merge(hugepage.times_split(order, index)):
         if inode.filemap.order_at(index) < order:
             _merge_block(inode, hugepage, index, order, nodes)
+            _zero_untouched(inode, index, index + (1 << order))
         return
     below = _rung_below(inode, order)
     if not below:
@@ -364,6 +369,14 @@ def _merge_within(
     first = max(index, start >> below << below)
     for block in range(first, min(index + (1 << order), end), 1 << below):
         _merge_within(inode, hugepage, block, below, start, end, nodes)
+
+
+def _zero_untouched(inode: Inode, start: int, end: int) -> None:
+    """Zero what of a merged folio nobody has ever touched; it counts as touched from now on.  O(ranges touched)."""
+    untouched = end - start - inode.touched.pages(start, end)
+    if untouched:
+        inode.touched.add(start, end)
+        inode.work.bytes_zeroed += inode.offset(untouched)
 
 
 def _rung_below(inode: Inode, order: int) -> int:

@@ -230,6 +230,14 @@ class Stage2:
                 end = (end | mask) + 1
         return start, end
 
+    def first_unmapped(self, start: int, end: int) -> int:
+        """The first page of the range that is not mapped; ``end`` if all are."""
+        for low, high in sorted([(low, high) for low, high, _ in self.leaves(start, end)]):
+            if low > start:
+                break
+            start = high
+        return start
+
     def leaf_order(self, page: int) -> int | None:
         """Order of the leaf that maps ``page``, ``None`` if it is not mapped."""
         return next((order for order, leaves in self._leaves.items() if page in leaves), None)
