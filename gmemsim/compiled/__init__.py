@@ -33,6 +33,8 @@ MODULES = (
     "gmemsim.xarray.dump",
     "gmemsim.xarray.check",
     "gmemsim.xarray.array",
+    "gmemsim.host.injection",
+    "gmemsim.host.memcg",
     "gmemsim.host.ledger",
     "gmemsim.host.rcu",
     "gmemsim.host.work",

@@ -28,6 +28,7 @@ from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.ranges import gaps
 from gmemsim.gmem.stage2 import LeafRule, MappingKind
 from gmemsim.host.host import Host
+from gmemsim.host.memcg import charged_bytes
 from gmemsim.host.work import Work
 from gmemsim.xarray import Levels, XArray
 
@@ -45,7 +46,8 @@ class GuestMemfd:
     second stage maps private memory (``"snp"``, ``"tdx"`` or ``"plain"``); ``stage2`` which of its leaves are split
     with the folios: those that cross the range (``"range"``), or all that are larger than their folio
     (``"follow-folio"``); without ``in_place`` the ioctl answers ENOTTY.
-    ``initially_shared`` is refused for hugepages, as generation B does.  Raises ``Invalid`` (EINVAL) for a
+    ``initially_shared`` is refused for hugepages, as generation B does.  ``kernel_memory`` is the most, in bytes, that
+    may be charged to the guest's memcg (default: no limit).  Raises ``Invalid`` (EINVAL) for a
     size that is no multiple of the backing, ``OutOfMemory`` (ENOMEM) if the pool has too few hugepages to reserve.
 
     >>> from gmemsim import Host
@@ -69,6 +71,7 @@ class GuestMemfd:
         in_place: bool = True,
         initially_shared: bool = False,
         stage2: LeafRule = "range",
+        kernel_memory: int | None = None,
     ) -> None:
         self.host = host
         self.name = name
@@ -77,6 +80,9 @@ class GuestMemfd:
         self.mapping: MappingKind = mapping
         self.policy = policy or Policy()
         self.in_place = in_place
+        self.kernel_memory = kernel_memory
+        if kernel_memory is not None:
+            host.ledger.limit_guest(name, kernel_memory)
         self.inode = Inode(host, name, size, backing, self.policy, mapping, initially_shared, stage2)
         self._convert = PROCEDURES[self.policy.ordering_rule]
         self._work_before = host.work.counts()
@@ -347,8 +353,11 @@ class GuestMemfd:
 
     def charged_nodes(self) -> int:
         """XArray nodes of the filemap that are charged to the guest's memcg.  O(1)."""
-        uncharged = 0 if self.host.kernel.account_nodes else self.inode.filemap.split_nodes
-        return self.inode.filemap.nodes - uncharged
+        return self.inode.filemap.charged_nodes()
+
+    def charged_bytes(self) -> int:
+        """Bytes of kernel memory that are charged to the guest's memcg; see :mod:`gmemsim.host.memcg`."""
+        return charged_bytes(self.host.ledger.charged(self.name))
 
     def census(self) -> Levels:
         """The filemap's nodes, and their slots in use, by level.  O(nodes that are not all alike)."""

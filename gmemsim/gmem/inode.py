@@ -93,7 +93,9 @@ class Inode:
                 raise
         else:
             self.attributes = Attributes(self.pages, attribute_nodes, shared=initially_shared)
-        self.filemap = Filemap(ledger.holder("filemap_nodes", name), host.kernel.xarray, host.work)
+        self.filemap = Filemap(
+            ledger.holder("filemap_nodes", name), host.kernel.xarray, host.work, host.kernel.account_nodes
+        )
         self.metadata = ledger.holder("folio_metadata", name, object_bytes=self.generation.metadata_bytes)
         self.vmemmap = ledger.holder("vmemmap", name)
         self.memdesc = ledger.holder("memdesc", name)

@@ -304,6 +304,13 @@ def _notes(state: State) -> list[str] | None:
     return notes or None
 
 
+def _charged(state: State) -> dict[str, int]:
+    """What is charged to the guest's memcg, and its limit if it has one."""
+    guest = state.guest
+    limit = {} if guest.kernel_memory is None else {"limit_bytes": guest.kernel_memory}
+    return {"charged_bytes": guest.charged_bytes(), **limit}
+
+
 # -- the tables --------------------------------------------------------------------------------------------------------
 
 _OUTCOMES: Fixed = dict.fromkeys(OUTCOMES, COUNT)
@@ -345,6 +352,7 @@ _GUEST_PARTS: Mapping[str, Part] = {
     "accounts": Part(_guest_accounts, account_keys),
     "outcomes": Part(_outcomes, _OUTCOMES),
     "filemap_nodes_charged": Part(lambda state: state.guest.charged_nodes(), COUNT),
+    "kernel_memory": Part(_charged, {"charged_bytes": BYTES, "limit_bytes": BYTES}),
 }
 
 for _name, _part in _PARTS.items():

@@ -26,7 +26,7 @@ from gmemsim.gmem.stage2 import LeafRule
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import PROFILES
 from gmemsim.host.host import PAMTS
-from gmemsim.host.ledger import ANY
+from gmemsim.host.injection import ANY
 from gmemsim.scenario.format.kinds import (
     Choice,
     Count,
@@ -118,6 +118,9 @@ class GuestSpec:
         LeafRule,
         Choice("leaves split with folios: those that cross the range, or all larger", ("range", "follow-folio")),
     ] = "range"
+    kernel_memory: Annotated[
+        int | None, Size("most kernel memory charged to its memcg; it fails before the host's", unlimited=True)
+    ] = None
     policy: Annotated[Policy, Record("how conversions are carried out", Policy, "a policy")] = attrs.field(
         factory=Policy
     )

@@ -115,6 +115,7 @@ def make_guest(host: Host, name: str, spec: GuestSpec) -> GuestMemfd:
         in_place=spec.conversion == "in-place",
         initially_shared=spec.initially_shared,
         stage2=spec.stage2,
+        kernel_memory=spec.kernel_memory,
     )
 
 

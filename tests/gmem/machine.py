@@ -100,6 +100,7 @@ class Guests(RuleBasedStateMachine):
         memdesc=st.sampled_from(["struct-page", "struct-page", "struct-page-32", "folio-descriptors"]),
         xarray=st.sampled_from(["rfc", "rfc", "v6.15"]),
         shared_tail_pages=st.booleans(),
+        account_nodes=st.booleans(),
         pamt=st.sampled_from(["dynamic", "dynamic", "none"]),
         data=st.data(),
     )
@@ -139,6 +140,7 @@ class Guests(RuleBasedStateMachine):
                 policy=data.draw(policies(order, self.host.geometry)),
                 mapping=data.draw(st.sampled_from(get_args(MappingKind))),
                 stage2=data.draw(st.sampled_from(get_args(LeafRule))),
+                kernel_memory=data.draw(st.sampled_from([None, None, None, 1 * M, 4 * M])),
                 initially_shared=backing == page and data.draw(st.booleans()),
             )
         except OutOfMemory:
