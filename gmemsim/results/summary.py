@@ -330,7 +330,13 @@ _PARTS: Mapping[str, Part] = {
     "guests": Part(lambda state: [_fill(GUEST_PARTS, state.of(guest)) for guest in state.guests]),
     "calls": Part(_calls, dict.fromkeys(CALL_KINDS, _CALLS)),
     "outcomes": Part(_outcomes, _OUTCOMES),
-    "estimates": Part(_estimates, {"attributes": dict.fromkeys(("live_at_least", "live_at_most"), ESTIMATED_COUNT)}),
+    "estimates": Part(
+        _estimates,
+        {
+            "attributes": dict.fromkeys(("live_at_least", "live_at_most"), ESTIMATED_COUNT),
+            "pamt": {"static": ESTIMATED_COUNT},
+        },
+    ),
     "slabs_at_least_bytes": Part(_slabs, _slab_keys),
     "notes": Part(_notes),
     "host": Part(_host, {"regions": COUNT, "regions_without_private": COUNT}),
