@@ -44,6 +44,7 @@ MODULES = (
     "gmemsim.gmem.attributes",
     "gmemsim.gmem.hugepage",
     "gmemsim.gmem.filemap",
+    "gmemsim.gmem.descent",
     "gmemsim.gmem.pamt",
     "gmemsim.gmem.stage2",
     "gmemsim.gmem.inode",

@@ -20,9 +20,11 @@ def check(inode: Inode) -> None:
     inode.pins.check()
     for hugepage in inode.hugepages.values():
         _check_hugepage(inode, hugepage)
-    there = sum(inode.touched.pages(hugepage.first, hugepage.end) for hugepage in inode.hugepages.values())
+    there = sum([inode.touched.pages(hugepage.first, hugepage.end) for hugepage in inode.hugepages.values()])
     assert inode.touched.pages(0, inode.pages) == there, f"{inode.name}: pages touched that are not there"
-    folios = sum((hugepage.folios for hugepage in inode.hugepages.values()), start=Counter[int]())
+    folios = Counter[int]()
+    for hugepage in inode.hugepages.values():
+        folios.update(hugepage.folios)
     folios[0] += inode.small.pages(0, inode.pages)
     assert +inode.folios == +folios, f"{inode.name}: folios {inode.folios} counted, {folios} exist"
     inode.host.ledger.check_held(inode.name)
@@ -72,7 +74,7 @@ def _check_hugepage(inode: Inode, hugepage: Hugepage) -> None:
     if inode.closed:
         return
     found = inode.filemap.histogram(hugepage.first, hugepage.end)
-    assert found == +hugepage.folios, f"{where}: the filemap has {found}, counted are {hugepage.folios}"
+    assert found == hugepage.folios, f"{where}: the filemap has {found}, counted are {hugepage.folios}"
     private = inode.attributes.all_private(hugepage.first, hugepage.end)
     consistent = inode.inconsistent.disjoint(hugepage.first, hugepage.end)
     if consistent and private and inode.policy.always_merges_early and not hugepage.left_split:

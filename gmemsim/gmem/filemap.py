@@ -28,7 +28,7 @@ class Filemap:
     ``charges_splits``: whether nodes for splits are charged to the guest's memcg like all others (default: yes).
     """
 
-    __slots__ = ("_charges_splits", "_holder", "_work", "split_nodes", "tree")
+    __slots__ = ("_charges_splits", "_costs", "_holder", "_work", "split_nodes", "tree")
 
     def __init__(self, nodes: Holder, profile: Profile, work: Work, charges_splits: bool = True) -> None:
         self._holder = nodes
@@ -39,6 +39,7 @@ class Filemap:
         self.split_nodes = 0
         """Nodes that splits have made: those that kernels without the 2026 fix charge to no memcg."""
         self.tree = XArray(nodes, profile=profile)
+        self._costs: dict[tuple[int, int, bool], tuple[int, int, int]] = {}
         nodes.known = self._nodes
 
     @property
@@ -88,9 +89,37 @@ class Filemap:
         """Raise ``OutOfMemory`` if the modelled kernel's ``xas_split_alloc`` refuses this split."""
         self.tree.check_depth(order, new_order)
 
-    def nodes_for(self, order: int, new_order: int) -> int:
-        """Nodes that splitting a folio of ``order`` to ``new_order`` takes."""
-        return self.tree.nodes_needed(order, new_order)
+    def takes_depth(self, order: int, new_order: int) -> bool:
+        """Whether :meth:`check_depth` says nothing."""
+        try:
+            self.check_depth(order, new_order)
+        except OutOfMemory:
+            return False
+        return True
+
+    def nodes_for(self, order: int, new_order: int, halves: bool = False) -> int:
+        """Nodes that :meth:`split` takes."""
+        return self._cost(order, new_order, halves)[0]
+
+    def _cost(self, order: int, new_order: int, halves: bool) -> tuple[int, int, int]:
+        """Nodes taken, slots written, entries stored by a split."""
+        cost = self._costs.get((order, new_order, halves))
+        if cost is None:
+            chunk = self.tree.chunk
+            if halves:
+                nodes = order // chunk.shift - new_order // chunk.shift
+                slots = sum(
+                    [
+                        chunk.size if above == chunk.levels[above] else chunk.widths[above]
+                        for above in range(order, new_order, -1)
+                    ]
+                )
+                cost = nodes, slots, 2 * (order - new_order)
+            else:
+                nodes = self.tree.nodes_needed(order, new_order)
+                cost = nodes, nodes * chunk.size or chunk.widths[order], 1 << order - new_order
+            self._costs[order, new_order, halves] = cost
+        return cost
 
     def preallocate(self, nodes: int) -> Prealloc:
         """Take ``nodes`` for splits to come; raises ``OutOfMemory`` with nothing held."""
@@ -102,21 +131,26 @@ class Filemap:
         finally:
             self._holder.charged = True
 
-    def split(self, index: int, order: int, new_order: int, prealloc: Prealloc) -> None:
-        """Split the folio of ``order`` at ``index`` with nodes of ``prealloc``."""
-        used = prealloc.used
-        self.tree.split(index, order, new_order, prealloc=prealloc)
-        filled = prealloc.used - used
-        self.split_nodes += filled
-        work = self._work
-        work.nodes_allocated += filled
-        work.slots_written += filled * self.tree.chunk.size or self.tree.chunk.width(order)
-        work.entries_stored += 1 << order - new_order
+    def split(self, index: int, order: int, new_order: int, prealloc: Prealloc, halves: bool = False) -> None:
+        """Split the folio of ``order`` that covers ``index`` to ``new_order``, with nodes of ``prealloc``.
 
-    def split_on_the_spot(self, index: int, order: int, new_order: int) -> None:
-        """Split the folio of ``order`` at ``index``; raises ``OutOfMemory``, with it whole, if a node cannot be had."""
-        with self.preallocate(self.nodes_for(order, new_order)) as prealloc:
-            self.split(index, order, new_order, prealloc)
+        All of it; or, with ``halves``, in halves, then the half that covers ``index``, and so on.
+        """
+        nodes, slots, entries = self._cost(order, new_order, halves)
+        if halves:
+            self.tree.halve(index, order, new_order, prealloc=prealloc)
+        else:
+            self.tree.split(index, order, new_order, prealloc=prealloc)
+        self.split_nodes += nodes
+        work = self._work
+        work.nodes_allocated += nodes
+        work.slots_written += slots
+        work.entries_stored += entries
+
+    def split_on_the_spot(self, index: int, order: int, new_order: int, halves: bool) -> None:
+        """:meth:`split` with nodes of its own; raises ``OutOfMemory``, with the folio whole, if one cannot be had."""
+        prealloc = self.preallocate(self._cost(order, new_order, halves)[0])
+        self.split(index, order, new_order, prealloc, halves)
 
     def put_back(self, index: int, order: int, entry: object) -> None:
         """Store the old folio in place of what there is of its pieces; raises ``OutOfMemory`` with nothing there."""
@@ -143,7 +177,7 @@ class Filemap:
         work = self._work
         work.nodes_allocated += grown
         work.nodes_freed += freed
-        work.slots_written += self.tree.chunk.width(order)
+        work.slots_written += self.tree.chunk.widths[order]
 
     def replace(self, index: int, order: int, new_order: int, entry: object) -> None:
         """Take out the folio of ``order`` at ``index`` and add folios of ``new_order`` in its place, one by one.
@@ -158,7 +192,7 @@ class Filemap:
         work = self._work
         work.nodes_freed += before - after
         work.nodes_allocated += self.tree.nodes - after
-        work.slots_written += folios * self.tree.chunk.width(new_order)
+        work.slots_written += folios * self.tree.chunk.widths[new_order]
         work.entries_stored += folios
 
     def add_folios(self, start: int, end: int, order: int, entry: object) -> None:

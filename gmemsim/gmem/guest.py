@@ -43,12 +43,13 @@ class GuestMemfd:
     """A guest_memfd of ``size`` bytes on ``host``, backed by hugepages of ``backing`` bytes (or base pages).
 
     ``policy`` says how conversions are carried out (default: ``Policy()``, generation B as it is); ``mapping`` how the
-    second stage maps private memory (``"snp"``, ``"tdx"`` or ``"plain"``); ``stage2`` which of its leaves are split
-    with the folios: those that cross the range (``"range"``), or all that are larger than their folio
-    (``"follow-folio"``); without ``in_place`` the ioctl answers ENOTTY.
-    ``initially_shared`` is refused for hugepages, as generation B does.  ``kernel_memory`` is the most, in bytes, that
-    may be charged to the guest's memcg (default: no limit).  Raises ``Invalid`` (EINVAL) for a
-    size that is no multiple of the backing, ``OutOfMemory`` (ENOMEM) if the pool has too few hugepages to reserve.
+    second stage maps private memory (``"snp"``, ``"tdx"`` or ``"plain"``; default: ``"snp"`` on x86's page sizes,
+    ``"plain"`` on those of arm64); ``stage2`` which of its leaves are split with the folios: those that cross the range
+    (``"range"``), or all that are larger than their folio (``"follow-folio"``); without ``in_place`` the ioctl answers
+    ENOTTY.  ``initially_shared`` is refused for hugepages, as generation B does.  ``kernel_memory`` is the most, in
+    bytes, that may be charged to the guest's memcg (default: no limit).  Raises ``Invalid`` (EINVAL) for a size that is
+    no multiple of the backing, for hugepages that no machine has and for SNP or TDX on arm64's, ``OutOfMemory``
+    (ENOMEM) if the pool has too few hugepages to reserve.
 
     >>> from gmemsim import Host
     >>> host = Host(hugetlb={1 << 30: 1})
@@ -67,7 +68,7 @@ class GuestMemfd:
         size: int,
         backing: int,
         policy: Policy | None = None,
-        mapping: MappingKind = "snp",
+        mapping: MappingKind | None = None,
         in_place: bool = True,
         initially_shared: bool = False,
         stage2: LeafRule = "range",
@@ -77,13 +78,13 @@ class GuestMemfd:
         self.name = name
         self.size = size
         self.backing = backing
-        self.mapping: MappingKind = mapping
+        self.mapping: MappingKind = mapping or host.geometry.default_mapping(backing)
         self.policy = policy or Policy()
         self.in_place = in_place
         self.kernel_memory = kernel_memory
         if kernel_memory is not None:
             host.ledger.limit_guest(name, kernel_memory)
-        self.inode = Inode(host, name, size, backing, self.policy, mapping, initially_shared, stage2)
+        self.inode = Inode(host, name, size, backing, self.policy, self.mapping, initially_shared, stage2)
         self._convert = PROCEDURES[self.policy.ordering_rule]
         self._work_before = host.work.counts()
 
@@ -391,7 +392,7 @@ class GuestMemfd:
         """Runs of equal folios that touch the range: (first index, folios, order)."""
         return self.inode.filemap.folios(start, end)
 
-    def hugepage_folios(self, page: int) -> Counter[int] | None:
+    def hugepage_folios(self, page: int) -> dict[int, int] | None:
         """Folios by order of the hugepage that holds ``page``; ``None`` if it has no memory."""
         hugepage = self.inode.hugepages.get(page >> self.inode.page_order << self.inode.page_order)
         return None if hugepage is None else hugepage.folios

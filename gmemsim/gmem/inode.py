@@ -24,7 +24,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gmemsim.errors import Again, Invalid, OutOfMemory, Poisoned
+from gmemsim.geometry import Geometry
 from gmemsim.gmem.attributes import Attributes
+from gmemsim.gmem.descent import Descents
 from gmemsim.gmem.filemap import Filemap
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.pamt import DynamicPamt
@@ -52,6 +54,13 @@ class Stats:
         """Non-uniform splits around more than one page, which no kernel does: their counts are derived."""
 
 
+def _refuse_unknown_machine(geometry: Geometry, name: str, backing: int, mapping: MappingKind) -> None:
+    problem = None if backing == geometry.page_size else geometry.hugepage_problem(backing)
+    problem = problem or geometry.mapping_problem(mapping, backing)
+    if problem:
+        raise Invalid(f"{name}: {problem}")
+
+
 class Inode:
     """The state of a guest_memfd; see :class:`~gmemsim.gmem.guest.GuestMemfd` for the arguments."""
 
@@ -72,11 +81,9 @@ class Inode:
         self.generation = policy.generation_rule
         self.work = host.work
         self.page_shift = host.geometry.page_shift
+        _refuse_unknown_machine(host.geometry, name, backing, mapping)
         self.page_order = host.geometry.order_of(backing)
-        if size <= 0 or size % backing:
-            raise Invalid(f"{name}: size {size_name(size)} is not a multiple of the backing {size_name(backing)}")
-        if initially_shared and self.page_order:
-            raise Invalid(f"{name}: a guest_memfd on hugepages starts private")
+        self._refuse_arguments(size, backing, initially_shared)
         self.pages = size >> self.page_shift
         self.rungs = policy.rungs(self.page_order, host.geometry)
         ledger = host.ledger
@@ -96,6 +103,7 @@ class Inode:
         self.filemap = Filemap(
             ledger.holder("filemap_nodes", name), host.kernel.xarray, host.work, host.kernel.account_nodes
         )
+        self.descents = Descents(self.filemap, self.rungs)
         self.metadata = ledger.holder("folio_metadata", name, object_bytes=self.generation.metadata_bytes)
         self.vmemmap = ledger.holder("vmemmap", name)
         self.memdesc = ledger.holder("memdesc", name)
@@ -118,6 +126,12 @@ class Inode:
         self.inconsistent = RangeSet()
         """Where a failed rollback of generation A has left attributes and folios that do not fit each other."""
         self._account()
+
+    def _refuse_arguments(self, size: int, backing: int, initially_shared: bool) -> None:
+        if size <= 0 or size % backing:
+            raise Invalid(f"{self.name}: size {size_name(size)} is not a multiple of the backing {size_name(backing)}")
+        if initially_shared and self.page_order:
+            raise Invalid(f"{self.name}: a guest_memfd on hugepages starts private")
 
     def _make_stage2(self, mapping: MappingKind) -> Stage2:
         """The second stage, with Dynamic PAMT if this is a TD on a host that has it."""
@@ -165,7 +179,7 @@ class Inode:
 
     def unmap_host(self, start: int, end: int) -> None:
         """Take the range away from every host process."""
-        mapped = self.host_mapped.pages(start, end)
+        mapped = self.host_mapped.pages(start, end) if self.host_mapped.flips else 0
         if mapped:
             self.host_mapped.remove(start, end)
             self.work.zapped_pages += mapped
@@ -184,12 +198,12 @@ class Inode:
 
     def refuse_to_split_poisoned(self, start: int, end: int) -> None:
         """Raise ``Poisoned`` if making the range shared now would split a folio that has a memory error."""
-        if self.policy.splits_at_conversion:
+        if self.poisoned.flips and self.policy.splits_at_conversion:
             self.refuse_poisoned(start, end, 1)
 
     def refuse_poisoned(self, start: int, end: int, least_order: int) -> None:
         """Raise ``Poisoned`` if a folio of the range, of ``least_order`` or more, has a memory error."""
-        if not len(self.poisoned):
+        if not self.poisoned.flips:
             return
         for first, number, order in self.filemap.folios(start, end):
             if order < least_order:
@@ -200,19 +214,27 @@ class Inode:
                 where = self.offset(max(start, page >> order << order))
                 raise Poisoned(f"page {page} has a memory error", error_offset=where)
 
-    def vmemmap_needed(self, hugepage: Hugepage, folios: Counter[int]) -> int:
+    def vmemmap_needed(self, hugepage: Hugepage, folios: dict[int, int]) -> int:
         """vmemmap pages beyond those kept that ``folios`` of the hugepage need under the policy."""
-        return self.policy.vmemmap_needed(self.host.vmemmap, folios, hugepage.order)
+        policy = self.policy
+        if not policy.uses_hvo or hugepage.order in folios:
+            return 0
+        if policy.pieces_stay_optimised:
+            return self.host.vmemmap.needed(folios, hugepage.order, reoptimised=True)
+        return self.host.vmemmap.restored(hugepage.order)
 
-    def replace_folios(self, hugepage: Hugepage, folios: Counter[int]) -> None:
+    def replace_folios(self, hugepage: Hugepage, folios: dict[int, int]) -> None:
         """The hugepage consists of ``folios`` from now on."""
-        self.count_folios(hugepage.folios, -1)
-        hugepage.folios = folios
-        self.count_folios(folios, 1)
-
-    def count_folios(self, folios: Counter[int], sign: int) -> None:
-        """``folios`` appear (``sign`` 1) or disappear (-1): here and on the host."""
         here, host = self.folios, self.host.folios
+        for order, number in hugepage.folios.items():
+            here[order] -= number
+            host[order] -= number
+        hugepage.folios = folios
         for order, number in folios.items():
-            here[order] += sign * number
-            host[order] += sign * number
+            here[order] += number
+            host[order] += number
+
+    def count_folios(self, order: int, number: int) -> None:
+        """``number`` folios of ``order`` appear, or disappear if it is negative: here and on the host."""
+        self.folios[order] += number
+        self.host.folios[order] += number

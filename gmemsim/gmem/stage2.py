@@ -46,7 +46,7 @@ class Stage2:
     ``pamt``: Dynamic PAMT, where the guest has it (default: none).
     """
 
-    __slots__ = ("_holder", "_leaves", "_levels", "_pamt", "_reserved", "_tables", "kind")
+    __slots__ = ("_all_leaves", "_holder", "_leaves", "_levels", "_pamt", "_reserved", "_tables", "kind")
 
     def __init__(self, kind: MappingKind, geometry: Geometry, tables: Holder, pamt: DynamicPamt | None = None) -> None:
         self.kind = kind
@@ -55,12 +55,17 @@ class Stage2:
         pmd, pud = geometry.pmd_order, geometry.pud_order
         self._levels = (0, pmd) if kind == "tdx" else (0, pmd, pud)
         self._leaves = {order: RangeSet() for order in (0, pmd, pud)}  # pages by the order of the leaf that maps them
+        self._all_leaves = tuple(self._leaves.values())
         self._tables: dict[int, set[int]] = {pud: set(), pmd: set()}  # regions of that order that have a table
         self._reserved = 0
         tables.known = self._known_tables
 
     def _known_tables(self) -> int:
         return sum([len(regions) for regions in self._tables.values()]) + self._reserved
+
+    def _mapped(self) -> bool:
+        small, middle, large = self._all_leaves
+        return bool(small.flips or middle.flips or large.flips)
 
     def touch(self, start: int, end: int, folio_order: int, all_private: Callable[[int, int], bool]) -> int:
         """The guest touches ``start`` to ``end``, which folios of ``folio_order`` hold.
@@ -129,7 +134,7 @@ class Stage2:
 
         Raises ``OutOfMemory`` if a table page cannot be had; leaves split before it stay split.
         """
-        if not any(self._leaves.values()):
+        if not self._mapped():
             return
         for edge in (start, end):
             for order in self._tables:
@@ -207,7 +212,7 @@ class Stage2:
 
         A leaf that crosses a bound goes as a whole; :meth:`split_leaves` keeps what is outside.
         """
-        if not any(self._leaves.values()):
+        if not self._mapped():
             return 0
         zapped = 0
         start, end = self._whole_leaves(start, end)
@@ -265,9 +270,7 @@ class Stage2:
             leaves.check()
             for start, end in leaves.ranges(0, pages):
                 mapped += end - start
-                assert not (start | end) & (1 << order) - 1, (
-                    f"leaf of order {order} from {start} to {end} is not aligned"
-                )
+                assert not (start | end) & (1 << order) - 1, f"leaf of order {order} at {start} is not aligned"
                 for above, regions in self._tables.items():
                     missing = [r for r in range(start >> above, (end - 1 >> above) + 1) if r not in regions]
                     assert above <= order or not missing, f"leaf of order {order} at {start} has no table"

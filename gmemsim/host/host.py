@@ -56,8 +56,9 @@ class KernelSwitches:
 class Host:
     """A host with ``hugetlb`` hugepages (size in bytes -> number) and ``kernel_memory`` bytes for metadata.
 
-    ``rcu_grace`` is in ns.  Folios of all guests are counted by order in ``folios``.  Raises ``OutOfMemory`` if static
-    PAMT does not fit into the budget.
+    ``rcu_grace`` is in ns.  Folios of all guests are counted by order in ``folios``.  ``ValueError`` for hugepages that
+    no machine has with the geometry's base pages (``Geometry.hugepage_sizes``), ``OutOfMemory`` if static PAMT does not
+    fit into the budget.
 
     >>> host = Host(hugetlb={1 << 30: 4})
     >>> host.pool.available(1 << 30)
@@ -74,6 +75,9 @@ class Host:
         kernel: KernelSwitches | None = None,
     ) -> None:
         self.geometry = geometry or Geometry()
+        for size in hugetlb or {}:
+            if problem := self.geometry.hugepage_problem(size):
+                raise ValueError(problem)
         self.kernel = kernel or KernelSwitches()
         self.ledger = Ledger(object_sizes(self.geometry.page_size), budget=kernel_memory, rcu_grace=rcu_grace)
         self.work = Work()

@@ -138,7 +138,7 @@ class Guests(RuleBasedStateMachine):
                 size=backing * number,
                 backing=backing,
                 policy=data.draw(policies(order, self.host.geometry)),
-                mapping=data.draw(st.sampled_from(get_args(MappingKind))),
+                mapping=data.draw(st.sampled_from(get_args(MappingKind) if page == 4 * K else ("plain",))),
                 stage2=data.draw(st.sampled_from(get_args(LeafRule))),
                 kernel_memory=data.draw(st.sampled_from([None, None, None, 1 * M, 4 * M])),
                 initially_shared=backing == page and data.draw(st.booleans()),

@@ -42,7 +42,7 @@ def make_guest(
     hugepages: int = 1,
     *,
     host: Host | None = None,
-    mapping: MappingKind = "snp",
+    mapping: MappingKind | None = None,
     page_size: int = PAGE,
     allocate: bool = True,
     shared: bool = False,

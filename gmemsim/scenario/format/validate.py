@@ -68,23 +68,20 @@ class Checker:
         self._grace, self._grace_place = host.get("rcu_grace"), host.place("rcu_grace")
         if self._pools is not MISSING:
             for size in self._pools:
-                self._hugepage(size, host.place("hugetlb"), least=1)
+                self._hugepage(size, host.place("hugetlb"))
             if sum(size * number for size, number in self._pools.items()) > LARGEST:
                 self._faults.add(host.place("hugetlb"), "found more than 2^63 bytes of hugepages, expected less")
 
-    def _hugepage(self, size: int, where: Place, *, least: int) -> int | None:
-        """The order of ``size`` if it can back a guest: from ``least`` to what a two-level table maps."""
-        if self._geometry is None:
-            return None
-        low, high = self._geometry.name(least), self._geometry.name(self._geometry.pud_order)
-        try:
-            order = self._geometry.order_of(size)
-        except ValueError:
-            order = -1
-        if least <= order <= self._geometry.pud_order:
-            return order
-        self._faults.add(where, f"found {size_name(size)}, expected a power of two of pages from {low} to {high}")
-        return None
+    def _hugepage(self, size: int, where: Place) -> bool:
+        """Whether a machine has hugepages of ``size``."""
+        if self._geometry is None or self._geometry.hugepage_problem(size) is None:
+            return True
+        self._faults.add(
+            where,
+            f"found {size_name(size)}, expected {self._geometry.hugepage_names}:"
+            f" no machine has others with {size_name(self._geometry.page_size)} pages",
+        )
+        return False
 
     def guests(self, guests: Iterable[Values | None], where: Place) -> None:
         """Names are unique, memory is made of hugepages that the host has, a ladder begins at the backing."""
@@ -132,9 +129,12 @@ class Checker:
         backing, where = guest.get("backing"), guest.place("backing")
         if backing % self._geometry.page_size:
             return
-        order = self._hugepage(backing, where, least=0)
-        if order is None:
+        if backing != self._geometry.page_size and not self._hugepage(backing, where):
             return
+        order = self._geometry.order_of(backing)
+        mapping = guest.get("mapping")
+        if mapping not in (MISSING, None) and (problem := self._geometry.mapping_problem(mapping, backing)):
+            self._faults.add(guest.place("mapping"), f"found {mapping}, expected plain: {problem}")
         memory = guest.get("memory")
         if memory is not MISSING and memory % backing and memory % self._geometry.page_size == 0:
             self._faults.add(
