@@ -15,11 +15,13 @@ from gmemsim.gmem.inode import Inode
 
 def check(inode: Inode) -> None:
     """``AssertionError`` unless all invariants of ``inode`` hold."""
-    for ranges in (inode.small, inode.host_mapped, inode.poisoned, inode.inconsistent):
+    for ranges in (inode.small, inode.host_mapped, inode.touched, inode.poisoned, inode.inconsistent):
         ranges.check()
     inode.pins.check()
     for hugepage in inode.hugepages.values():
         _check_hugepage(inode, hugepage)
+    there = sum([inode.touched.pages(hugepage.first, hugepage.end) for hugepage in inode.hugepages.values()])
+    assert inode.touched.pages(0, inode.pages) == there, f"{inode.name}: pages touched that are not there"
     folios = Counter[int]()
     for hugepage in inode.hugepages.values():
         folios.update(hugepage.folios)
@@ -42,6 +44,9 @@ def _check_users(inode: Inode) -> None:
     """The host uses shared pages only; the guest maps what exists, and large leaves hold private pages only."""
     shared = inode.attributes.all_are
     for start, end in inode.host_mapped.ranges(0, inode.pages):
+        assert not inode.page_order or inode.touched.covers(start, end), (
+            f"{inode.name}: the host has not touched {start}"
+        )
         assert shared(start, end, shared=True), f"{inode.name}: the host maps private pages of {start} to {end}"
     for start, end, _ in inode.pins.pinned(0, inode.pages):
         assert shared(start, end, shared=True), f"{inode.name}: pinned private pages in {start} to {end}"
@@ -53,6 +58,9 @@ def _check_users(inode: Inode) -> None:
         assert inode.poisoned.disjoint(start, end), f"{where}: a page with a memory error is mapped"
         if order and inode.inconsistent.disjoint(start, end):
             assert inode.attributes.all_private(start, end), f"{where}: shared pages are mapped large"
+        if order and inode.leaves_follow_folios:
+            smallest = min(folio for _, _, folio in inode.filemap.folios(start, end))
+            assert order <= smallest, f"{where}: larger than a folio of order {smallest}"
 
 
 def _check_hugepage(inode: Inode, hugepage: Hugepage) -> None:

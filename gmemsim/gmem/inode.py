@@ -10,7 +10,8 @@ attributes                                         ``conversion``
 hugepages' folios, restored vmemmap, descriptors   ``restructure``
 hugepages, small, filemap roots, metadata          ``population``
 host_mapped, pins, orphaned, poisoned, closed      ``guest`` (``population`` for holes)
-stage2                                             ``guest``, ``conversion``
+touched                                            ``guest``, ``restructure``; ``population`` forgets
+stage2                                             ``guest``, ``conversion``, ``restructure``
 =================================================  ======================================
 
 ``check`` verifies how they fit together; a new part of the state belongs into the table above and into ``check``.
@@ -28,9 +29,10 @@ from gmemsim.gmem.attributes import Attributes
 from gmemsim.gmem.descent import Descents
 from gmemsim.gmem.filemap import Filemap
 from gmemsim.gmem.hugepage import Hugepage
+from gmemsim.gmem.pamt import DynamicPamt
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.ranges import PinCounts, RangeSet
-from gmemsim.gmem.stage2 import MappingKind, Stage2
+from gmemsim.gmem.stage2 import LeafRule, MappingKind, Stage2
 from gmemsim.host.host import Host
 from gmemsim.host.hugetlb import Subpool
 from gmemsim.units import size_name
@@ -71,6 +73,7 @@ class Inode:
         policy: Policy,
         mapping: MappingKind,
         initially_shared: bool,
+        stage2: LeafRule = "range",
     ) -> None:
         self.host = host
         self.name = name
@@ -80,10 +83,7 @@ class Inode:
         self.page_shift = host.geometry.page_shift
         _refuse_unknown_machine(host.geometry, name, backing, mapping)
         self.page_order = host.geometry.order_of(backing)
-        if size <= 0 or size % backing:
-            raise Invalid(f"{name}: size {size_name(size)} is not a multiple of the backing {size_name(backing)}")
-        if initially_shared and self.page_order:
-            raise Invalid(f"{name}: a guest_memfd on hugepages starts private")
+        self._refuse_arguments(size, backing, initially_shared)
         self.pages = size >> self.page_shift
         self.rungs = policy.rungs(self.page_order, host.geometry)
         ledger = host.ledger
@@ -100,17 +100,22 @@ class Inode:
                 raise
         else:
             self.attributes = Attributes(self.pages, attribute_nodes, shared=initially_shared)
-        self.filemap = Filemap(ledger.holder("filemap_nodes", name), host.kernel.xarray, host.work)
+        self.filemap = Filemap(
+            ledger.holder("filemap_nodes", name), host.kernel.xarray, host.work, host.kernel.account_nodes
+        )
         self.descents = Descents(self.filemap, self.rungs)
         self.metadata = ledger.holder("folio_metadata", name, object_bytes=self.generation.metadata_bytes)
         self.vmemmap = ledger.holder("vmemmap", name)
         self.memdesc = ledger.holder("memdesc", name)
-        self.stage2 = Stage2(mapping, host.geometry, ledger.holder("stage2_page_tables", name))
+        self.stage2 = self._make_stage2(mapping)
+        self.leaves_follow_folios = stage2 == "follow-folio"  # no leaf may be larger than its folio
         self.hugepages: dict[int, Hugepage] = {}
         self.small = RangeSet()
         """Pages that base-page folios hold, without hugepages."""
         self.host_mapped = RangeSet()
         """Pages that some host process has mapped."""
+        self.touched = RangeSet()
+        """Pages of hugepages that guest or host have faulted in, or that a merge has zeroed; fallocate touches none."""
         self.poisoned = RangeSet()
         self.pins = PinCounts()
         self.orphaned = PinCounts()
@@ -120,6 +125,24 @@ class Inode:
         self.closed = False
         self.inconsistent = RangeSet()
         """Where a failed rollback of generation A has left attributes and folios that do not fit each other."""
+        self._account()
+
+    def _refuse_arguments(self, size: int, backing: int, initially_shared: bool) -> None:
+        if size <= 0 or size % backing:
+            raise Invalid(f"{self.name}: size {size_name(size)} is not a multiple of the backing {size_name(backing)}")
+        if initially_shared and self.page_order:
+            raise Invalid(f"{self.name}: a guest_memfd on hugepages starts private")
+
+    def _make_stage2(self, mapping: MappingKind) -> Stage2:
+        """The second stage, with Dynamic PAMT if this is a TD on a host that has it."""
+        host, ledger = self.host, self.host.ledger
+        pamt: DynamicPamt | None = None
+        if mapping == "tdx" and host.kernel.pamt == "dynamic":
+            pamt = DynamicPamt(ledger.holder("pamt", self.name), host.geometry.pmd_order, self.attributes)
+        return Stage2(mapping, host.geometry, ledger.holder("stage2_page_tables", self.name), pamt)
+
+    def _account(self) -> None:
+        """Tell the ledger what this knows of the objects that it holds."""
         self.metadata.known = self._known_metadata
         self.vmemmap.known = self._known_vmemmap
         self.memdesc.known = self._known_descriptors
@@ -149,6 +172,10 @@ class Inode:
             stop = min(end, (start | mask) + 1)
             yield start, stop, self.hugepages.get(start & ~mask)
             start = stop
+
+    def hugepage_at(self, page: int) -> Hugepage | None:
+        """The hugepage that holds ``page``, if it has been allocated."""
+        return self.hugepages.get(page >> self.page_order << self.page_order) if self.page_order else None
 
     def unmap_host(self, start: int, end: int) -> None:
         """Take the range away from every host process."""

@@ -99,7 +99,7 @@ def retire(inode: Inode, hugepage: Hugepage) -> None:
     """A whole hugepage that is in no filemap any more goes back to the pool, or out of use if it has a memory error."""
     _give_back(inode, hugepage)
     del inode.hugepages[hugepage.first]
-    for ranges in (inode.poisoned, inode.inconsistent):
+    for ranges in (inode.touched, inode.poisoned, inode.inconsistent):
         ranges.remove(hugepage.first, hugepage.end)
 
 

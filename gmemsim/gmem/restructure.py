@@ -19,11 +19,15 @@ one of three sequences, whichever the policy's kernel has (DOMAIN.md section 4):
 A folio that lies wholly in the range ends as base pages whatever the rungs are, so its entries are split in one step;
 the splits counted are still those of every rung.
 
-A *merge* works upwards: a block of a rung's order merges as soon as all of its pages are private.  It is a store at the
-block's order.  That needs a node only where the tree has shrunk since the split and must grow again: after a hole, or
-under generation A.  Optimising the vmemmap again can fail too, silently, where that needs a new head page (the newer
-scheme with shared tail pages, DOMAIN.md section 5).  The same is true of the pieces of a split that are optimised
-again.
+A *merge* works upwards: a block of a rung's order merges as soon as all of its pages are private.  Pages of it that
+were never touched are zeroed, since a folio is up to date as a whole (Tng, Jun 2026, DOMAIN.md section 10); *touched*
+are pages that guest or host have faulted in, which fallocate does not do.  Memory that is merged on its way back to the
+pool is assumed not to be zeroed for that.
+
+A merge is a store at the block's order.  That needs a node only where the tree has shrunk since the split and must grow
+again: after a hole, or under generation A.  Optimising the vmemmap again can fail too, silently, where that needs a new
+head page (the newer scheme with shared tail pages, DOMAIN.md section 5).  The same is true of the pieces of a split
+that are optimised again.
 """
 
 from __future__ import annotations
@@ -111,6 +115,21 @@ class Split:
         return folios
 
     # -- what can fail ---------------------------------------------------------------------------------------------
+
+    def shrinking(self) -> list[tuple[int, int, int]]:
+        """What leaves must not be larger than, where they follow the folios: ranges of (start, end, order)."""
+        if not self.inode.leaves_follow_folios:
+            return []
+        splits = [split for step in self.steps for split in step.splits()]
+        return [(index, index + (1 << order), new_order) for index, order, new_order in splits]
+
+    def shrink_leaves(self) -> None:
+        """Split the guest's leaves that will be larger than their folios, where they must not be.
+
+        Raises ``OutOfMemory``; leaves split before it stay split.
+        """
+        for start, end, order in self.shrinking():
+            self.inode.stage2.shrink_leaves(start, end, order)
 
     def take_nodes(self) -> None:
         """Take the XArray nodes of all steps; raises ``OutOfMemory`` also where the kernel refuses the depth."""
@@ -229,11 +248,24 @@ class Split:
             self.hugepage.count_split(above, first, first + (1 << of_order))
 
 
+def shrink_leaves(inode: Inode, hugepage: Hugepage | None, start: int, end: int) -> None:
+    """Split the leaves that :func:`split` of the range would find too large; for those who want that done earlier.
+
+    Raises ``OutOfMemory``; leaves split before it stay split.
+    """
+    if inode.leaves_follow_folios and hugepage is not None:
+        Split(inode, hugepage, start, end).shrink_leaves()
+
+
 def split(inode: Inode, hugepage: Hugepage, start: int, end: int) -> None:
-    """Split in the sequence of the policy's kernel; raises ``OutOfMemory`` with what that leaves (see above)."""
+    """Split in the sequence of the policy's kernel; raises ``OutOfMemory`` with what that leaves (see above).
+
+    Where leaves follow the folios, those that would be too large are split first.
+    """
     plan = Split(inode, hugepage, start, end)
     if not plan.steps:
         return
+    plan.shrink_leaves()
     if inode.policy.splits_in_single_steps and end - start > 1:
         inode.stats.derived_splits += 1
     if inode.generation.splits_page_by_page:
@@ -354,6 +386,7 @@ def _merge_within(
     if private[0] <= index and end <= private[1] and _may_merge(inode, hugepage, index, order):
         if order == hugepage.order or inode.filemap.order_at(index) < order:
             _merge_block(inode, hugepage, index, order, nodes)
+            _zero_untouched(inode, index, index + (1 << order))
         return
     below = inode.descents.rung_at_most[order - 1]
     if not below:
@@ -361,6 +394,14 @@ def _merge_within(
     first = max(index, pages[0] >> below << below)
     for block in range(first, min(end, pages[1]), 1 << below):
         _merge_within(inode, hugepage, block, below, pages, private, nodes)
+
+
+def _zero_untouched(inode: Inode, start: int, end: int) -> None:
+    """Zero what of a merged folio nobody has ever touched; it counts as touched from now on.  O(ranges touched)."""
+    untouched = end - start - inode.touched.pages(start, end)
+    if untouched:
+        inode.touched.add(start, end)
+        inode.work.bytes_zeroed += inode.offset(untouched)
 
 
 def _may_merge(inode: Inode, hugepage: Hugepage, index: int, order: int) -> bool:

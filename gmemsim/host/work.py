@@ -40,6 +40,7 @@ class Work:
         conversions: int = 0,
         zapped_pages: int = 0,
         allocations: int = 0,
+        bytes_zeroed: int = 0,
     ) -> None:
         self.nodes_allocated = nodes_allocated
         """XArray nodes taken for a filemap."""
@@ -73,6 +74,8 @@ class Work:
         """Base pages removed from the guest's second-stage tables or from host mappings."""
         self.allocations = allocations
         """Hugepages taken from the pool for a guest."""
+        self.bytes_zeroed = bytes_zeroed
+        """Bytes zeroed at merges: what of the merged folio nobody has ever touched."""
 
     def counts(self) -> Counts:
         """All counters now, in the order of :data:`COUNTERS`."""
@@ -122,6 +125,7 @@ PHASES: Final[Mapping[str, str]] = MappingProxyType(
         "conversions": "convert",
         "zapped_pages": "zap",
         "allocations": "allocate",
+        "bytes_zeroed": "zero",
     }
 )
 """Which phase of an operation each counter belongs to."""
