@@ -10,7 +10,7 @@ repeats what words and signs already say, so the tables read the same when they 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -66,12 +66,21 @@ def _facts(summary: Mapping[str, Any]) -> Table:
     table.add_row("conversions", outcome)
     for name in ("splits", "merges", "folios"):
         table.add_row(name, Text(_listing(summary[name]) or "none"))
-    for log in summary.get("replays", ()):
-        table.add_row("log", Text(f"{log['guest']}: {'; '.join(log['remarks'])}"))
+    for guests, remarks in _logs(summary.get("replays", ())):
+        table.add_row("log", Text(f"{guests}: {remarks}", style="yellow" if "WARNING" in remarks else ""))
     bad = {name.replace("_", " "): n for name, n in summary.get("outcomes", {}).items()}
     if any(bad.values()):
         table.add_row("gone wrong", Text(_listing(bad), style="red"))
     return table
+
+
+def _logs(replays: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """The remarks on logs and whose they are: those that are the same for many guests once."""
+    guests: dict[tuple[str, str], list[str]] = {}
+    for log in replays:
+        guests.setdefault((log["file"], "; ".join(log["remarks"])), []).append(log["guest"])
+    for (_, remarks), names in guests.items():
+        yield (names[0] if len(names) == 1 else f"{names[0]} … {names[-1]} ({len(names)} guests)"), remarks
 
 
 def _accounts(accounts: Mapping[str, Mapping[str, int]]) -> RenderableType:
