@@ -33,6 +33,7 @@ MODULES = (
     "gmemsim.xarray.dump",
     "gmemsim.xarray.check",
     "gmemsim.xarray.array",
+    "gmemsim.host.vmemmap",
     "gmemsim.host.ledger",
     "gmemsim.host.rcu",
     "gmemsim.host.work",
