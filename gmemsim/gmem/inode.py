@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from gmemsim.errors import Again, Invalid, OutOfMemory, Poisoned
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.attributes import Attributes
-from gmemsim.gmem.descent import Descents
+from gmemsim.gmem.descent import Descent, Descents
 from gmemsim.gmem.filemap import Filemap
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.pamt import DynamicPamt
@@ -42,7 +42,8 @@ class Stats:
     """What has happened to one inode so far; splits and merges are counted by (order, new order)."""
 
     def __init__(self) -> None:
-        self.splits: Counter[tuple[int, int]] = Counter()
+        self.descents: dict[Descent, int] = {}
+        """How many folios were split along which way."""
         self.merges: Counter[tuple[int, int]] = Counter()
         self.optimise_failures = 0
         """Merges after which the vmemmap could not be optimised again."""
@@ -52,6 +53,15 @@ class Stats:
         """Hugepages that a failed split of generation A could not put back into the filemap; their contents go too."""
         self.derived_splits = 0
         """Non-uniform splits around more than one page, which no kernel does: their counts are derived."""
+
+    @property
+    def splits(self) -> Counter[tuple[int, int]]:
+        """Folios split, by (order, new order).  O(rungs)."""
+        splits: Counter[tuple[int, int]] = Counter()
+        for descent, times in self.descents.items():
+            for order, new_order, number in descent.rungs:
+                splits[order, new_order] += number * times
+        return splits
 
 
 def _refuse_unknown_machine(geometry: Geometry, name: str, backing: int, mapping: MappingKind) -> None:

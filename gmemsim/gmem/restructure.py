@@ -65,10 +65,10 @@ class Split:
         self.hugepage = hugepage
         self.start = start
         self.end = end
+        self.was_whole = hugepage.whole
         self.steps = self._plan()
         self.folios = self._folios_after()
         """Folios of the hugepage by order after the split."""
-        self.was_whole = hugepage.whole
         self._nodes: Prealloc | None = None
         self._needed = 0
         self._vmemmap = 0
@@ -78,7 +78,7 @@ class Split:
     def _plan(self) -> list[SplitStep]:
         steps: list[SplitStep] = []
         filemap, start = self.inode.filemap, self.start
-        order = filemap.order_at(start)
+        order = self.hugepage.order if self.was_whole else filemap.order_at(start)
         index = start >> order << order
         if self.end <= index + (1 << order):  # one folio holds it all: the common case
             if order:
@@ -222,11 +222,11 @@ class Split:
     def finish(self) -> None:
         """The folios are split: count them, and optimise pieces that need less vmemmap than was restored."""
         inode, hugepage = self.inode, self.hugepage
-        splits = inode.stats.splits
+        along = inode.stats.descents
         for step in self.steps:
-            inode.work.folios_split += step.descent.folios_split
-            for order, new_order, number in step.descent.rungs:
-                splits[order, new_order] += number
+            descent = step.descent
+            along[descent] = along.get(descent, 0) + 1
+            inode.work.folios_split += descent.folios_split
             if inode.policy.counts_splits:
                 self._count_splits(step)
         inode.replace_folios(hugepage, self.folios)
