@@ -26,6 +26,7 @@ from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import PROFILES
 from gmemsim.host.ledger import ANY
 from gmemsim.scenario.format.kinds import (
+    ALL,
     Choice,
     Count,
     Duration,
@@ -45,11 +46,14 @@ VERSION = 1
 MOST_INSTANCES = 4096
 """Guests of a host, instances counted: more than any host runs, and few enough to list."""
 
-EVERY = "all"
+EVERY = ALL
 """The name by which a step addresses all guests; no guest may have it."""
 
 Memdesc = Literal["struct-page", "struct-page-32", "struct-page-8", "folio-descriptors"]
 State = Literal["shared", "private"]
+Extent = int | Literal["all"]
+"""Bytes from an offset on, or ``"all"``: to the guest's end."""
+
 Operator = Literal["eq", "ne", "le", "ge", "approx"]
 
 
@@ -156,23 +160,44 @@ class GuestStep(Step):
     guest: Annotated[str, Name("which guest, group of guests, or all")]
 
 
+def bytes_of(size: Extent, offset: int, memory: int) -> int:
+    """The bytes that ``size`` means at ``offset`` of a guest with ``memory`` bytes."""
+    return size if isinstance(size, int) else memory - offset
+
+
 @attrs.frozen(kw_only=True)
 class RangeStep(GuestStep):
-    """A step for ``size`` bytes at ``offset`` of a guest."""
+    """A step for a range that begins at ``offset`` of a guest."""
 
     offset: Annotated[int, Size("first byte", aligned=True, zero=True)]
-    size: Annotated[int, Size("bytes; 0 only to see it refused", aligned=True, zero=True)]
+
+    def extent(self, memory: int, page_size: int) -> tuple[int, int]:
+        """Offset and bytes of the range in a guest with ``memory`` bytes."""
+        raise NotImplementedError
 
 
 @attrs.frozen(kw_only=True)
-class Allocate(RangeStep):
+class SizedStep(RangeStep):
+    """A step for ``size`` bytes at ``offset`` of a guest."""
+
+    size: Annotated[
+        Extent, Size("bytes, or all: to the guest's end; 0 only to see it refused", aligned=True, zero=True, whole=True)
+    ]
+
+    def extent(self, memory: int, page_size: int) -> tuple[int, int]:
+        """Offset and bytes of the range in a guest with ``memory`` bytes."""
+        return self.offset, bytes_of(self.size, self.offset, memory)
+
+
+@attrs.frozen(kw_only=True)
+class Allocate(SizedStep):
     """fallocate: give the range memory now instead of at the first fault."""
 
     key: ClassVar[str] = "allocate"
 
 
 @attrs.frozen(kw_only=True)
-class Convert(RangeStep):
+class Convert(SizedStep):
     """KVM_SET_MEMORY_ATTRIBUTES2: make the range shared or private."""
 
     key: ClassVar[str] = "convert"
@@ -182,15 +207,24 @@ class Convert(RangeStep):
 
 @attrs.frozen(kw_only=True)
 class FaultIn(RangeStep):
-    """The guest, or the host's user space, touches every page of the range."""
+    """The guest, or the host's user space, touches every page of the range: one base page if it has no ``size``."""
 
     key: ClassVar[str] = "fault"
 
+    size: Annotated[
+        Extent | None,
+        Size("bytes, or all: to the guest's end; one base page if absent", aligned=True, zero=True, whole=True),
+    ] = None
+
     by: Annotated[Literal["guest", "host"], Choice("who touches it", ("guest", "host"))] = "guest"
+
+    def extent(self, memory: int, page_size: int) -> tuple[int, int]:
+        """Offset and bytes of the range in a guest with ``memory`` bytes."""
+        return self.offset, page_size if self.size is None else bytes_of(self.size, self.offset, memory)
 
 
 @attrs.frozen(kw_only=True)
-class ReferenceStep(RangeStep):
+class ReferenceStep(SizedStep):
     """A step for references to ``each`` page of the range, or to its ``first``."""
 
     pages: Annotated[Literal["each", "first"], Choice("which pages", ("each", "first"))] = "each"
@@ -211,7 +245,7 @@ class Unpin(ReferenceStep):
 
 
 @attrs.frozen(kw_only=True)
-class PunchHole(RangeStep):
+class PunchHole(SizedStep):
     """FALLOC_FL_PUNCH_HOLE: give the range's memory back; its attributes stay."""
 
     key: ClassVar[str] = "punch_hole"
@@ -234,7 +268,7 @@ class Close(GuestStep):
 
 
 @attrs.frozen(kw_only=True)
-class Unshare(RangeStep):
+class Unshare(SizedStep):
     """To private what of the range is shared; only generators make it.
 
     What it converts is known when it is its turn, and counts as ``convert``: one conversion for each contiguous part
@@ -244,6 +278,7 @@ class Unshare(RangeStep):
 
     key: ClassVar[str] = "convert"
 
+    size: int
     piece: int | None = None
     span: int = 0
 

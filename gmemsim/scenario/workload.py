@@ -35,7 +35,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 import attrs
 
 from gmemsim.scenario.format.kinds import Choice, Count, Duration, Inner, Size
-from gmemsim.scenario.model import Convert, GuestSpec, GuestStep, Scenario, State, Step
+from gmemsim.scenario.model import Convert, Extent, GuestSpec, GuestStep, Scenario, State, Step, bytes_of
 from gmemsim.units import size_name
 
 Arrival = Literal["fixed", "poisson", "bursts"]
@@ -247,7 +247,7 @@ class Demand(Generator):
     count: Annotated[int, Count("allocations", least=1, most=MOST_CONVERSIONS)]
     duration: Annotated[int, Duration("time in which they arrive")] = 0
     offset: Annotated[int, Size("first byte of the range", aligned=True, zero=True)] = 0
-    size: Annotated[int | None, Size("bytes of the range; to the guest's end if absent", aligned=True)] = None
+    size: Annotated[Extent, Size("bytes of the range, or all: to the guest's end", aligned=True, whole=True)] = "all"
     each: Annotated[int | None, Size("bytes of an allocation; one page if absent", aligned=True)] = None
     arrival: Annotated[Arrival, Choice("how they arrive", get_args(Arrival))] = "poisson"
     burst: Annotated[int, Count("allocations of a burst", least=1, most=MOST_CONVERSIONS)] = 16
@@ -259,7 +259,7 @@ class Demand(Generator):
 
     def range_of(self, guest: GuestSpec) -> tuple[int, int]:
         """Offset and bytes of the range."""
-        return self.offset, guest.memory - self.offset if self.size is None else self.size
+        return self.offset, bytes_of(self.size, self.offset, guest.memory)
 
     def range_problem(self, guest: GuestSpec) -> Iterator[tuple[str, str]]:
         """A range past the guest's end."""
@@ -278,9 +278,9 @@ def too_many(key: str, number: int, what: str) -> Iterator[tuple[str, str]]:
         yield key, f"found {number:,} {what}, expected at most {MOST_CONVERSIONS:,}"
 
 
-def misfit(offset: int, size: int | None, guest: GuestSpec) -> Iterator[tuple[str, str]]:
-    """What is wrong with a generator's range (``size`` absent: to the guest's end), by key."""
-    end = guest.memory if size is None else offset + size
+def misfit(offset: int, size: Extent, guest: GuestSpec) -> Iterator[tuple[str, str]]:
+    """What is wrong with a generator's range, by key."""
+    end = offset + bytes_of(size, offset, guest.memory)
     if end > guest.memory or offset >= end:
-        key = "offset" if size is None else "size"
+        key = "size" if isinstance(size, int) else "offset"
         yield key, f"found an end at {size_name(max(end, offset))}, expected at most {size_name(guest.memory)}"

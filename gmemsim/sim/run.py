@@ -47,7 +47,7 @@ from gmemsim.scenario.logs.replay import replays
 from gmemsim.scenario.model import GuestSpec, HostSpec, Scenario, Step
 from gmemsim.scenario.workload import expand_step, step_end
 from gmemsim.sim.judge import Verdict, judge, judge_error
-from gmemsim.sim.steps import CALLS, detail
+from gmemsim.sim.steps import CALLS, detail, extent
 
 
 @attrs.frozen
@@ -234,7 +234,7 @@ class Run(Iterator[Event]):
         self._calls[name][step.key, errno] += 1
         work = guest.work
         self._sample()
-        offset, size = (step.offset, step.size) if isinstance(step, model.RangeStep) else (None, None)
+        offset, size = extent(guest, step) if isinstance(step, model.RangeStep) else (None, None)
         if self._check:
             guest.check()
             self.host.check()
