@@ -96,7 +96,7 @@ def test_the_summary_has_the_keys_of_the_design(path: Path) -> None:
     summary = result_of(path)[0].summary
     assert set(summary) - {"replays"} == DESIGNED | DOCUMENTED
     assert summary["schema"] == 1
-    assert set(summary["conversions"]) == {"requested", "succeeded", "failed"}
+    assert set(summary["conversions"]) - {"unchanged"} == {"requested", "succeeded", "failed"}
     assert set(summary["accounts"]) == {*ACCOUNTS, "total"}
     assert all(set(row) == ROW for row in summary["accounts"].values())
     assert {"4K", "2M", "1G"} <= set(summary["folios"])

@@ -108,7 +108,9 @@ class GuestMemfd:
         start, end = self._range(offset, size)
         inode = self.inode
         if inode.attributes.all_are(start, end, shared=not private):
+            inode.stats.unchanged += 1
             return
+        inode.stats.without_memory += not inode.has_memory(start, end)
         inode.work.conversions += 1
         self._convert(inode, start, end, not private)
 

@@ -40,6 +40,10 @@ class Stats:
     def __init__(self) -> None:
         self.splits: Counter[tuple[int, int]] = Counter()
         self.merges: Counter[tuple[int, int]] = Counter()
+        self.unchanged = 0
+        """Conversions of ranges that were already as wanted."""
+        self.without_memory = 0
+        """Conversions of ranges of which some memory is not allocated: there only the attributes change."""
         self.optimise_failures = 0
         """Merges after which the vmemmap could not be optimised again."""
         self.rollback_failures = 0
@@ -138,6 +142,15 @@ class Inode:
             stop = min(end, (start | mask) + 1)
             yield start, stop, self.hugepages.get(start & ~mask)
             start = stop
+
+    def has_memory(self, start: int, end: int) -> bool:
+        """Whether all of the range is allocated.  O(hugepages of the range), or O(log ranges) of base pages."""
+        if not self.page_order:
+            return self.small.covers(start, end)
+        for _, _, hugepage in self.pieces(start, end):
+            if hugepage is None:
+                return False
+        return True
 
     def unmap_host(self, start: int, end: int) -> None:
         """Take the range away from every host process."""

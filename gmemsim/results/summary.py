@@ -57,6 +57,9 @@ CALL_KINDS = ("allocate", "convert", "fault", "pin", "unpin", "punch_hole", "poi
 OUTCOMES = ("optimise_failures", "rollback_failures", "inconsistent_pages", "lost_hugepages")
 """What can go wrong without an errno, counted per guest and in all."""
 
+Retries = Mapping[str, Counter[str]]
+"""How often each guest's conversions were ``retried`` and ``given_up``."""
+
 Calls = Mapping[str, Counter[tuple[str, str | None]]]
 """How often each guest's calls of a kind ended with an errno (``None``: success): guest -> (kind, errno) -> number."""
 
@@ -66,9 +69,9 @@ class State:
     """A run at one moment, as the summary reads it.
 
     ``now``: simulated ns.  ``orders``: of the folios to report (:func:`folio_orders`).  ``calls``: how calls have ended
-    so far.  ``work``: all that the host has done.  ``profile``: what prices it.  ``partial``: whether the workload is
-    not at its end.  ``replays``: what the recorded logs of the workload hold.  ``verdicts``: those on expectations so
-    far.
+    so far.  ``retries``: how many conversions were ``retried`` and ``given_up``.  ``work``: all that the host has done.
+    ``profile``: what prices it.  ``partial``: whether the workload is not at its end.  ``replays``: what the recorded
+    logs of the workload hold.  ``verdicts``: those on expectations so far.
     """
 
     title: str
@@ -80,6 +83,7 @@ class State:
     calls: Calls
     work: Work
     profile: CostProfile
+    retries: Retries = attrs.field(factory=dict)
     partial: bool = False
     replays: Sequence[Mapping[str, Any]] = ()
     verdicts: Sequence[Mapping[str, Any]] = ()
@@ -179,6 +183,9 @@ def _slabs(state: State) -> dict[str, int]:
 
 _CALLS: Fixed = {"requested": COUNT, "succeeded": COUNT, "failed": {ERRNO: COUNT}}
 
+_CONVERSIONS: Fixed = {**_CALLS, **dict.fromkeys(("unchanged", "retried", "given_up"), COUNT)}
+"""What is counted of conversions beside; like errnos, only what has happened has a key."""
+
 
 def _ended(state: State, kind: str) -> dict[str, Any]:
     """Calls of one kind: requested, succeeded, failed by errno."""
@@ -192,7 +199,11 @@ def _ended(state: State, kind: str) -> dict[str, Any]:
 
 
 def _conversions(state: State) -> dict[str, Any]:
-    return _ended(state, "convert")
+    """Conversions requested, succeeded, failed, and what else there is to know of them."""
+    more = Counter({"unchanged": sum(guest.stats.unchanged for guest in state.guests)})
+    for guest in state.guests:
+        more.update(state.retries.get(guest.name, {}))
+    return _ended(state, "convert") | {key: more[key] for key in _CONVERSIONS if more[str(key)]}
 
 
 def _calls(state: State) -> dict[str, Any]:
@@ -266,6 +277,9 @@ def _work(state: State) -> dict[str, int]:
 def _notes(state: State) -> list[str] | None:
     """What must be said of the whole result, a sentence each; ``None`` if there is nothing."""
     notes = []
+    if bare := sum(guest.stats.without_memory for guest in state.guests):
+        were = "1 conversion was" if bare == 1 else f"{bare:,} conversions were"
+        notes.append(f"{were} of memory that is not allocated: nothing was split or merged there")
     if derived := sum(guest.stats.derived_splits for guest in state.guests):
         notes.append(
             f"derived: {derived:,} non-uniform splits are around more than one page; folio_split works around one page"
@@ -283,7 +297,7 @@ _PARTS: Mapping[str, Part] = {
     "seed": Part(lambda state: state.seed),
     "end_time_ns": Part(lambda state: state.now, NS),
     "partial": Part(lambda state: state.partial or None),
-    "conversions": Part(_conversions, _CALLS),
+    "conversions": Part(_conversions, _CONVERSIONS),
     "splits": Part(_splits, {CHANGE: COUNT}),
     "merges": Part(_merges, {CHANGE: COUNT}),
     "folios": Part(_folios, {SIZE: COUNT}),
@@ -306,7 +320,7 @@ _GUEST_PARTS: Mapping[str, Part] = {
     "backing": Part(lambda state: state.guest.backing, BYTES),
     "mapping": Part(lambda state: state.guest.mapping),
     "policy": Part(lambda state: state.guest.policy.as_file()),
-    "conversions": Part(_conversions, _CALLS),
+    "conversions": Part(_conversions, _CONVERSIONS),
     "splits": Part(_splits, {CHANGE: COUNT}),
     "merges": Part(_merges, {CHANGE: COUNT}),
     "folios": Part(_folios, {SIZE: COUNT}),

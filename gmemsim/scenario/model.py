@@ -136,6 +136,14 @@ class ExpectedError:
 
 
 @attrs.frozen(kw_only=True)
+class Retry:
+    """A conversion that fails with EAGAIN or ENOMEM is tried again after ``delay`` ns, up to ``times`` times."""
+
+    times: Annotated[int, Count("how often it is tried again", least=1, most=1_000_000)]
+    delay: Annotated[int, Duration("time before it is tried again")]
+
+
+@attrs.frozen(kw_only=True)
 class Step:
     """One line of the workload.  ``at`` is when it begins, ``None`` for right after the step before.
 
@@ -203,6 +211,7 @@ class Convert(SizedStep):
     key: ClassVar[str] = "convert"
 
     to: Annotated[State, Choice("what it becomes", ("shared", "private"))]
+    retry: Annotated[Retry | None, Record("how it is tried again; not at all if absent", Retry, "a retry")] = None
 
 
 @attrs.frozen(kw_only=True)
@@ -281,6 +290,7 @@ class Unshare(SizedStep):
     size: int
     piece: int | None = None
     span: int = 0
+    retry: Retry | None = None
 
     def conversions(self, name: str, shared: Iterable[tuple[int, int]]) -> Iterator[Convert]:
         """The conversions of the guest ``name`` of which the bytes ``start`` … ``end`` of each in ``shared`` are."""
@@ -290,7 +300,15 @@ class Unshare(SizedStep):
                 begun = (start - self.offset) // piece * piece
                 stop = min(end, self.offset + begun + piece)
                 at = None if self.at is None else self.at + self.span * begun // self.size
-                yield Convert(guest=name, at=at, offset=start, size=stop - start, to="private", where=self.where)
+                yield Convert(
+                    guest=name,
+                    at=at,
+                    offset=start,
+                    size=stop - start,
+                    to="private",
+                    retry=self.retry,
+                    where=self.where,
+                )
                 start = stop
 
 

@@ -34,8 +34,8 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 import attrs
 
-from gmemsim.scenario.format.kinds import Choice, Count, Duration, Inner, Size
-from gmemsim.scenario.model import Convert, Extent, GuestSpec, GuestStep, Scenario, State, Step, bytes_of
+from gmemsim.scenario.format.kinds import Choice, Count, Duration, Inner, Record, Size
+from gmemsim.scenario.model import Convert, Extent, GuestSpec, GuestStep, Retry, Scenario, State, Step, bytes_of
 from gmemsim.units import size_name
 
 Arrival = Literal["fixed", "poisson", "bursts"]
@@ -59,6 +59,10 @@ class Generator(GuestStep):
         Streams, Choice("random numbers of the guests of a group: each its own, or all the same", get_args(Streams))
     ] = "own"
     seed: Annotated[int | None, Count("seed of this step alone; by its place in the workload if absent")] = None
+
+    retry: Annotated[
+        Retry | None, Record("how conversions that fail are tried again; not at all if absent", Retry, "a retry")
+    ] = None
 
     def span(self) -> int:
         """Nanoseconds from its start to its end, for one guest."""
@@ -101,7 +105,7 @@ class Generator(GuestStep):
 
     def convert(self, name: str, at: int, offset: int, size: int, to: State) -> Convert:
         """One conversion of guest ``name``, placed in the file where this generator is."""
-        return Convert(guest=name, at=at, offset=offset, size=size, to=to, where=self.where)
+        return Convert(guest=name, at=at, offset=offset, size=size, to=to, retry=self.retry, where=self.where)
 
 
 @attrs.frozen(kw_only=True)

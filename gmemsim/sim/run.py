@@ -47,6 +47,7 @@ from gmemsim.scenario.logs.replay import replays
 from gmemsim.scenario.model import GuestSpec, HostSpec, Scenario, Step
 from gmemsim.scenario.workload import expand_step, step_end
 from gmemsim.sim.judge import Verdict, judge, judge_error
+from gmemsim.sim.retries import TRANSIENT, Retries
 from gmemsim.sim.steps import CALLS, detail, extent
 
 
@@ -140,6 +141,8 @@ class Run(Iterator[Event]):
         self._calls: dict[str, Counter[tuple[str, str | None]]] = {name: Counter() for name in self.guests}
         self._verdicts: dict[int, Verdict] = {}  # by the expectation's place in the scenario
         self._errors: list[Verdict] = []
+        self._retries = Retries()
+        self._latest: dict[str, Event] = {}  # by guest
         self._orders = folio_orders(self.host.geometry, self.guests.values())
         self.timeline = Timeline(ACCOUNTS.names(), [self.host.geometry.name(order) for order in self._orders])
         self._sample()
@@ -163,7 +166,15 @@ class Run(Iterator[Event]):
         for index, step in enumerate(scenario.workload):
             end = step_end(scenario, index, self.now)
             for plain in expand_step(scenario, index, self.now):
+                if self._retries:
+                    yield from self._try_again(self.now if plain.at is None else plain.at)
                 yield from self._step(index, plain)
+            if self._retries:
+                yield from self._try_again(None)
+            if step.expect_error is not None:
+                assert isinstance(step, model.GuestStep)
+                events = [self._latest[name] for name in self._instances(step.guest)]
+                self._errors.append(judge_error(step, index, events))
             self._advance(max(end, self.now))
             if step.id is not None:
                 self._judge(step.id)
@@ -209,16 +220,24 @@ class Run(Iterator[Event]):
             for name in self._instances(step.guest):
                 for conversion in self._unshare(step, name):
                     self._advance(max(self.now, conversion.at or 0))
-                    yield self._call(index, conversion, name)
+                    yield self._attempt(index, conversion, name)
         else:
             assert isinstance(step, model.GuestStep)
-            events = []
             for name in self._instances(step.guest):
-                event = self._call(index, step, name)
-                events.append(event)
-                yield event
-            if step.expect_error is not None:
-                self._errors.append(judge_error(step, index, events))
+                yield self._attempt(index, step, name)
+
+    def _try_again(self, until: int | None) -> Iterator[Event]:
+        """Carry out the conversions that are to be tried again by the time ``until``, ``None``: all."""
+        for again in self._retries.due(until):
+            self._advance(max(self.now, again.due))
+            yield self._attempt(again.index, again.step, again.name, again.tried)
+
+    def _attempt(self, index: int, step: model.GuestStep, name: str, tried: int = 0) -> Event:
+        """One step for one guest, for which it has been ``tried`` so often."""
+        event = self._latest[name] = self._call(index, step, name)
+        if event.errno in TRANSIENT and isinstance(step, model.Convert):
+            self._retries.failed(self.now, index, step, name, tried)
+        return event
 
     def _call(self, index: int, step: model.GuestStep, name: str) -> Event:
         """One step for one guest: the call, its samples, and its event."""
@@ -271,6 +290,7 @@ class Run(Iterator[Event]):
             guests=tuple(self.guests.values()),
             orders=self._orders,
             calls=self._calls,
+            retries=self._retries.counts,
             work=self.host.work,
             profile=PROFILES[scenario.host.costs],
             partial=not self._at_end,

@@ -60,9 +60,12 @@ def _facts(summary: Mapping[str, Any]) -> Table:
     calls = summary["conversions"]
     failed = sum(calls["failed"].values())
     words = f"{number(calls['requested'])} requested, {number(calls['succeeded'])} succeeded"
-    outcome = Text(f"{words}, {number(failed)} failed")
+    unchanged = f" ({number(calls['unchanged'])} changed nothing)" if "unchanged" in calls else ""
+    outcome = Text(f"{words}{unchanged}, {number(failed)} failed")
     if failed:
         outcome.append(f" ({_listing(calls['failed'])})", style="yellow")
+    for key, said in (("retried", "tried again"), ("given_up", "given up")):
+        outcome.append(f", {number(calls[key])} {said}" if key in calls else "")
     table.add_row("conversions", outcome)
     for name in ("splits", "merges", "folios"):
         table.add_row(name, Text(_listing(summary[name]) or "none"))
