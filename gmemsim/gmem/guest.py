@@ -21,7 +21,7 @@ from typing import Literal
 from gmemsim.errors import BadAddress, BadFileDescriptor, Invalid, KernelError, NotSupported, OutOfMemory
 from gmemsim.gmem import population, restructure
 from gmemsim.gmem.check import check
-from gmemsim.gmem.conversion import PROCEDURES
+from gmemsim.gmem.conversion import PROCEDURES, convert
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode, Stats
 from gmemsim.gmem.policy import Policy
@@ -72,7 +72,7 @@ class GuestMemfd:
         self.policy = policy or Policy()
         self.in_place = in_place
         self.inode = Inode(host, name, size, backing, self.policy, mapping, initially_shared)
-        self._convert = PROCEDURES[self.policy.ordering_rule]
+        self._procedure = PROCEDURES[self.policy.ordering_rule]
         self._work_before = host.work.counts()
 
     # -- the ioctl -------------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ class GuestMemfd:
             return
         inode.stats.without_memory += not inode.has_memory(start, end)
         inode.work.conversions += 1
-        self._convert(inode, start, end, not private)
+        convert(self._procedure, inode, start, end, not private)
 
     # -- memory in and out -----------------------------------------------------------------------------------------
 

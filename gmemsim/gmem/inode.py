@@ -44,6 +44,10 @@ class Stats:
         """Conversions of ranges that were already as wanted."""
         self.without_memory = 0
         """Conversions of ranges of which some memory is not allocated: there only the attributes change."""
+        self.zapped_in_vain = 0
+        """Mapped base pages that conversions have taken out of the second stage and then not converted."""
+        self.zapped: list[tuple[int, int, int]] = []
+        """What the latest conversion has zapped: (start, end, base pages that were mapped)."""
         self.optimise_failures = 0
         """Merges after which the vmemmap could not be optimised again."""
         self.rollback_failures = 0
@@ -147,10 +151,7 @@ class Inode:
         """Whether all of the range is allocated.  O(hugepages of the range), or O(log ranges) of base pages."""
         if not self.page_order:
             return self.small.covers(start, end)
-        for _, _, hugepage in self.pieces(start, end):
-            if hugepage is None:
-                return False
-        return True
+        return all(hugepage is not None for _, _, hugepage in self.pieces(start, end))
 
     def unmap_host(self, start: int, end: int) -> None:
         """Take the range away from every host process."""
@@ -159,9 +160,11 @@ class Inode:
             self.host_mapped.remove(start, end)
             self.work.zapped_pages += mapped
 
-    def zap(self, start: int, end: int) -> None:
-        """Take the range away from the guest."""
-        self.work.zapped_pages += self.stage2.zap(start, end)
+    def zap(self, start: int, end: int) -> int:
+        """Take the range away from the guest, and return how many base pages it had mapped."""
+        zapped = self.stage2.zap(start, end)
+        self.work.zapped_pages += zapped
+        return zapped
 
     def refuse_if_pinned(self, start: int, end: int, call_start: int) -> None:
         """Raise ``Again`` if a folio of the range is pinned, with the offset ``max(call_start, first folio index)``."""

@@ -26,6 +26,7 @@ from gmemsim.gmem.rules import (
     MERGES,
     ORDERINGS,
     RESTRUCTURE_FIRST,
+    SPLIT_FAILURES,
     SPLITS,
     VMEMMAPS,
     WHENS,
@@ -51,8 +52,9 @@ class Policy:
     ``split``: ``"uniform"`` (default), ``"staged"``, ``"nonuniform"``, or a tuple of decreasing orders, a ladder.
     ``when``: ``"conversion"`` (default) or ``"fault"``.  ``merge``: ``"eager"`` (default), ``"cleanup"``, ``"never"``
     or a :class:`Hysteresis`.  ``vmemmap``: ``"whole"`` (default), ``"reoptimize"``, ``"partial"`` or ``"off"``.
-    ``ordering``: ``"restructure-first"`` (default), ``"attributes-first"`` or ``"reserve-first"``.  ``generation``:
-    ``"A"`` or ``"B"``; by default that of the ordering.
+    ``ordering``: ``"restructure-first"`` (default), ``"attributes-first"``, ``"reserve-first"``, ``"split-first"`` or
+    ``"block-abort"``.  ``generation``: ``"A"``, ``"B"`` or ``"D"``; by default that of the ordering.
+    ``on_split_failure``: ``"undo"`` (default) or, of ``split-first`` only, ``"keep"``.
 
     The attributes of these names hold what was given; the other attributes and the methods are the questions that the
     rest of the package asks.  A policy is a value: do not change one.
@@ -70,6 +72,7 @@ class Policy:
         vmemmap: str = "whole",
         ordering: str | None = None,
         generation: str | None = None,
+        on_split_failure: str = "undo",
     ) -> None:
         self.split = split
         self.when = when
@@ -86,6 +89,11 @@ class Policy:
         """Whether shared pages are split inside the conversion."""
         if not self.splits_at_conversion and self.ordering_rule.needs_conversion_splits:
             raise ValueError(self.ordering_rule.needs_conversion_splits)
+        self.on_split_failure = on_split_failure
+        self.undoes_splits: bool = SPLIT_FAILURES[on_split_failure].undone
+        """Whether a call that fails merges back what it has split."""
+        if not self.undoes_splits and not self.ordering_rule.splits_ahead:
+            raise ValueError(f"on_split_failure: {on_split_failure} is for ordering split-first, found {self.ordering}")
         self.splits_in_single_steps: bool = self.split_rule.single_steps
         """Whether the kernel takes each step of a split by itself."""
         self.keeps_failed_steps: bool = self.split_rule.keeps_failed_steps
@@ -143,7 +151,7 @@ class Policy:
         return f"Policy({', '.join(f'{key}={getattr(self, key)!r}' for key in KEYS)})"
 
     def _values(self) -> tuple[object, ...]:
-        return type(self), self.split, self.when, self.merge, self.vmemmap, self.ordering, self.generation
+        return type(self), *[getattr(self, key) for key in KEYS]
 
 
 def _ordering(ordering: str | None, generation: str | None) -> Ordering:
@@ -323,6 +331,7 @@ KEYS: Final[Mapping[str, Key]] = {
         Key("vmemmap", "what happens to the vmemmap of a split hugepage", VMEMMAPS),
         Key("ordering", "in which order a conversion does its work", ORDERINGS),
         Key("generation", "which generation of the kernel code is modelled; by the ordering if absent", GENERATIONS),
+        Key("on_split_failure", "what is left of a call's splits if it fails; keep is for split-first", SPLIT_FAILURES),
     )
 }
 """The keys of a policy, in the order in which they are written."""

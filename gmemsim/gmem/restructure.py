@@ -69,6 +69,9 @@ class Split:
         self.folios = self._folios_after()
         """Folios of the hugepage by order after the split."""
         self.was_whole = hugepage.whole
+        self.was_left_split = hugepage.left_split
+        self.finished = False
+        """Whether the folios, or those of the first steps, are split."""
         self._nodes: Prealloc | None = None
         self._vmemmap = 0
         self._descriptors = 0
@@ -199,6 +202,7 @@ class Split:
     def finish(self) -> None:
         """The folios are split: count them, and optimise pieces that need less vmemmap than was restored."""
         inode, hugepage = self.inode, self.hugepage
+        self.finished = True
         splits = inode.stats.splits
         for step in self.steps:
             for order, new_order, number in step.rungs():
@@ -214,13 +218,29 @@ class Split:
         else:
             optimise(inode, hugepage)
 
+    def undo(self) -> None:
+        """Merge back what has been split; a split leaves the root, so that takes no node."""
+        if not self.finished:
+            return
+        end = 0
+        for step in self.steps:
+            if step.index >= end:  # the steps after it are inside of it
+                _merge_block(self.inode, self.hugepage, step.index, step.order, None)
+                end = step.index + (1 << step.order)
+        self.hugepage.left_split = self.was_left_split
+
 
 def split(inode: Inode, hugepage: Hugepage, start: int, end: int) -> None:
     """Split in the sequence of the policy's kernel; raises ``OutOfMemory`` with what that leaves (see above)."""
-    plan = Split(inode, hugepage, start, end)
+    carry_out(Split(inode, hugepage, start, end))
+
+
+def carry_out(plan: Split) -> None:
+    """What :func:`split` does, of a split that has been planned."""
+    inode = plan.inode
     if not plan.steps:
         return
-    if inode.policy.splits_in_single_steps and end - start > 1:
+    if inode.policy.splits_in_single_steps and plan.end - plan.start > 1:
         inode.stats.derived_splits += 1
     if inode.generation.splits_page_by_page:
         _split_page_by_page(plan)

@@ -76,6 +76,12 @@ B = GENERATIONS.add(
         metadata_bytes=32,
     ),
 )
+D = GENERATIONS.add(
+    "D",
+    Generation(
+        "D", "the order of steps being tried in January 2026: what may fail comes before the zap", metadata_bytes=32
+    ),
+)
 
 
 # -- splitting -----------------------------------------------------------------------------------------------------
@@ -286,8 +292,10 @@ VMEMMAPS.add("off", VmemmapRule("off", "no HVO: the vmemmap is always there", op
 class Ordering(Rule):
     """In which order a conversion does its work; ``gmem.conversion`` has the procedure of each.
 
-    ``generation`` is the kernel that does it so.  ``needs_conversion_splits`` says why it makes no sense with splits
-    at fault; empty where it does.  ``all_or_nothing``: a call that fails leaves everything as it was.
+    ``generation`` is the kernel that does it so.  ``failures``: each step that can fail, and what that leaves.
+    ``needs_conversion_splits`` says why it makes no sense with splits at fault; empty where it does.
+    ``all_or_nothing``: a call that fails leaves everything as it was.  ``splits_ahead``: all hugepages of a call are
+    split before one of them is zapped, so that ``on_split_failure`` has a meaning.
     """
 
     def __init__(
@@ -296,19 +304,33 @@ class Ordering(Rule):
         words: str,
         *,
         generation: Generation,
+        failures: tuple[tuple[str, str], ...],
         needs_conversion_splits: str = "",
         all_or_nothing: bool = False,
+        splits_ahead: bool = False,
     ) -> None:
         super().__init__(name, words)
         self.generation = generation
+        self.failures = failures
         self.needs_conversion_splits = needs_conversion_splits
         self.all_or_nothing = all_or_nothing
+        self.splits_ahead = splits_ahead
 
 
 ORDERINGS: Final[Registry[Ordering]] = Registry("ordering")
 RESTRUCTURE_FIRST = ORDERINGS.add(
     "restructure-first",
-    Ordering("restructure-first", "folios are split or merged, then the attributes are stored", generation=B),
+    Ordering(
+        "restructure-first",
+        "folios are split or merged, then the attributes are stored",
+        generation=B,
+        failures=(
+            ("attributes' memory", "hugepages before it stay converted, this one is as it was"),
+            ("references (to-private)", "as above, and the hugepage is unmapped from the host"),
+            ("stage-2 split (to-shared)", "as the first; leaves that were split stay split"),
+            ("split or merge", "as the first, but the hugepage is zapped: the guest faults it in again"),
+        ),
+    ),
 )
 ATTRIBUTES_FIRST = ORDERINGS.add(
     "attributes-first",
@@ -316,6 +338,13 @@ ATTRIBUTES_FIRST = ORDERINGS.add(
         "attributes-first",
         "attributes are stored first, and rolled back if the rest fails",
         generation=A,
+        failures=(
+            ("references (to-private)", "nothing is converted; ranges before it are unmapped and zapped"),
+            ("stage-2 split (to-shared)", "nothing is converted; ranges before it are zapped"),
+            ("attributes' memory, split or merge", "all is zapped, and what was done is reversed"),
+            ("the reversal", "an inconsistent range: attributes and folios that do not fit each other"),
+            ("a folio's return to the filemap", "the hugepage is lost, with its contents"),
+        ),
         needs_conversion_splits="attributes-first orders what a conversion splits,"
         " and with when: fault it splits nothing",
     ),
@@ -326,8 +355,57 @@ RESERVE_FIRST = ORDERINGS.add(
         "reserve-first",
         "everything that can fail happens before anything is torn down",
         generation=B,
+        failures=(("any step", "everything as it was"),),
         needs_conversion_splits="reserve-first cannot keep its promise with when: fault,"
         " which needs memory at the fault",
         all_or_nothing=True,
     ),
+)
+SPLIT_FIRST = ORDERINGS.add(
+    "split-first",
+    Ordering(
+        "split-first",
+        "all hugepages of a call are split, then zapped, then the attributes are stored",
+        generation=D,
+        failures=(
+            ("attributes' memory, a merge's root", "everything as it was"),
+            ("references (to-private)", "the range is unmapped from the host, nothing is zapped"),
+            ("split (to-shared)", "nothing is zapped; on_split_failure: folios as they were, or left split"),
+            ("stage-2 split (to-shared)", "as above; leaves that were split stay split, with TDX for good"),
+        ),
+        needs_conversion_splits="split-first orders what a conversion splits, and with when: fault it splits nothing",
+        splits_ahead=True,
+    ),
+)
+BLOCK_ABORT = ORDERINGS.add(
+    "block-abort",
+    Ordering(
+        "block-abort",
+        "stage-2 leaves are blocked, and restored if the restructuring fails; only success removes them",
+        generation=B,
+        failures=(
+            ("attributes' memory", "hugepages before it stay converted, this one is as it was"),
+            ("references (to-private)", "as above, and the hugepage is unmapped from the host"),
+            ("stage-2 split (to-shared)", "as the first; leaves that were split stay split"),
+            ("split or merge", "as the first: the leaves are restored, the guest faults nothing in again"),
+        ),
+    ),
+)
+
+
+# -- what a failed split leaves ------------------------------------------------------------------------------------
+
+
+class SplitFailure(Rule):
+    """What becomes of the hugepages that a call has split when it fails: ``undone`` or left split."""
+
+    def __init__(self, name: str, words: str, *, undone: bool) -> None:
+        super().__init__(name, words)
+        self.undone = undone
+
+
+SPLIT_FAILURES: Final[Registry[SplitFailure]] = Registry("on_split_failure")
+SPLIT_FAILURES.add("undo", SplitFailure("undo", "what the call has split is merged back", undone=True))
+SPLIT_FAILURES.add(
+    "keep", SplitFailure("keep", "what the call has split stays split, until it is merged", undone=False)
 )

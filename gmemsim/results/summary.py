@@ -183,7 +183,7 @@ def _slabs(state: State) -> dict[str, int]:
 
 _CALLS: Fixed = {"requested": COUNT, "succeeded": COUNT, "failed": {ERRNO: COUNT}}
 
-_CONVERSIONS: Fixed = {**_CALLS, **dict.fromkeys(("unchanged", "retried", "given_up"), COUNT)}
+_CONVERSIONS: Fixed = {**_CALLS, **dict.fromkeys(("unchanged", "retried", "given_up", "zapped_in_vain"), COUNT)}
 """What is counted of conversions beside; like errnos, only what has happened has a key."""
 
 
@@ -200,8 +200,10 @@ def _ended(state: State, kind: str) -> dict[str, Any]:
 
 def _conversions(state: State) -> dict[str, Any]:
     """Conversions requested, succeeded, failed, and what else there is to know of them."""
-    more = Counter({"unchanged": sum(guest.stats.unchanged for guest in state.guests)})
+    more: Counter[str] = Counter()
     for guest in state.guests:
+        more["unchanged"] += guest.stats.unchanged
+        more["zapped_in_vain"] += guest.stats.zapped_in_vain
         more.update(state.retries.get(guest.name, {}))
     return _ended(state, "convert") | {key: more[key] for key in _CONVERSIONS if more[str(key)]}
 
