@@ -185,7 +185,7 @@ class _Reservation:
         inode.stage2.reserve(self.low, self.high)
         if self.hugepage is None:
             return
-        split = restructure.Split(inode, self.hugepage, self.low, self.high)
+        split = restructure.Split(inode, self.hugepage, self.low, self.high, inode.conversion_order)
         if split.steps:
             self.split = split
             split.take_nodes()
@@ -258,7 +258,7 @@ class _Ahead:
         inode = self.inode
         for low, high, hugepage in self.pieces:
             if hugepage is not None:
-                plan = restructure.Split(inode, hugepage, low, high)
+                plan = restructure.Split(inode, hugepage, low, high, inode.conversion_order)
                 self.plans.append(plan)
                 try:
                     restructure.carry_out(plan)
@@ -351,7 +351,7 @@ def _restructure(inode: Inode, hugepage: Hugepage | None, low: int, high: int, s
     if not shared:
         restructure.merge(inode, hugepage, low, high)
     elif inode.policy.splits_at_conversion:
-        restructure.split(inode, hugepage, low, high)
+        restructure.split(inode, hugepage, low, high, inode.conversion_order)
 
 
 PROCEDURES: dict[Ordering, Procedure] = {

@@ -157,7 +157,7 @@ class GuestMemfd:
                 try:
                     inode.stage2.split_leaves(low, high)
                     inode.zap(low, high)
-                    restructure.split(inode, hugepage, low, high)
+                    restructure.split(inode, hugepage, low, high, 0)
                 except OutOfMemory as error:
                     error.error_offset = inode.offset(low)
                     raise

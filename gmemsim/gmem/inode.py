@@ -84,6 +84,8 @@ class Inode:
             raise Invalid(f"{name}: a guest_memfd on hugepages starts private")
         self.pages = size >> self.page_shift
         self.rungs = policy.rungs(self.page_order, host.geometry)
+        # shared pages are split down to this order at conversion: 0, unless some steps are for host faults
+        self.conversion_order = policy.conversion_rungs(self.page_order, host.geometry)[-1]
         ledger = host.ledger
         attribute_nodes = ledger.holder("attributes", name)
         self.subpool: Subpool | None = None
@@ -177,7 +179,7 @@ class Inode:
     def refuse_to_split_poisoned(self, start: int, end: int) -> None:
         """Raise ``Poisoned`` if making the range shared now would split a folio that has a memory error."""
         if self.policy.splits_at_conversion:
-            self.refuse_poisoned(start, end, 1)
+            self.refuse_poisoned(start, end, self.conversion_order + 1)
 
     def refuse_poisoned(self, start: int, end: int, least_order: int) -> None:
         """Raise ``Poisoned`` if a folio of the range, of ``least_order`` or more, has a memory error."""

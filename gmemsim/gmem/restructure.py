@@ -3,11 +3,12 @@
 
 Theory of operation
 -------------------
-A *split* makes every page of a range a folio of its own.  It walks down the policy's rungs: at each, only folios that
-hold such pages are split further.  It has three parts, so that the orderings of ``gmem.conversion`` can arrange them:
-a :class:`Split` is planned from what the filemap holds; ``take_…`` obtain everything that can fail (XArray nodes,
-vmemmap pages, descriptors, metadata); ``split_entries`` and ``finish`` cannot fail.  :func:`split` carries it out in
-one of three sequences, whichever the policy's kernel has (DOMAIN.md section 4):
+A *split* makes every page of a range a folio of its own, or stops at the order from which the policy leaves the rest to
+the first host fault.  It walks down the policy's rungs: at each, only folios that hold such pages are split further.
+It has three parts, so that the orderings of ``gmem.conversion`` can arrange them: a :class:`Split` is planned from what
+the filemap holds; ``take_…`` obtain everything that can fail (XArray nodes, vmemmap pages, descriptors, metadata);
+``split_entries`` and ``finish`` cannot fail.  :func:`split` carries it out in one of three sequences, whichever the
+policy's kernel has (DOMAIN.md section 4):
 
 * *generation B*: nodes, entries, vmemmap, descriptors; the entries are merged back if a later part fails;
 * *level by level* (non-uniform splits, ``folio_split``): vmemmap and descriptors, then for each level its node, without
@@ -58,13 +59,14 @@ class SplitStep:
 
 
 class Split:
-    """Making the pages ``start`` to ``end`` of one hugepage folios of their own."""
+    """Making the pages ``start`` to ``end`` of one hugepage folios of ``order`` (0: of their own) at most."""
 
-    def __init__(self, inode: Inode, hugepage: Hugepage, start: int, end: int) -> None:
+    def __init__(self, inode: Inode, hugepage: Hugepage, start: int, end: int, order: int) -> None:
         self.inode = inode
         self.hugepage = hugepage
         self.start = start
         self.end = end
+        self.order = order
         self.steps = self._plan()
         self.folios = self._folios_after()
         """Folios of the hugepage by order after the split."""
@@ -83,11 +85,11 @@ class Split:
         order = filemap.order_at(start)
         index = start >> order << order
         if self.end <= index + (1 << order):  # one folio holds it all: the common case
-            if order:
+            if order > self.order:
                 self._plan_folio(index, order, steps)
             return steps
         for first, number, order in filemap.folios(start, self.end):
-            if order:
+            if order > self.order:
                 for index in range(first, first + (number << order), 1 << order):
                     self._plan_folio(index, order, steps)
         return steps
@@ -102,13 +104,13 @@ class Split:
         return folios
 
     def _plan_folio(self, index: int, order: int, steps: list[SplitStep]) -> None:
-        below = tuple([rung for rung in self.inode.rungs if rung < order])
+        below = tuple([rung for rung in self.inode.rungs if self.order <= rung < order])
         if self.start <= index and index + (1 << order) <= self.end:
             steps.append(SplitStep(index, order, below))
             return
         new_order = below[0]
         steps.append(SplitStep(index, order, (new_order,)))
-        if not new_order:
+        if new_order == self.order:
             return
         size = 1 << new_order
         first = max(index, self.start >> new_order << new_order)
@@ -230,9 +232,12 @@ class Split:
         self.hugepage.left_split = self.was_left_split
 
 
-def split(inode: Inode, hugepage: Hugepage, start: int, end: int) -> None:
-    """Split in the sequence of the policy's kernel; raises ``OutOfMemory`` with what that leaves (see above)."""
-    carry_out(Split(inode, hugepage, start, end))
+def split(inode: Inode, hugepage: Hugepage, start: int, end: int, order: int) -> None:
+    """Split down to ``order`` in the sequence of the policy's kernel.
+
+    Raises ``OutOfMemory`` with what that leaves (see above).
+    """
+    carry_out(Split(inode, hugepage, start, end, order))
 
 
 def carry_out(plan: Split) -> None:

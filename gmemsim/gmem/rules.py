@@ -119,25 +119,6 @@ class _NonUniform(SplitRule):
         return tuple(range(order, -1, -1))
 
 
-class Ladder(SplitRule):
-    """Any decreasing ``orders`` that end with 0; ``ValueError`` for others."""
-
-    def __init__(self, orders: tuple[int, ...]) -> None:
-        if len(orders) < 2 or any(a <= b for a, b in pairwise(orders)) or orders[-1] != 0:
-            raise ValueError(f"ladder {list(orders)} must be at least two strictly decreasing orders and end with 0")
-        super().__init__("ladder", "at each rung only the folios that hold shared pages split further")
-        self.orders = orders
-
-    def rungs(self, order: int, geometry: Geometry) -> tuple[int, ...]:
-        """The ladder itself; ``ValueError`` unless it starts at ``order``."""
-        if self.orders[0] != order:
-            raise ValueError(
-                f"ladder {list(self.orders)} starts at order {self.orders[0]},"
-                f" but the backing {geometry.name(order)} is order {order}"
-            )
-        return self.orders
-
-
 SPLITS: Final[Registry[SplitRule]] = Registry("split")
 SPLITS.add("uniform", SplitRule("uniform", "the whole hugepage is split to base pages at once"))
 SPLITS.add("staged", _Staged("staged", "1G is split to 2M, then only 2M folios that hold shared pages to base pages"))
@@ -174,6 +155,47 @@ class WhenRule(Rule):
 WHENS: Final[Registry[WhenRule]] = Registry("when")
 WHENS.add("conversion", WhenRule("conversion", "split inside the conversion call", at_conversion=True))
 WHENS.add("fault", WhenRule("fault", "split at the first host fault of a shared page", at_conversion=False))
+
+
+# -- ladders, each step at its time -----------------------------------------------------------------------------
+
+
+class Ladder(SplitRule):
+    """Any decreasing ``orders`` that end with 0; ``ValueError`` for others.
+
+    ``whens`` says when each of its steps is carried out, ``"conversion"`` or ``"fault"`` for one after the other;
+    default: none, the policy says it for all of them.  A step at a fault cannot be followed by one at conversion.
+    """
+
+    def __init__(self, orders: tuple[int, ...], whens: tuple[str, ...] = ()) -> None:
+        if len(orders) < 2 or any(a <= b for a, b in pairwise(orders)) or orders[-1] != 0:
+            raise ValueError(f"ladder {list(orders)} must be at least two strictly decreasing orders and end with 0")
+        if whens and len(whens) != len(orders) - 1:
+            raise ValueError(f"ladder {list(orders)} has {len(orders) - 1} steps, found {len(whens)} times in when")
+        at_conversion = [WHENS[when].at_conversion for when in whens]
+        if at_conversion != sorted(at_conversion, reverse=True):
+            raise ValueError(f"when {list(whens)} splits at conversion what only a fault before it makes")
+        super().__init__("ladder", "at each rung only the folios that hold shared pages split further")
+        self.orders = orders
+        self.whens = whens
+
+    def rungs(self, order: int, geometry: Geometry) -> tuple[int, ...]:
+        """The ladder itself; ``ValueError`` unless it starts at ``order``."""
+        if self.orders[0] != order:
+            raise ValueError(
+                f"ladder {list(self.orders)} starts at order {self.orders[0]},"
+                f" but the backing {geometry.name(order)} is order {order}"
+            )
+        return self.orders
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ladder) and (self.orders, self.whens) == (other.orders, other.whens)
+
+    def __hash__(self) -> int:
+        return hash((self.orders, self.whens))
+
+    def __repr__(self) -> str:
+        return f"Ladder(orders={self.orders}, whens={self.whens})"
 
 
 # -- merging -------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from gmemsim.errors import KernelError, OutOfMemory
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.policy import Policy
-from gmemsim.gmem.rules import ORDERINGS, SPLIT_FAILURES, VMEMMAPS, WHENS, Hysteresis
+from gmemsim.gmem.rules import ORDERINGS, SPLIT_FAILURES, VMEMMAPS, WHENS, Hysteresis, Ladder
 from gmemsim.gmem.stage2 import MappingKind
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.host import Host
@@ -62,13 +62,20 @@ def policies(draw: st.DrawFn, order: int, geometry: Geometry) -> Policy:
     splits: list[Any] = ["uniform", "staged", "nonuniform"]
     if order > 1:
         below = draw(st.lists(st.integers(1, order - 1), unique=True, max_size=3))
-        splits.append((order, *sorted(below, reverse=True), 0))
+        ladder = (order, *sorted(below, reverse=True), 0)
+        splits.append(ladder)
+        late = draw(st.integers(0, len(ladder) - 1))
+        splits.append(Ladder(ladder, ("conversion",) * (len(ladder) - 1 - late) + ("fault",) * late))
     merges: list[Any] = ["eager", "eager", "cleanup", "never", Hysteresis(1), Hysteresis(2)]
     ordering = draw(st.sampled_from(ORDERINGS.names()))
-    lazy = not ORDERINGS[ordering].needs_conversion_splits
+    rule, split = ORDERINGS[ordering], draw(st.sampled_from(splits))
+    if isinstance(split, Ladder):
+        fits = not rule.needs_conversion_splits or split.whens.count("fault") < (1 if rule.all_or_nothing else order)
+        split = split if fits and split.whens[0] == "conversion" else split.orders
+    lazy = not rule.needs_conversion_splits and not isinstance(split, Ladder)
     return Policy(
-        split=draw(st.sampled_from(splits)),
-        when=draw(st.sampled_from(WHENS.names())) if lazy else "conversion",
+        split=split,
+        when=draw(st.sampled_from(WHENS.names())) if lazy else None,
         on_split_failure=draw(st.sampled_from(SPLIT_FAILURES.names())) if ordering == "split-first" else "undo",
         merge=draw(st.sampled_from(merges)),
         vmemmap=draw(st.sampled_from(VMEMMAPS.names())),

@@ -391,6 +391,11 @@ class PolicyRule(Kind):
         return Choice(self.doc, self.of.rules)
 
     @property
+    def also(self) -> tuple[str, ...]:
+        """What the names of the parameter's second key may be; none if it has no such key."""
+        return () if self.parameter.names is None else self.parameter.names.names()
+
+    @property
     def number(self) -> Count:
         """The parameter's number, or each of its numbers."""
         most = LARGEST if self.parameter.most is None else self.parameter.most
