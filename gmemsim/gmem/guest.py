@@ -141,6 +141,7 @@ class GuestMemfd:
         inode.refuse_poisoned(start, end, 0)
         if by == "host" and not inode.attributes.all_are(start, end, shared=True):
             raise BadAddress("the host touched private memory (SIGBUS)", error_offset=inode.offset(start))
+        inode.stats.host_faults += by == "host"
         population.populate(inode, start, end)
         if by == "host":
             self._split_for_host(start, end)

@@ -44,6 +44,8 @@ class Stats:
         """Conversions of ranges that were already as wanted."""
         self.without_memory = 0
         """Conversions of ranges of which some memory is not allocated: there only the attributes change."""
+        self.host_faults = 0
+        """Calls by which the host touched shared memory: faults and pins."""
         self.zapped_in_vain = 0
         """Mapped base pages that conversions have taken out of the second stage and then not converted."""
         self.zapped: list[tuple[int, int, int]] = []

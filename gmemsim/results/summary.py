@@ -9,9 +9,10 @@ list ``guests``, is made in the same way of :data:`GUEST_PARTS`.  :mod:`gmemsim.
 check a metric, so a new part is one new row and nothing else.
 
 Schema 1 fixes the keys.  Beside what was designed first stand ``calls`` (every kind of call, requested and failed),
-``outcomes`` (what went wrong without an errno), ``estimates`` (what is no exact count, with its bounds),
-``slabs_at_least_bytes`` (a lower bound), ``notes`` (sentences on the whole result, such as that it is derived) and
-``work`` (exact counts of what the host has done, which the modelled times are computed from).
+``host_faults`` (how often the host touched shared memory), ``outcomes`` (what went wrong without an errno),
+``estimates`` (what is no exact count, with its bounds), ``slabs_at_least_bytes`` (a lower bound), ``notes`` (sentences
+on the whole result, such as that it is derived) and ``work`` (exact counts of what the host has done, which the
+modelled times are computed from).
 
 What may live here: parts of the summary.  Judging it (expectations) is the run's, showing it is for reports.
 """
@@ -213,6 +214,11 @@ def _calls(state: State) -> dict[str, Any]:
     return {kind: _ended(state, kind) for kind in sorted(kinds)}
 
 
+def _host_faults(state: State) -> int:
+    """Calls by which the host touched shared memory."""
+    return sum(guest.stats.host_faults for guest in state.guests)
+
+
 def _outcomes(state: State) -> dict[str, int]:
     found = [guest.outcomes() for guest in state.guests]
     return {kind: sum(outcomes[kind] for outcomes in found) for kind in OUTCOMES}
@@ -279,6 +285,12 @@ def _work(state: State) -> dict[str, int]:
 def _notes(state: State) -> list[str] | None:
     """What must be said of the whole result, a sentence each; ``None`` if there is nothing."""
     notes = []
+    lazy = (guest for guest in state.guests if guest.page_order and guest.policy.splits_at_fault)
+    idle = [guest.name for guest in lazy if not guest.stats.host_faults]
+    if idle:
+        names = ", ".join(idle[:3]) + (f" and {len(idle) - 3:,} more" if len(idle) > 3 else "")
+        split = "splits" if len(idle) == 1 else "split"
+        notes.append(f"{names} {split} at the first host fault, and the host touched nothing: that split nothing")
     if bare := sum(guest.stats.without_memory for guest in state.guests):
         were = "1 conversion was" if bare == 1 else f"{bare:,} conversions were"
         notes.append(f"{were} of memory that is not allocated: nothing was split or merged there")
@@ -307,6 +319,7 @@ _PARTS: Mapping[str, Part] = {
     "modelled_time_ns": Part(_modelled, dict.fromkeys((*PHASES.values(), "total"), ESTIMATED_NS)),
     "guests": Part(lambda state: [_fill(GUEST_PARTS, state.of(guest)) for guest in state.guests]),
     "calls": Part(_calls, dict.fromkeys(CALL_KINDS, _CALLS)),
+    "host_faults": Part(_host_faults, COUNT),
     "outcomes": Part(_outcomes, _OUTCOMES),
     "estimates": Part(_estimates, {"attributes": dict.fromkeys(("live_at_least", "live_at_most"), ESTIMATED_COUNT)}),
     "slabs_at_least_bytes": Part(_slabs, _slab_keys),
@@ -327,6 +340,7 @@ _GUEST_PARTS: Mapping[str, Part] = {
     "merges": Part(_merges, {CHANGE: COUNT}),
     "folios": Part(_folios, {SIZE: COUNT}),
     "accounts": Part(_guest_accounts, account_keys),
+    "host_faults": Part(_host_faults, COUNT),
     "outcomes": Part(_outcomes, _OUTCOMES),
     "filemap_nodes_charged": Part(lambda state: state.guest.charged_nodes(), COUNT),
 }

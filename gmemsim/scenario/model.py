@@ -292,7 +292,7 @@ class Unshare(SizedStep):
     span: int = 0
     retry: Retry | None = None
 
-    def conversions(self, name: str, shared: Iterable[tuple[int, int]]) -> Iterator[Convert]:
+    def calls(self, name: str, shared: Iterable[tuple[int, int]]) -> Iterator[Convert]:
         """The conversions of the guest ``name`` of which the bytes ``start`` … ``end`` of each in ``shared`` are."""
         piece = self.piece or self.size
         for start, end in shared:
@@ -310,6 +310,23 @@ class Unshare(SizedStep):
                     where=self.where,
                 )
                 start = stop
+
+
+@attrs.frozen(kw_only=True)
+class Touch(SizedStep):
+    """The host touches what of the range is shared; only generators make it.
+
+    What that is is known when it is its turn, and counts as ``fault``: one fault for each contiguous part.
+    """
+
+    key: ClassVar[str] = "fault"
+
+    size: int
+
+    def calls(self, name: str, shared: Iterable[tuple[int, int]]) -> Iterator[FaultIn]:
+        """The faults of the guest ``name`` of which the bytes ``start`` … ``end`` of each in ``shared`` are."""
+        for start, end in shared:
+            yield FaultIn(guest=name, at=self.at, offset=start, size=end - start, by="host", where=self.where)
 
 
 @attrs.frozen(kw_only=True)

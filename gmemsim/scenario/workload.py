@@ -28,14 +28,15 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Annotated, ClassVar, Literal, get_args
 
 import attrs
 
-from gmemsim.scenario.format.kinds import Choice, Count, Duration, Inner, Record, Size
-from gmemsim.scenario.model import Convert, Extent, GuestSpec, GuestStep, Retry, Scenario, State, Step, bytes_of
+from gmemsim.scenario.format.kinds import Choice, Count, Duration, Inner, Number, Record, Size
+from gmemsim.scenario.model import Convert, Extent, GuestSpec, GuestStep, Retry, Scenario, State, Step, Touch, bytes_of
 from gmemsim.units import size_name
 
 Arrival = Literal["fixed", "poisson", "bursts"]
@@ -100,12 +101,51 @@ class Generator(GuestStep):
             if i and self.streams == "own":
                 bits = rng.getrandbits(64)
             at = begin + i * self.stagger
-            streams.append(self.steps(name, guest, scenario.host.page_size, Random(bits), at))
+            steps = self.steps(name, guest, scenario.host.page_size, Random(bits), at)
+            streams.append(self.accompanied(steps, scenario.host.page_size, Random(f"host/{bits}"), at + self.span()))
         return heapq.merge(*streams, key=time_of)
+
+    def accompanied(self, steps: Iterator[Step], page_size: int, rng: Random, end: int) -> Iterator[Step]:
+        """The ``steps`` of one guest with what others do because of them, by time ``end`` at the latest: nothing."""
+        return steps
 
     def convert(self, name: str, at: int, offset: int, size: int, to: State) -> Convert:
         """One conversion of guest ``name``, placed in the file where this generator is."""
         return Convert(guest=name, at=at, offset=offset, size=size, to=to, retry=self.retry, where=self.where)
+
+
+@attrs.frozen(kw_only=True)
+class Sharing(Generator):
+    """A generator that shares memory with devices and the VMM, which then touch it.
+
+    For every conversion to shared the host touches the first ``host_share`` of its pages, ``host_delay`` later or when
+    the generator ends; a fraction of a page is a page with that probability.  What is private again by then is left
+    alone.  Both parameters are assumptions: no trace says how much of its shared memory a host touches, or when.
+    """
+
+    host_share: Annotated[
+        float, Number("part of what it shares that the host touches, from 0 to 1 (1: assumed)", least=0, most=1)
+    ] = 1.0
+    host_delay: Annotated[int, Duration("time until the host touches it (1ms: assumed)")] = 1_000_000
+
+    def accompanied(self, steps: Iterator[Step], page_size: int, rng: Random, end: int) -> Iterator[Step]:
+        """The ``steps`` of one guest with the host's accesses to what they share, by time ``end`` at the latest."""
+        return self._touched(steps, page_size, rng, end) if self.host_share else steps
+
+    def _touched(self, steps: Iterator[Step], page_size: int, rng: Random, end: int) -> Iterator[Step]:
+        waiting: deque[Touch] = deque()  # the delay is the same for all, so they are in the order of time
+        for step in steps:
+            while waiting and time_of(waiting[0]) <= time_of(step):
+                yield waiting.popleft()
+            yield step
+            if isinstance(step, Convert) and step.to == "shared":
+                assert isinstance(step.size, int)
+                pages = int(step.size // page_size * self.host_share + rng.random())
+                at = max(time_of(step), min(time_of(step) + self.host_delay, end))
+                if pages:
+                    size = pages * page_size
+                    waiting.append(Touch(guest=step.guest, at=at, offset=step.offset, size=size, where=self.where))
+        yield from waiting
 
 
 @attrs.frozen(kw_only=True)
@@ -245,7 +285,7 @@ class PagePool:
 
 
 @attrs.frozen(kw_only=True)
-class Demand(Generator):
+class Demand(Sharing):
     """Allocations of shared memory that come and, after a lifetime, go: what ``scatter`` and ``granule`` serve."""
 
     count: Annotated[int, Count("allocations", least=1, most=MOST_CONVERSIONS)]

@@ -216,11 +216,9 @@ class Run(Iterator[Event]):
             self.host.ledger.inject(step.account, step.nth, step.mode)
             words = f"{step.account}, object {step.nth}, {step.mode}"
             yield self._record(Event(self.now, index, step.id, step.key, detail=words))
-        elif isinstance(step, model.Unshare):
+        elif isinstance(step, model.Unshare | model.Touch):
             for name in self._instances(step.guest):
-                for conversion in self._unshare(step, name):
-                    self._advance(max(self.now, conversion.at or 0))
-                    yield self._attempt(index, conversion, name)
+                yield from self._of_shared(index, step, name)
         else:
             assert isinstance(step, model.GuestStep)
             for name in self._instances(step.guest):
@@ -261,12 +259,13 @@ class Run(Iterator[Event]):
             Event(self.now, index, step.id, step.key, name, offset, size, words, errno, error_offset, work)
         )
 
-    def _unshare(self, step: model.Unshare, name: str) -> list[model.Convert]:
-        """The conversions that take back what is shared in the range now."""
+    def _of_shared(self, index: int, step: model.Unshare | model.Touch, name: str) -> Iterator[Event]:
+        """The calls that ``step`` means for what of its range is shared now."""
         page = self.host.geometry.page_size
-        start, end = step.offset // page, (step.offset + step.size) // page
-        shared = self.guests[name].shared_ranges(start, end)
-        return list(step.conversions(name, ((low * page, high * page) for low, high in shared)))
+        shared = self.guests[name].shared_ranges(step.offset // page, (step.offset + step.size) // page)
+        for call in list(step.calls(name, ((low * page, high * page) for low, high in shared))):
+            self._advance(max(self.now, call.at or 0))
+            yield self._attempt(index, call, name)
 
     def _record(self, event: Event) -> Event:
         self.timeline.event(event)

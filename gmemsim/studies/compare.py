@@ -108,6 +108,13 @@ class Comparison:
         return tuple(self.results)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What must be said first: sentences on the whole comparison, then those on single results."""
+        return tuple(
+            f"{name}: {note}" for name, result in self.results.items() for note in result.summary.get("notes", ())
+        )
+
+    @property
     def ok(self) -> bool:
         """Whether every expectation of every result holds."""
         return all(result.ok for result in self.results.values())
@@ -136,6 +143,7 @@ def rows(results: Sequence[Result], metrics: Sequence[str] = ()) -> list[Compari
         _sums("splits", "splits", [summary["splits"] for summary in summaries]),
         _sums("merges", "merges", [summary["merges"] for summary in summaries]),
     ]
+    found.append(_row(summaries, "host_faults", "host faults"))
     wrong = _sums("outcomes", "gone wrong", [summary["outcomes"] for summary in summaries])
     found += [wrong] if any(wrong.values) else []
     found.append(_row(summaries, "modelled_time_ns.total", "modelled time"))

@@ -42,6 +42,7 @@ from gmemsim.scenario.model import (
     Scenario,
     SizedStep,
     Step,
+    Touch,
     Unpin,
     Unshare,
 )
@@ -71,9 +72,8 @@ def scenario(
 def conversions(made: Scenario, now: int = 0) -> list[Any]:
     """The conversions of the first step; ``Any``, since generators say their sizes in bytes."""
     steps = list(expand_step(made, 0, now))
-    converts = [step for step in steps if isinstance(step, Convert)]
-    assert len(converts) == len(steps)
-    return converts
+    assert all(isinstance(step, Convert | Touch) for step in steps)
+    return [step for step in steps if isinstance(step, Convert)]
 
 
 EXAMPLES: list[Generator] = [

@@ -49,6 +49,8 @@ def _heading(summary: Mapping[str, Any]) -> Text:
     text.append(f"\nsimulated time {end}, seed {summary['seed']}\n", style="not bold")
     if summary.get("partial"):
         text.append("PARTIAL: interrupted before its end\n", style="bold red")
+    for said in summary.get("notes", ()):
+        text.append(f"note: {said}\n", style="not bold")
     return text
 
 
@@ -69,6 +71,8 @@ def _facts(summary: Mapping[str, Any]) -> Table:
     table.add_row("conversions", outcome)
     for name in ("splits", "merges", "folios"):
         table.add_row(name, Text(_listing(summary[name]) or "none"))
+    if summary.get("host_faults"):
+        table.add_row("host faults", number(summary["host_faults"]))
     for log in summary.get("replays", ()):
         table.add_row("log", Text(f"{log['guest']}: {'; '.join(log['remarks'])}"))
     bad = {name.replace("_", " "): n for name, n in summary.get("outcomes", {}).items()}
@@ -115,8 +119,6 @@ def _remarks(summary: Mapping[str, Any]) -> Text:
         phases = sorted(((ns, name) for name, ns in times.items() if ns), reverse=True)
         listed = ", ".join(f"{name} {human_duration(ns)}" for ns, name in phases)
         text.append(f": {listed}" if listed else "")
-    for said in summary.get("notes", ()):
-        text.append(f"\nnote: {said}")
     note = f"\n{ESTIMATE} marks estimates, all else is counted; the total's peak is that of the sum"
     text.append(note, style="dim")
     return text

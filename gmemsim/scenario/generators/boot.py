@@ -41,7 +41,7 @@ published numbers: the agreement is a fit and confirms nothing.  What the same p
 prediction.  ``scenarios/boot-sensitivity.yaml`` shows how much each of them matters: vCPUs and buffers do; memory does
 not once the bounce buffer has reached its 1 GiB (at 17 GiB), as Roth remarks.
 
-The boot yields conversions only; memory comes from an ``allocate`` step or from faults.
+The boot yields conversions, and host faults of what has been shared; other memory comes from an ``allocate`` step.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ from gmemsim.scenario.generators.swiotlb import (
     place_block,
 )
 from gmemsim.scenario.model import GuestSpec, Step
-from gmemsim.scenario.workload import Generator, PagePool, arrivals, in_order, lives, split_rng
+from gmemsim.scenario.workload import PagePool, Sharing, arrivals, in_order, lives, split_rng
 from gmemsim.units import size_name
 
 KVMCLOCK_BYTES: Final = 64
@@ -81,7 +81,7 @@ _KERNEL, _VIRTIO, _RUNNING = 2, 4, 6
 
 
 @attrs.frozen(kw_only=True)
-class Boot(Generator):
+class Boot(Sharing):
     """A guest boots within ``duration``; see the module for what that means."""
 
     key: ClassVar[str] = "boot"

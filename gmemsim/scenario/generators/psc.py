@@ -22,7 +22,7 @@ import attrs
 
 from gmemsim.scenario.format.kinds import Choice, Count, Duration, Flag, Size
 from gmemsim.scenario.model import Extent, GuestSpec, State, Step, bytes_of
-from gmemsim.scenario.workload import Generator, misfit, too_many
+from gmemsim.scenario.workload import Sharing, misfit, too_many
 
 SPEC_ENTRIES: Final = 253
 """Entries that fit into a request (GHCB specification; DOMAIN.md section 6)."""
@@ -35,7 +35,7 @@ LARGE: Final = 2 << 20
 
 
 @attrs.frozen(kw_only=True)
-class Psc(Generator):
+class Psc(Sharing):
     """Make ``size`` bytes at ``offset`` shared or private in batches of page-state changes."""
 
     key: ClassVar[str] = "psc"

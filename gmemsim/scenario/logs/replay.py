@@ -25,7 +25,7 @@ from gmemsim.scenario.logs.formats import LOG_FORMATS
 from gmemsim.scenario.logs.reading import Log, Tally
 from gmemsim.scenario.logs.slots import Slot, SlotMap, default_slots, slot_problems
 from gmemsim.scenario.model import GuestSpec, Scenario, Step
-from gmemsim.scenario.workload import Composite, Generator
+from gmemsim.scenario.workload import Composite, Sharing
 from gmemsim.units import size_name
 
 LOGS_REMEMBERED = 64
@@ -36,7 +36,7 @@ Readings = dict[tuple[tuple[Slot, ...], int], Tally]
 
 
 @attrs.frozen(kw_only=True)
-class Replay(Generator):
+class Replay(Sharing):
     """Carry out the conversions that ``file`` records, on a guest of the recorded one's layout."""
 
     key: ClassVar[str] = "replay"
