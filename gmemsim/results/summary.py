@@ -8,11 +8,12 @@ computed from a :class:`State`, and the numbers in it that can be named as metri
 list ``guests``, is made in the same way of :data:`GUEST_PARTS`.  :mod:`gmemsim.results.metrics` walks the same rows to
 check a metric, so a new part is one new row and nothing else.
 
-Schema 1 fixes the keys.  Beside what was designed first stand ``calls`` (every kind of call, requested and failed),
-``host_faults`` (how often the host touched shared memory), ``outcomes`` (what went wrong without an errno),
-``estimates`` (what is no exact count, with its bounds), ``slabs_at_least_bytes`` (a lower bound), ``notes`` (sentences
-on the whole result, such as that it is derived) and ``work`` (exact counts of what the host has done, which the
-modelled times are computed from).
+Schema 1 fixes the keys.  Beside what was designed first stand ``vmemmap_present`` (all vmemmap of the hugepages, of
+which the account ``vmemmap`` is what conversions restore; no part of the accounts' total), ``calls`` (every kind of
+call, requested and failed), ``host_faults`` (how often the host touched shared memory), ``outcomes`` (what went wrong
+without an errno), ``estimates`` (what is no exact count, with its bounds), ``slabs_at_least_bytes`` (a lower bound),
+``notes`` (sentences on the whole result, such as that it is derived) and ``work`` (exact counts of what the host has
+done, which the modelled times are computed from).
 
 What may live here: parts of the summary.  Judging it (expectations) is the run's, showing it is for reports.
 """
@@ -180,6 +181,45 @@ def _slabs(state: State) -> dict[str, int]:
     }
 
 
+# -- vmemmap -----------------------------------------------------------------------------------------------------------
+
+
+def _vmemmap_present(state: State) -> dict[str, int]:
+    """Bytes of all vmemmap of hugepage pools and of guests on base pages: kept by HVO, restored, or always there.
+
+    How much is there all the time is fixed when the guests are made; what is restored beyond it is the account
+    ``vmemmap``, so the peak of the sum is the sum of that and the account's peak.
+    """
+    return _present(_always_present(state), state.host.ledger.tallies["vmemmap"])
+
+
+def _guest_vmemmap_present(state: State) -> dict[str, int]:
+    """As :func:`_vmemmap_present`, of the memory of one guest."""
+    return _present(_vmemmap_of(state.guest), state.host.ledger.guest_tallies(state.guest.name)["vmemmap"])
+
+
+def _present(always: int, restored: Tally) -> dict[str, int]:
+    live, peak = always + restored.live_bytes, always + restored.peak_bytes
+    return {"live": live, "peak": peak, "live_bytes": live, "peak_bytes": peak}
+
+
+def _vmemmap_of(guest: GuestMemfd) -> int:
+    """Bytes of vmemmap that the memory of ``guest`` has all the time."""
+    present = guest.host.vmemmap.present(guest.page_order, optimised=guest.policy.uses_hvo)
+    return present * (guest.pages >> guest.page_order)
+
+
+def _always_present(state: State) -> int:
+    """Bytes of vmemmap of all guests, and of the hugepages that no guest has reserved."""
+    host = state.host
+    total = sum(map(_vmemmap_of, state.guests))
+    for size in host.pool.sizes():
+        reserved = sum(guest.size // size for guest in state.guests if guest.backing == size)
+        order = host.geometry.order_of(size)
+        total += host.vmemmap.present(order, optimised=host.optimises(size)) * (host.pool.total(size) - reserved)
+    return total
+
+
 # -- calls -------------------------------------------------------------------------------------------------------------
 
 _CALLS: Fixed = {"requested": COUNT, "succeeded": COUNT, "failed": {ERRNO: COUNT}}
@@ -305,6 +345,9 @@ def _notes(state: State) -> list[str] | None:
 
 _OUTCOMES: Fixed = dict.fromkeys(OUTCOMES, COUNT)
 
+_PRESENT: Fixed = dict.fromkeys(("live", "peak", "live_bytes", "peak_bytes"), BYTES)
+"""All in bytes; like an account's, so that whoever reads those finds it."""
+
 _PARTS: Mapping[str, Part] = {
     "schema": Part(lambda state: SCHEMA),
     "title": Part(lambda state: state.title),
@@ -316,6 +359,7 @@ _PARTS: Mapping[str, Part] = {
     "merges": Part(_merges, {CHANGE: COUNT}),
     "folios": Part(_folios, {SIZE: COUNT}),
     "accounts": Part(_accounts, account_keys),
+    "vmemmap_present": Part(_vmemmap_present, _PRESENT),
     "modelled_time_ns": Part(_modelled, dict.fromkeys((*PHASES.values(), "total"), ESTIMATED_NS)),
     "guests": Part(lambda state: [_fill(GUEST_PARTS, state.of(guest)) for guest in state.guests]),
     "calls": Part(_calls, dict.fromkeys(CALL_KINDS, _CALLS)),
@@ -340,6 +384,7 @@ _GUEST_PARTS: Mapping[str, Part] = {
     "merges": Part(_merges, {CHANGE: COUNT}),
     "folios": Part(_folios, {SIZE: COUNT}),
     "accounts": Part(_guest_accounts, account_keys),
+    "vmemmap_present": Part(_guest_vmemmap_present, _PRESENT),
     "host_faults": Part(_host_faults, COUNT),
     "outcomes": Part(_outcomes, _OUTCOMES),
     "filemap_nodes_charged": Part(lambda state: state.guest.charged_nodes(), COUNT),

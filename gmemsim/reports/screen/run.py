@@ -33,7 +33,7 @@ def render(result: Reportable) -> RenderableType:
     parts: list[RenderableType] = [
         _heading(summary),
         _facts(summary),
-        _accounts(summary["accounts"]),
+        _accounts(summary["accounts"], summary.get("vmemmap_present")),
         _remarks(summary),
     ]
     if len(summary["guests"]) > 1:
@@ -81,7 +81,7 @@ def _facts(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def _accounts(accounts: Mapping[str, Mapping[str, int]]) -> RenderableType:
+def _accounts(accounts: Mapping[str, Mapping[str, int]], present: Mapping[str, int] | None) -> RenderableType:
     used = [name for name, tally in accounts.items() if name != TOTAL and tally["allocated"]]
     if not used:
         return Text("\nNo account held any memory.")
@@ -90,6 +90,9 @@ def _accounts(accounts: Mapping[str, Mapping[str, int]]) -> RenderableType:
         table.add_row(account_label(name), *_cells(accounts[name]))
     table.add_section()
     table.add_row("total", *_cells(accounts[TOTAL]), style="bold")
+    if present:
+        sizes = map(human_size, (present["live"], present["peak"]))
+        table.add_row("vmemmap present, kept included", "", "", "", *sizes, style="dim")
     return Group("", table)
 
 
