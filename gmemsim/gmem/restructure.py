@@ -61,7 +61,7 @@ class SplitStep:
 class Split:
     """Making the pages ``start`` to ``end`` of one hugepage folios of ``order`` (0: of their own) at most."""
 
-    def __init__(self, inode: Inode, hugepage: Hugepage, start: int, end: int, order: int) -> None:
+    def __init__(self, inode: Inode, hugepage: Hugepage, start: int, end: int, order: int = 0) -> None:
         self.inode = inode
         self.hugepage = hugepage
         self.start = start
@@ -232,7 +232,7 @@ class Split:
         self.hugepage.left_split = self.was_left_split
 
 
-def split(inode: Inode, hugepage: Hugepage, start: int, end: int, order: int) -> None:
+def split(inode: Inode, hugepage: Hugepage, start: int, end: int, order: int = 0) -> None:
     """Split down to ``order`` in the sequence of the policy's kernel.
 
     Raises ``OutOfMemory`` with what that leaves (see above).

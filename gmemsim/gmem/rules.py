@@ -409,7 +409,7 @@ BLOCK_ABORT = ORDERINGS.add(
             ("attributes' memory", "hugepages before it stay converted, this one is as it was"),
             ("references (to-private)", "as above, and the hugepage is unmapped from the host"),
             ("stage-2 split (to-shared)", "as the first; leaves that were split stay split"),
-            ("split or merge", "as the first: the leaves are restored, the guest faults nothing in again"),
+            ("split or merge", "as the second: the leaves are restored, so the guest faults nothing in again"),
         ),
     ),
 )

@@ -198,7 +198,7 @@ def _guest_vmemmap_present(state: State) -> dict[str, int]:
     return _present(_vmemmap_of(state.guest), state.host.ledger.guest_tallies(state.guest.name)["vmemmap"])
 
 
-def _present(always: int, restored: Tally) -> dict[str, int]:
+def _present(always: int, restored: Tally | Total) -> dict[str, int]:
     live, peak = always + restored.live_bytes, always + restored.peak_bytes
     return {"live": live, "peak": peak, "live_bytes": live, "peak_bytes": peak}
 
@@ -224,8 +224,10 @@ def _always_present(state: State) -> int:
 
 _CALLS: Fixed = {"requested": COUNT, "succeeded": COUNT, "failed": {ERRNO: COUNT}}
 
-_CONVERSIONS: Fixed = {**_CALLS, **dict.fromkeys(("unchanged", "retried", "given_up", "zapped_in_vain"), COUNT)}
-"""What is counted of conversions beside; like errnos, only what has happened has a key."""
+_REMARKABLE = ("unchanged", "retried", "given_up", "zapped_in_vain")
+"""What else is counted of conversions; like errnos, only what has happened has a key."""
+
+_CONVERSIONS: Fixed = {**_CALLS, **dict.fromkeys(_REMARKABLE, COUNT)}
 
 
 def _ended(state: State, kind: str) -> dict[str, Any]:
@@ -246,7 +248,7 @@ def _conversions(state: State) -> dict[str, Any]:
         more["unchanged"] += guest.stats.unchanged
         more["zapped_in_vain"] += guest.stats.zapped_in_vain
         more.update(state.retries.get(guest.name, {}))
-    return _ended(state, "convert") | {key: more[key] for key in _CONVERSIONS if more[str(key)]}
+    return _ended(state, "convert") | {key: more[key] for key in _REMARKABLE if more[key]}
 
 
 def _calls(state: State) -> dict[str, Any]:
