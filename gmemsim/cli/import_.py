@@ -169,14 +169,8 @@ def _check_sizes(memory: int, backing: int) -> None:
     from gmemsim.units import size_name
 
     geometry = Geometry(PAGE_SIZE)
-    try:
-        order = geometry.order_of(backing)
-    except ValueError as error:
-        raise click.UsageError(f"--backing: {error}") from None
-    if order > geometry.pud_order:
-        raise click.UsageError(
-            f"--backing is {size_name(backing)}, expected at most {geometry.name(geometry.pud_order)}"
-        )
+    if backing != PAGE_SIZE and (problem := geometry.hugepage_problem(backing)):
+        raise click.UsageError(f"--backing: {problem}")
     if memory <= 0 or memory % backing:
         raise click.UsageError(
             f"--memory is {size_name(memory)}, expected a multiple of --backing {size_name(backing)}"

@@ -22,9 +22,11 @@ import attrs
 
 from gmemsim.geometry import PAGE_SIZES, Geometry
 from gmemsim.gmem.policy import Policy
+from gmemsim.gmem.stage2 import LeafRule
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import PROFILES
-from gmemsim.host.ledger import ANY
+from gmemsim.host.host import PAMTS
+from gmemsim.host.injection import ANY
 from gmemsim.scenario.format.kinds import (
     ALL,
     Choice,
@@ -49,6 +51,7 @@ MOST_INSTANCES = 4096
 EVERY = ALL
 """The name by which a step addresses all guests; no guest may have it."""
 
+MAPPINGS = ("plain", "snp", "tdx")
 Memdesc = Literal["struct-page", "struct-page-32", "struct-page-8", "folio-descriptors"]
 State = Literal["shared", "private"]
 Extent = int | Literal["all"]
@@ -94,6 +97,10 @@ class HostSpec:
     ] = False
     account_nodes: Annotated[bool, Flag("preallocated nodes are charged (kernels with the 2026 fix)")] = True
     shared_tail_pages: Annotated[bool, Flag("one shared vmemmap tail page per order and zone")] = False
+    pamt: Annotated[
+        Literal["none", "static", "dynamic"],
+        Choice("TDX's metadata: none, 0.4 % of the pool, or a pair of pages for each 2M mapped by base pages", PAMTS),
+    ] = "none"
 
     @property
     def geometry(self) -> Geometry:
@@ -110,8 +117,16 @@ class GuestSpec:
     backing: Annotated[int, Size("its hugepages, or the base page", aligned=True)]
     count: Annotated[int, Count("guests like this one", least=1, most=MOST_INSTANCES)] = 1
     mapping: Annotated[
-        Literal["plain", "snp", "tdx"], Choice("how stage 2 maps private memory", ("plain", "snp", "tdx"))
-    ] = "snp"
+        Literal["plain", "snp", "tdx"] | None,
+        Choice("how stage 2 maps private memory; snp on x86's page sizes if absent, else plain", MAPPINGS),
+    ] = None
+    stage2: Annotated[
+        LeafRule,
+        Choice("leaves split with folios: those that cross the range, or all larger", ("range", "follow-folio")),
+    ] = "range"
+    kernel_memory: Annotated[
+        int | None, Size("most kernel memory charged to its memcg; it fails before the host's", unlimited=True)
+    ] = None
     policy: Annotated[Policy, Record("how conversions are carried out", Policy, "a policy")] = attrs.field(
         factory=Policy
     )
@@ -120,6 +135,10 @@ class GuestSpec:
     )
 
     initially_shared: Annotated[bool, Flag("starts shared instead of private; refused for hugepages")] = False
+
+    def mapping_on(self, page_size: int) -> Literal["plain", "snp", "tdx"]:
+        """How stage 2 maps private memory on a host with base pages of ``page_size`` bytes."""
+        return self.mapping or Geometry(page_size).default_mapping(self.backing)
 
     @property
     def instances(self) -> tuple[str, ...]:
@@ -399,7 +418,10 @@ def _addresses(scenario: Scenario) -> Mapping[str, tuple[tuple[str, GuestSpec], 
 
 @attrs.frozen(kw_only=True)
 class Scenario:
-    """All there is to know before a run.  ``source`` is the file's name as messages show it."""
+    """All there is to know before a run.  ``source`` is the file's name as messages show it.
+
+    A guest that names no ``mapping`` has here the one that the host's page size gives it.
+    """
 
     title: str
     seed: int = 0
@@ -408,9 +430,13 @@ class Scenario:
     workload: tuple[Step, ...] = ()
     expect: tuple[Expectation, ...] = ()
     source: str = "<python>"
-    _by_name: Mapping[str, tuple[tuple[str, GuestSpec], ...]] = attrs.field(
-        init=False, eq=False, repr=False, default=attrs.Factory(_addresses, takes_self=True)
-    )
+    _by_name: Mapping[str, tuple[tuple[str, GuestSpec], ...]] = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        page_size = self.host.page_size
+        mapped = tuple(attrs.evolve(guest, mapping=guest.mapping_on(page_size)) for guest in self.guests)
+        object.__setattr__(self, "guests", mapped)
+        object.__setattr__(self, "_by_name", _addresses(self))
 
     def instances(self, name: str) -> tuple[tuple[str, GuestSpec], ...]:
         """The guests that a step for ``name`` addresses, in order; ``KeyError`` if there is no such guest."""

@@ -267,3 +267,29 @@ def test_a_spanning_store_asks_for_more() -> None:
 
 def test_a_tree_of_one_leaf_takes_one() -> None:
     assert [preallocation(ranges, spanning=False) for ranges in (1, LEAF_ROOM - 1)] == [1, 1]
+
+
+# -- what stays after close --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("backing", "hugepages"), [(2 * M, 4), (G, 2)])
+@pytest.mark.parametrize("shared_tail_pages", [False, True])
+def test_what_stays_after_close_is_the_page_tables_and_what_could_not_be_optimised(
+    backing: int, hugepages: int, shared_tail_pages: bool
+) -> None:
+    """With a fault that strikes for ever: PTE pages of vmemmap, and the vmemmap of hugepages left unoptimised."""
+    guest = make_guest(backing, hugepages, switches={"shared_tail_pages": shared_tail_pages})
+    host = guest.host
+    for hugepage in range(2):
+        guest.set_attributes(hugepage * backing, PAGE, False)
+    guest.host.ledger.inject("any", 1, "forever")
+    guest.close()
+    sound(guest)
+    settle(host)
+    restored = host.vmemmap.restored(host.geometry.order_of(backing))
+    stays = {account: tally.live for account, tally in host.ledger.tallies.items() if tally.live}
+    tables = host.vmemmap.page_tables_for(host.geometry.order_of(backing), hugepages)
+    unoptimised = {"vmemmap": 2 * restored} if shared_tail_pages else {}
+    assert stays == {"vmemmap_page_tables": tables} | unoptimised
+    assert sum(host.unoptimised.values()) == stays.get("vmemmap", 0)
+    assert guest.stats.optimise_failures == (2 if shared_tail_pages else 0)

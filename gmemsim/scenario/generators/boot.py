@@ -118,8 +118,8 @@ class Boot(Sharing):
     def _ring(self, page_size: int) -> int:
         return -(-self.ring_size // page_size) * page_size
 
-    def _ghcbs(self, guest: GuestSpec) -> int:
-        return self.vcpus if guest.mapping == "snp" else 0
+    def _ghcbs(self, guest: GuestSpec, page_size: int) -> int:
+        return self.vcpus if guest.mapping_on(page_size) == "snp" else 0
 
     def _clock_pages(self, page_size: int) -> int:
         return -(-self.vcpus * KVMCLOCK_BYTES // page_size)
@@ -143,7 +143,7 @@ class Boot(Sharing):
                 " which fit below the bounce buffer",
             )
             return
-        buffers = self._clock_pages(page_size) + self._ghcbs(guest) + self._queues() + self.dma_count
+        buffers = self._clock_pages(page_size) + self._ghcbs(guest, page_size) + self._queues() + self.dma_count
         places = self._pool(guest.memory, page_size, block).free
         if buffers > places:
             yield (
@@ -160,7 +160,7 @@ class Boot(Sharing):
         kernel, virtio, running = (start + part * tenth for part in (_KERNEL, _VIRTIO, _RUNNING))
         firmware = [block.offset - (i + 1) * page_size for i in range(self.firmware_pages)]
         clocks = [pool.take(rng) for _ in range(self._clock_pages(page_size))]
-        ghcbs = [pool.take(rng) for _ in range(self._ghcbs(guest))]
+        ghcbs = [pool.take(rng) for _ in range(self._ghcbs(guest, page_size))]
         rings = [pool.take(rng) for _ in range(self._queues())]
         end = start + self.duration
         times = (virtio + at for at in arrivals("poisson", self.dma_count, end - virtio, split_rng(rng)))

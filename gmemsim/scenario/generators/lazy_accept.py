@@ -70,7 +70,7 @@ class LazyAccept(Generator):
         size = bytes_of(self.size, self.offset, guest.memory)
         times, places = split_rng(rng), split_rng(rng)
         pool = PagePool(self.offset, size, self.unit)
-        request = guest.mapping == "snp" if self.request is None else self.request
+        request = guest.mapping_on(page_size) == "snp" if self.request is None else self.request
         needs = arrivals(self.arrival, size // self.unit, self.duration, times, burst=self.burst)
         for i, need in enumerate(needs):
             offset = self.offset + i * self.unit if self.order == "ascending" else pool.take(places)
