@@ -21,7 +21,7 @@ from typing import Literal
 from gmemsim.errors import BadAddress, BadFileDescriptor, Invalid, KernelError, NotSupported, OutOfMemory
 from gmemsim.gmem import population, restructure
 from gmemsim.gmem.check import check
-from gmemsim.gmem.conversion import PROCEDURES
+from gmemsim.gmem.conversion import PROCEDURES, convert
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode, Stats
 from gmemsim.gmem.policy import Policy
@@ -85,7 +85,7 @@ class GuestMemfd:
         if kernel_memory is not None:
             host.ledger.limit_guest(name, kernel_memory)
         self.inode = Inode(host, name, size, backing, self.policy, self.mapping, initially_shared, stage2)
-        self._convert = PROCEDURES[self.policy.ordering_rule]
+        self._procedure = PROCEDURES[self.policy.ordering_rule]
         self._work_before = host.work.counts()
 
     # -- the ioctl -------------------------------------------------------------------------------------------------
@@ -121,9 +121,11 @@ class GuestMemfd:
         start, end = self._range(offset, size)
         inode = self.inode
         if inode.attributes.all_are(start, end, shared=not private):
+            inode.stats.unchanged += 1
             return
+        inode.stats.without_memory += not inode.has_memory(start, end)
         inode.work.conversions += 1
-        self._convert(inode, start, end, not private)
+        convert(self._procedure, inode, start, end, not private)
 
     # -- memory in and out -----------------------------------------------------------------------------------------
 
@@ -152,6 +154,7 @@ class GuestMemfd:
         inode.refuse_poisoned(start, end, 0)
         if by == "host" and not inode.attributes.all_are(start, end, shared=True):
             raise BadAddress("the host touched private memory (SIGBUS)", error_offset=inode.offset(start))
+        inode.stats.host_faults += by == "host"
         population.populate(inode, start, end)
         if by == "host":
             self._split_for_host(start, end)
@@ -177,9 +180,9 @@ class GuestMemfd:
             if hugepage is not None and any(order for _, _, order in inode.filemap.folios(low, high)):
                 try:
                     inode.stage2.split_leaves(low, high)
-                    restructure.shrink_leaves(inode, hugepage, low, high)
+                    restructure.shrink_leaves(inode, hugepage, low, high, 0)
                     inode.zap(low, high)
-                    restructure.split(inode, hugepage, low, high)
+                    restructure.split(inode, hugepage, low, high, 0)
                 except OutOfMemory as error:
                     error.error_offset = inode.offset(low)
                     raise

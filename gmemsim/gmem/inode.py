@@ -45,6 +45,16 @@ class Stats:
         self.descents: dict[Descent, int] = {}
         """How many folios were split along which way."""
         self.merges: Counter[tuple[int, int]] = Counter()
+        self.unchanged = 0
+        """Conversions of ranges that were already as wanted."""
+        self.without_memory = 0
+        """Conversions of ranges of which some memory is not allocated: there only the attributes change."""
+        self.host_faults = 0
+        """Calls by which the host touched shared memory: faults and pins."""
+        self.zapped_in_vain = 0
+        """Mapped base pages that conversions have taken out of the second stage and then not converted."""
+        self.zapped: list[tuple[int, int, int]] = []
+        """What the latest conversion has zapped: (start, end, base pages that were mapped)."""
         self.optimise_failures = 0
         """Merges after which the vmemmap could not be optimised again."""
         self.rollback_failures = 0
@@ -96,6 +106,8 @@ class Inode:
         self._refuse_arguments(size, backing, initially_shared)
         self.pages = size >> self.page_shift
         self.rungs = policy.rungs(self.page_order, host.geometry)
+        # shared pages are split down to this order at conversion: 0, unless some steps are for host faults
+        self.conversion_order = policy.conversion_rungs(self.page_order, host.geometry)[-1]
         ledger = host.ledger
         attribute_nodes = ledger.holder("attributes", name)
         self.subpool: Subpool | None = None
@@ -183,6 +195,12 @@ class Inode:
             yield start, stop, self.hugepages.get(start & ~mask)
             start = stop
 
+    def has_memory(self, start: int, end: int) -> bool:
+        """Whether all of the range is allocated.  O(hugepages of the range), or O(log ranges) of base pages."""
+        if not self.page_order:
+            return self.small.covers(start, end)
+        return all(hugepage is not None for _, _, hugepage in self.pieces(start, end))
+
     def hugepage_at(self, page: int) -> Hugepage | None:
         """The hugepage that holds ``page``, if it has been allocated."""
         return self.hugepages.get(page >> self.page_order << self.page_order) if self.page_order else None
@@ -194,9 +212,11 @@ class Inode:
             self.host_mapped.remove(start, end)
             self.work.zapped_pages += mapped
 
-    def zap(self, start: int, end: int) -> None:
-        """Take the range away from the guest."""
-        self.work.zapped_pages += self.stage2.zap(start, end)
+    def zap(self, start: int, end: int) -> int:
+        """Take the range away from the guest, and return how many base pages it had mapped."""
+        zapped = self.stage2.zap(start, end)
+        self.work.zapped_pages += zapped
+        return zapped
 
     def refuse_if_pinned(self, start: int, end: int, call_start: int) -> None:
         """Raise ``Again`` if a folio of the range is pinned, with the offset ``max(call_start, first folio index)``."""
@@ -209,7 +229,7 @@ class Inode:
     def refuse_to_split_poisoned(self, start: int, end: int) -> None:
         """Raise ``Poisoned`` if making the range shared now would split a folio that has a memory error."""
         if self.poisoned.flips and self.policy.splits_at_conversion:
-            self.refuse_poisoned(start, end, 1)
+            self.refuse_poisoned(start, end, self.conversion_order + 1)
 
     def refuse_poisoned(self, start: int, end: int, least_order: int) -> None:
         """Raise ``Poisoned`` if a folio of the range, of ``least_order`` or more, has a memory error."""

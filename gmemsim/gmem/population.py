@@ -58,7 +58,7 @@ def _allocate_hugepage(inode: Inode, first: int) -> None:
     if inode.policy.splits_at_conversion and not inode.attributes.all_private(first, hugepage.end):
         try:
             for low, high in list(inode.attributes.shared_ranges(first, hugepage.end)):
-                restructure.split(inode, hugepage, low, high)
+                restructure.split(inode, hugepage, low, high, inode.conversion_order)
         except OutOfMemory:
             _drop(inode, hugepage)
             _give_back(inode, hugepage)
