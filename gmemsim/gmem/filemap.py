@@ -25,12 +25,17 @@ class Filemap:
     """The filemap of one inode.
 
     ``nodes`` holds its XArray nodes, ``profile`` is what the kernel's splits can do, ``work`` counts what is done.
+    ``charges_splits``: whether nodes for splits are charged to the guest's memcg like all others (default: yes).
     """
 
-    __slots__ = ("_costs", "_work", "split_nodes", "tree")
+    __slots__ = ("_charges_splits", "_costs", "_holder", "_work", "split_nodes", "tree")
 
-    def __init__(self, nodes: Holder, profile: Profile, work: Work) -> None:
+    def __init__(self, nodes: Holder, profile: Profile, work: Work, charges_splits: bool = True) -> None:
+        self._holder = nodes
         self._work = work
+        self._charges_splits = charges_splits
+        if not charges_splits:
+            nodes.uncharged = self._uncharged
         self.split_nodes = 0
         """Nodes that splits have made: those that kernels without the 2026 fix charge to no memcg."""
         self.tree = XArray(nodes, profile=profile)
@@ -44,6 +49,13 @@ class Filemap:
 
     def _nodes(self) -> int:
         return self.tree.nodes
+
+    def charged_nodes(self) -> int:
+        """Nodes of the tree that are charged to the guest's memcg."""
+        return self.tree.nodes if self._charges_splits else max(0, self.tree.nodes - self.split_nodes)
+
+    def _uncharged(self) -> int:
+        return self._holder.live - self.charged_nodes()
 
     def holds(self, index: int, entry: object) -> bool:
         """Whether ``entry`` is stored at ``index``."""
@@ -111,7 +123,13 @@ class Filemap:
 
     def preallocate(self, nodes: int) -> Prealloc:
         """Take ``nodes`` for splits to come; raises ``OutOfMemory`` with nothing held."""
-        return self.tree.preallocate(nodes)
+        if self._charges_splits:
+            return self.tree.preallocate(nodes)
+        self._holder.charged = False
+        try:
+            return self.tree.preallocate(nodes)
+        finally:
+            self._holder.charged = True
 
     def split(self, index: int, order: int, new_order: int, prealloc: Prealloc, halves: bool = False) -> None:
         """Split the folio of ``order`` that covers ``index`` to ``new_order``, with nodes of ``prealloc``.
@@ -131,7 +149,7 @@ class Filemap:
 
     def split_on_the_spot(self, index: int, order: int, new_order: int, halves: bool) -> None:
         """:meth:`split` with nodes of its own; raises ``OutOfMemory``, with the folio whole, if one cannot be had."""
-        prealloc = self.tree.preallocate(self._cost(order, new_order, halves)[0])
+        prealloc = self.preallocate(self._cost(order, new_order, halves)[0])
         self.split(index, order, new_order, prealloc, halves)
 
     def put_back(self, index: int, order: int, entry: object) -> None:
@@ -144,7 +162,7 @@ class Filemap:
 
         Raises ``OutOfMemory`` with nothing held.
         """
-        return self.preallocate(self.tree.growth(index, order))
+        return self.tree.preallocate(self.tree.growth(index, order))
 
     def merge(self, index: int, order: int, entry: object, prealloc: Prealloc | None = None) -> None:
         """Make one folio of ``order`` of all folios in its range; all nodes below go.
@@ -186,7 +204,7 @@ class Filemap:
                 self.tree.store_order(index, block, entry)
                 if block > order:
                     try:
-                        with self.preallocate(self.nodes_for(block, order)) as prealloc:
+                        with self.tree.preallocate(self.nodes_for(block, order)) as prealloc:
                             self.tree.split(index, block, order, prealloc=prealloc)
                     except OutOfMemory:
                         self.tree.store_order(index, block, None)

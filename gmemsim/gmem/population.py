@@ -58,7 +58,7 @@ def _allocate_hugepage(inode: Inode, first: int) -> None:
     if inode.policy.splits_at_conversion and not inode.attributes.all_private(first, hugepage.end):
         try:
             for low, high in list(inode.attributes.shared_ranges(first, hugepage.end)):
-                restructure.split(inode, hugepage, low, high)
+                restructure.split(inode, hugepage, low, high, inode.conversion_order)
         except OutOfMemory:
             _drop(inode, hugepage)
             _give_back(inode, hugepage)
@@ -102,7 +102,7 @@ def retire(inode: Inode, hugepage: Hugepage) -> None:
     _give_back(inode, hugepage)
     inode.memory_goes(hugepage.first, hugepage.end)
     del inode.hugepages[hugepage.first]
-    for ranges in (inode.poisoned, inode.inconsistent):
+    for ranges in (inode.touched, inode.poisoned, inode.inconsistent):
         ranges.remove(hugepage.first, hugepage.end)
 
 

@@ -3,11 +3,12 @@
 
 Theory of operation
 -------------------
-A *split* makes every page of a range a folio of its own.  It walks down the policy's rungs: at each, only folios that
-hold such pages are split further.  It has three parts, so that the orderings of ``gmem.conversion`` can arrange them:
-a :class:`Split` is planned from what the filemap holds; ``take_…`` obtain everything that can fail (XArray nodes,
-vmemmap pages, descriptors, metadata); ``split_entries`` and ``finish`` cannot fail.  :func:`split` carries it out in
-one of three sequences, whichever the policy's kernel has (DOMAIN.md section 4):
+A *split* makes every page of a range a folio of its own, or stops at the order from which the policy leaves the rest to
+the first host fault.  It walks down the policy's rungs: at each, only folios that hold such pages are split further.
+It has three parts, so that the orderings of ``gmem.conversion`` can arrange them: a :class:`Split` is planned from what
+the filemap holds; ``take_…`` obtain everything that can fail (XArray nodes, vmemmap pages, descriptors, metadata);
+``split_entries`` and ``finish`` cannot fail.  :func:`split` carries it out in one of three sequences, whichever the
+policy's kernel has (DOMAIN.md section 4):
 
 * *generation B*: nodes, entries, vmemmap, descriptors; the entries are merged back if a later part fails;
 * *level by level* (non-uniform splits, ``folio_split``): vmemmap and descriptors, then for each level its node, without
@@ -19,11 +20,15 @@ one of three sequences, whichever the policy's kernel has (DOMAIN.md section 4):
 A folio that lies wholly in the range ends as base pages whatever the rungs are, so its entries are split in one step;
 the splits counted are still those of every rung.
 
-A *merge* works upwards: a block of a rung's order merges as soon as all of its pages are private.  It is a store at the
-block's order.  That needs a node only where the tree has shrunk since the split and must grow again: after a hole, or
-under generation A.  Optimising the vmemmap again can fail too, silently, where that needs a new head page (the newer
-scheme with shared tail pages, DOMAIN.md section 5).  The same is true of the pieces of a split that are optimised
-again.
+A *merge* works upwards: a block of a rung's order merges as soon as all of its pages are private.  Pages of it that
+were never touched are zeroed, since a folio is up to date as a whole (Tng, Jun 2026, DOMAIN.md section 10); *touched*
+are pages that guest or host have faulted in, which fallocate does not do.  Memory that is merged on its way back to the
+pool is assumed not to be zeroed for that.
+
+A merge is a store at the block's order.  That needs a node only where the tree has shrunk since the split and must grow
+again: after a hole, or under generation A.  Optimising the vmemmap again can fail too, silently, where that needs a new
+head page (the newer scheme with shared tail pages, DOMAIN.md section 5).  The same is true of the pieces of a split
+that are optimised again.
 """
 
 from __future__ import annotations
@@ -54,17 +59,21 @@ class SplitStep:
 
 
 class Split:
-    """Making the pages ``start`` to ``end`` of one hugepage folios of their own."""
+    """Making the pages ``start`` to ``end`` of one hugepage folios of ``order`` (0: of their own) at most."""
 
-    def __init__(self, inode: Inode, hugepage: Hugepage, start: int, end: int) -> None:
+    def __init__(self, inode: Inode, hugepage: Hugepage, start: int, end: int, order: int = 0) -> None:
         self.inode = inode
         self.hugepage = hugepage
         self.start = start
         self.end = end
+        self.order = order
+        self.was_whole = hugepage.whole
+        self.was_left_split = hugepage.left_split
+        self.finished = False
+        """Whether the folios, or those of the first steps, are split."""
         self.steps = self._plan()
         self.folios = self._folios_after()
         """Folios of the hugepage by order after the split."""
-        self.was_whole = hugepage.whole
         self._nodes: Prealloc | None = None
         self._needed = 0
         self._vmemmap = 0
@@ -74,14 +83,14 @@ class Split:
     def _plan(self) -> list[SplitStep]:
         steps: list[SplitStep] = []
         filemap, start = self.inode.filemap, self.start
-        order = filemap.order_at(start)
+        order = self.hugepage.order if self.was_whole else filemap.order_at(start)
         index = start >> order << order
         if self.end <= index + (1 << order):  # one folio holds it all: the common case
-            if order:
+            if order > self.order:
                 self._plan_folio(index, order, steps)
             return steps
         for first, number, order in filemap.folios(start, self.end):
-            if order:
+            if order > self.order:
                 for index in range(first, first + (number << order), 1 << order):
                     self._plan_folio(index, order, steps)
         return steps
@@ -91,13 +100,13 @@ class Split:
         descents = self.inode.descents
         low, high = max(index, self.start), min(index + (1 << order), self.end)
         if high - low == 1 << order:
-            steps.append(SplitStep(index, descents.get(order, 0, True)))
+            steps.append(SplitStep(index, descents.get(order, self.order, True)))
             return
         within = (low ^ high - 1).bit_length()  # the order of the smallest block that holds them
         fills = high - low == 1 << within
-        new_order = descents.rung_at_most[within if fills else within - 1]
+        new_order = max(self.order, descents.rung_at_most[within if fills else within - 1])
         steps.append(SplitStep(low, descents.get(order, new_order, False)))
-        if new_order:
+        if new_order > self.order:
             for piece in range(low >> new_order << new_order, high, 1 << new_order):
                 self._plan_folio(piece, new_order, steps)
 
@@ -111,6 +120,21 @@ class Split:
         return folios
 
     # -- what can fail ---------------------------------------------------------------------------------------------
+
+    def shrinking(self) -> list[tuple[int, int, int]]:
+        """What leaves must not be larger than, where they follow the folios: ranges of (start, end, order)."""
+        if not self.inode.leaves_follow_folios:
+            return []
+        splits = [split for step in self.steps for split in step.splits()]
+        return [(index, index + (1 << order), new_order) for index, order, new_order in splits]
+
+    def shrink_leaves(self) -> None:
+        """Split the guest's leaves that will be larger than their folios, where they must not be.
+
+        Raises ``OutOfMemory``; leaves split before it stay split.
+        """
+        for start, end, order in self.shrinking():
+            self.inode.stage2.shrink_leaves(start, end, order)
 
     def take_nodes(self) -> None:
         """Take the XArray nodes of all steps; raises ``OutOfMemory`` also where the kernel refuses the depth."""
@@ -203,11 +227,12 @@ class Split:
     def finish(self) -> None:
         """The folios are split: count them, and optimise pieces that need less vmemmap than was restored."""
         inode, hugepage = self.inode, self.hugepage
-        splits = inode.stats.splits
+        self.finished = True
+        along = inode.stats.descents
         for step in self.steps:
-            inode.work.folios_split += step.descent.folios_split
-            for order, new_order, number in step.descent.rungs:
-                splits[order, new_order] += number
+            descent = step.descent
+            along[descent] = along.get(descent, 0) + 1
+            inode.work.folios_split += descent.folios_split
             if inode.policy.counts_splits:
                 self._count_splits(step)
         inode.replace_folios(hugepage, self.folios)
@@ -221,6 +246,19 @@ class Split:
         else:
             optimise(inode, hugepage, self._needed)
 
+    def undo(self) -> None:
+        """Merge back what has been split; a split leaves the root, so that takes no node, and nothing is zeroed."""
+        if not self.finished:
+            return
+        end = 0
+        for step in self.steps:
+            if step.page >= end:  # the steps after it are inside of its folio
+                order = step.descent.order
+                first = step.page >> order << order
+                _merge_block(self.inode, self.hugepage, first, order, None)
+                end = first + (1 << order)
+        self.hugepage.left_split = self.was_left_split
+
     def _count_splits(self, step: SplitStep) -> None:
         """Note in the hugepage which of its folios have been split once more."""
         for above, _, _ in step.descent.rungs:
@@ -229,12 +267,33 @@ class Split:
             self.hugepage.count_split(above, first, first + (1 << of_order))
 
 
-def split(inode: Inode, hugepage: Hugepage, start: int, end: int) -> None:
-    """Split in the sequence of the policy's kernel; raises ``OutOfMemory`` with what that leaves (see above)."""
-    plan = Split(inode, hugepage, start, end)
+def shrink_leaves(inode: Inode, hugepage: Hugepage | None, start: int, end: int, order: int) -> None:
+    """Split the leaves that :func:`split` down to ``order`` would find too large; for those who want it done earlier.
+
+    Raises ``OutOfMemory``; leaves split before it stay split.
+    """
+    if inode.leaves_follow_folios and hugepage is not None:
+        Split(inode, hugepage, start, end, order).shrink_leaves()
+
+
+def split(inode: Inode, hugepage: Hugepage, start: int, end: int, order: int = 0) -> None:
+    """Split down to ``order`` (0: base pages) in the sequence of the policy's kernel.
+
+    Raises ``OutOfMemory`` with what that leaves (see above).
+    """
+    carry_out(Split(inode, hugepage, start, end, order))
+
+
+def carry_out(plan: Split) -> None:
+    """What :func:`split` does, of a split that has been planned.
+
+    Where leaves follow the folios, those that would be too large are split first.
+    """
+    inode = plan.inode
     if not plan.steps:
         return
-    if inode.policy.splits_in_single_steps and end - start > 1:
+    plan.shrink_leaves()
+    if inode.policy.splits_in_single_steps and plan.end - plan.start > 1:
         inode.stats.derived_splits += 1
     if inode.generation.splits_page_by_page:
         _split_page_by_page(plan)
@@ -354,6 +413,7 @@ def _merge_within(
     if private[0] <= index and end <= private[1] and _may_merge(inode, hugepage, index, order):
         if order == hugepage.order or inode.filemap.order_at(index) < order:
             _merge_block(inode, hugepage, index, order, nodes)
+            _zero_untouched(inode, index, index + (1 << order))
         return
     below = inode.descents.rung_at_most[order - 1]
     if not below:
@@ -361,6 +421,14 @@ def _merge_within(
     first = max(index, pages[0] >> below << below)
     for block in range(first, min(end, pages[1]), 1 << below):
         _merge_within(inode, hugepage, block, below, pages, private, nodes)
+
+
+def _zero_untouched(inode: Inode, start: int, end: int) -> None:
+    """Zero what of a merged folio nobody has ever touched; it counts as touched from now on.  O(ranges touched)."""
+    untouched = end - start - inode.touched.pages(start, end)
+    if untouched:
+        inode.touched.add(start, end)
+        inode.work.bytes_zeroed += inode.offset(untouched)
 
 
 def _may_merge(inode: Inode, hugepage: Hugepage, index: int, order: int) -> bool:

@@ -296,6 +296,7 @@ _CLEARING = {
         within=38 / CLEARED_BYTES_PER_NS,
     ),
 }
+_CLEARING["bytes_zeroed"] = _CLEARING["bytes_cleared"]
 
 _KALYAZIN = {
     "base_pages_allocated": Price(

@@ -41,6 +41,7 @@ class Work:
         conversions: int = 0,
         zapped_pages: int = 0,
         allocations: int = 0,
+        bytes_zeroed: int = 0,
         pages_allocated: int = 0,
         base_pages_allocated: int = 0,
         bytes_cleared: int = 0,
@@ -84,6 +85,8 @@ class Work:
         """Base pages removed from the guest's second-stage tables."""
         self.allocations = allocations
         """Hugepages taken from the pool for a guest."""
+        self.bytes_zeroed = bytes_zeroed
+        """Bytes zeroed at merges: what of the merged folio nobody has ever touched."""
         self.pages_allocated = pages_allocated
         """The size of those hugepages in base pages: 512 for each of 2M, 262,144 for each of 1G."""
         self.base_pages_allocated = base_pages_allocated
@@ -153,6 +156,7 @@ PHASES: Final[Mapping[str, str]] = MappingProxyType(
         "conversions": "convert",
         "zapped_pages": "zap",
         "allocations": "allocate",
+        "bytes_zeroed": "zero",
         "pages_allocated": "allocate",
         "base_pages_allocated": "allocate",
         "bytes_cleared": "clear",

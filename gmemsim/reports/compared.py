@@ -21,7 +21,7 @@ _NOTES = (
 )
 
 
-def notes(comparison: Comparison) -> list[str]:
+def caveats(comparison: Comparison) -> list[str]:
     """What must be known to read the table, a sentence each without its full stop."""
     counters: dict[str, None] = {}
     for result in comparison.results.values():

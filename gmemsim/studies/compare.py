@@ -124,9 +124,27 @@ class Comparison:
         return tuple(self.results)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What must be said first: sentences on the whole comparison, then those on single results."""
+        notes = [f"{name}: {note}" for name, result in self.results.items() for note in result.summary.get("notes", ())]
+        return (*_across_hvo(self.results), *notes)
+
+    @property
     def ok(self) -> bool:
         """Whether every expectation of every result holds."""
         return all(result.ok for result in self.results.values())
+
+
+def _across_hvo(results: Mapping[str, Result]) -> list[str]:
+    """A sentence if some results are of hosts with HVO and others of hosts without; none if all are alike."""
+    uses = {name: {guest.policy.uses_hvo for guest in result.scenario.guests} for name, result in results.items()}
+    if len(set().union(*uses.values())) < 2:
+        return []
+    without = ", ".join(name for name, found in uses.items() if False in found)
+    return [
+        f"HVO is off in {without} and on elsewhere: compare vmemmap_present, all vmemmap that is there;"
+        " the account vmemmap is only what is restored"
+    ]
 
 
 Order = tuple[tuple[str, ...], ...]
@@ -178,6 +196,8 @@ def rows(results: Sequence[Result], metrics: Sequence[str] = (), costs: Sequence
         _sums("splits", "splits", [summary["splits"] for summary in summaries]),
         _sums("merges", "merges", [summary["merges"] for summary in summaries]),
     ]
+    found += [_row(summaries, f"vmemmap_present.{key}", f"vmemmap present, {key}") for key in ("peak", "live")]
+    found.append(_row(summaries, "host_faults", "host faults"))
     wrong = _sums("outcomes", "gone wrong", [summary["outcomes"] for summary in summaries])
     found += [wrong] if any(wrong.values) else []
     found.append(_row(summaries, "modelled_time_ns.total", "modelled time"))

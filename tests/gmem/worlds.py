@@ -10,7 +10,7 @@ from gmemsim.errors import KernelError
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.policy import Policy
-from gmemsim.gmem.stage2 import MappingKind
+from gmemsim.gmem.stage2 import LeafRule, MappingKind
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.host import Host, KernelSwitches
 
@@ -48,6 +48,7 @@ def make_guest(
     shared: bool = False,
     vcpus: int = 16,
     switches: Mapping[str, Any] | None = None,
+    stage2: LeafRule = "range",
     **policy: Any,
 ) -> GuestMemfd:
     """A guest of so many hugepages (or base pages), allocated; on a host of its own if none is given."""
@@ -61,6 +62,7 @@ def make_guest(
         size=size,
         backing=backing,
         mapping=mapping,
+        stage2=stage2,
         policy=Policy(**policy),
         initially_shared=shared,
         vcpus=vcpus,

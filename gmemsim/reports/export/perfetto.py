@@ -35,8 +35,22 @@ HOST_TRACK = 1
 """Identifier of the host's track; counters and guests follow."""
 
 PHASES = (
-    *("exit", "convert", "unmap", "demote", "kick", "zap", "nodes", "vmemmap", "split", "store", "merge", "tlb", "rcu"),
-    *("allocate", "clear", "accept", "rmp"),
+    *(
+        "exit",
+        "convert",
+        "unmap",
+        "demote",
+        "kick",
+        "zap",
+        "nodes",
+        "vmemmap",
+        "split",
+        "store",
+        "merge",
+        "zero",
+        "tlb",
+    ),
+    *("rcu", "allocate", "clear", "accept", "rmp"),
 )
 """The phases of a call in the order in which the kernel gets to them, as far as they have one."""
 
