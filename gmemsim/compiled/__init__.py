@@ -42,6 +42,7 @@ MODULES = (
     "gmemsim.gmem.rules",
     "gmemsim.gmem.policy",
     "gmemsim.gmem.ranges",
+    "gmemsim.gmem.assigned",
     "gmemsim.gmem.attributes",
     "gmemsim.gmem.hugepage",
     "gmemsim.gmem.filemap",
