@@ -15,12 +15,16 @@ from gmemsim.gmem.inode import Inode
 
 def check(inode: Inode) -> None:
     """``AssertionError`` unless all invariants of ``inode`` hold."""
-    for ranges in (inode.small, inode.host_mapped, inode.poisoned, inode.inconsistent):
+    for ranges in (inode.small, inode.host_mapped, inode.touched, inode.poisoned, inode.inconsistent):
         ranges.check()
     inode.pins.check()
     for hugepage in inode.hugepages.values():
         _check_hugepage(inode, hugepage)
-    folios = sum((hugepage.folios for hugepage in inode.hugepages.values()), start=Counter[int]())
+    there = sum([inode.touched.pages(hugepage.first, hugepage.end) for hugepage in inode.hugepages.values()])
+    assert inode.touched.pages(0, inode.pages) == there, f"{inode.name}: pages touched that are not there"
+    folios = Counter[int]()
+    for hugepage in inode.hugepages.values():
+        folios.update(hugepage.folios)
     folios[0] += inode.small.pages(0, inode.pages)
     assert +inode.folios == +folios, f"{inode.name}: folios {inode.folios} counted, {folios} exist"
     inode.host.ledger.check_held(inode.name)
@@ -40,6 +44,9 @@ def _check_users(inode: Inode) -> None:
     """The host uses shared pages only; the guest maps what exists, and large leaves hold private pages only."""
     shared = inode.attributes.all_are
     for start, end in inode.host_mapped.ranges(0, inode.pages):
+        assert not inode.page_order or inode.touched.covers(start, end), (
+            f"{inode.name}: the host has not touched {start}"
+        )
         assert shared(start, end, shared=True), f"{inode.name}: the host maps private pages of {start} to {end}"
     for start, end, _ in inode.pins.pinned(0, inode.pages):
         assert shared(start, end, shared=True), f"{inode.name}: pinned private pages in {start} to {end}"
@@ -51,6 +58,9 @@ def _check_users(inode: Inode) -> None:
         assert inode.poisoned.disjoint(start, end), f"{where}: a page with a memory error is mapped"
         if order and inode.inconsistent.disjoint(start, end):
             assert inode.attributes.all_private(start, end), f"{where}: shared pages are mapped large"
+        if order and inode.leaves_follow_folios:
+            smallest = min(folio for _, _, folio in inode.filemap.folios(start, end))
+            assert order <= smallest, f"{where}: larger than a folio of order {smallest}"
 
 
 def _check_hugepage(inode: Inode, hugepage: Hugepage) -> None:
@@ -64,7 +74,7 @@ def _check_hugepage(inode: Inode, hugepage: Hugepage) -> None:
     if inode.closed:
         return
     found = inode.filemap.histogram(hugepage.first, hugepage.end)
-    assert found == +hugepage.folios, f"{where}: the filemap has {found}, counted are {hugepage.folios}"
+    assert found == hugepage.folios, f"{where}: the filemap has {found}, counted are {hugepage.folios}"
     private = inode.attributes.all_private(hugepage.first, hugepage.end)
     consistent = inode.inconsistent.disjoint(hugepage.first, hugepage.end)
     if consistent and private and inode.policy.always_merges_early and not hugepage.left_split:

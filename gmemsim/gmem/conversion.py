@@ -133,10 +133,11 @@ class _Reservation:
                 self.merge_nodes = restructure.reserve_merge(inode, self.hugepage)
             return
         inode.refuse_to_split_poisoned(self.low, self.high)
-        inode.stage2.reserve(self.low, self.high)
         if self.hugepage is None:
+            inode.stage2.reserve(self.low, self.high)
             return
         split = restructure.Split(inode, self.hugepage, self.low, self.high)
+        inode.stage2.reserve(self.low, self.high, split.shrinking())
         if split.steps:
             self.split = split
             split.take_nodes()
@@ -190,6 +191,8 @@ def _tear_down(inode: Inode, low: int, high: int, shared: bool) -> None:
     if shared:
         inode.refuse_to_split_poisoned(low, high)
         inode.stage2.split_leaves(low, high)
+        if inode.policy.splits_at_conversion:
+            restructure.shrink_leaves(inode, inode.hugepage_at(low), low, high)
     else:
         inode.unmap_host(low, high)
         inode.refuse_if_pinned(low, high, low)

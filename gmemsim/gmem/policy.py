@@ -16,7 +16,6 @@ either may be given and implies the other.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -37,7 +36,6 @@ from gmemsim.gmem.rules import (
     SplitRule,
     VmemmapRule,
 )
-from gmemsim.host.vmemmap import VmemmapLayout
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.registry import Registry
 
@@ -117,15 +115,6 @@ class Policy:
     def may_merge(self, splits: int) -> bool:
         """Whether a folio that has been split so many times may be merged early."""
         return self.merge_rule.allows(splits)
-
-    def vmemmap_needed(self, layout: VmemmapLayout, folios: Counter[int], order: int) -> int:
-        """vmemmap pages beyond the one kept that a hugepage of ``order`` needs, made of ``folios`` (order → number)."""
-        rule = self.vmemmap_rule
-        if not rule.optimised or order in folios:
-            return 0
-        if not rule.pieces_stay_optimised:
-            return layout.restored(order)
-        return layout.needed(folios, order, reoptimised=True)
 
     # -- how it is written -----------------------------------------------------------------------------------------
 

@@ -48,7 +48,10 @@ class Slab:
 
     @classmethod
     def holding(cls, object_bytes: int, page_size: int = 4096) -> Slab:
-        """The slab that SLUB chooses for objects of ``object_bytes``, at most a page."""
+        """The slab that SLUB chooses for objects of ``object_bytes``, at most a base page of ``page_size`` bytes.
+
+        ``ValueError`` for larger objects, or smaller ones than a byte.
+        """
         if not 0 < object_bytes <= page_size:
             raise ValueError(f"objects of {object_bytes} bytes do not fit into pages of {page_size}")
         orders = range(MAX_ORDER + 1)
@@ -67,9 +70,9 @@ class Slab:
 
 
 def slab_of(account: str, page_size: int = 4096) -> Slab:
-    """The slab of an account's objects; for accounts made of pages, each page is its own.
+    """The slab of the objects of ``account``; of accounts made of pages, each page is its own.
 
-    ``ValueError`` for an unknown account.
+    ``page_size`` is the base page in bytes.  ``ValueError`` for an unknown account.
     """
     row = ACCOUNTS[account]
     if row.is_pages:

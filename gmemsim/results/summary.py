@@ -10,8 +10,9 @@ check a metric, so a new part is one new row and nothing else.
 
 Schema 1 fixes the keys.  Beside what was designed first stand ``calls`` (every kind of call, requested and failed),
 ``outcomes`` (what went wrong without an errno), ``estimates`` (what is no exact count, with its bounds),
-``slabs_at_least_bytes`` (a lower bound), ``notes`` (sentences on the whole result, such as that it is derived) and
-``work`` (exact counts of what the host has done, which the modelled times are computed from).
+``slabs_at_least_bytes`` (a lower bound), ``notes`` (sentences on the whole result, such as that it is derived),
+``host`` (the pool's GiB, and those without private pages) and ``work`` (exact counts of what the host has done, which
+the modelled times are computed from).
 
 What may live here: parts of the summary.  Judging it (expectations) is the run's, showing it is for reports.
 """
@@ -26,7 +27,7 @@ import attrs
 
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.attributes import node_bounds
-from gmemsim.gmem.guest import GuestMemfd
+from gmemsim.gmem.guest import GIB_SHIFT, GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import CostProfile
 from gmemsim.host.host import Host
@@ -245,8 +246,35 @@ def _modelled(state: State) -> dict[str, float]:
     return state.profile.price(state.work)
 
 
+def regions_without_private(host: Host, guests: Iterable[GuestMemfd]) -> int:
+    """Aligned GiB of the hugepage pool in which no SNP guest has a private page: see ``GuestMemfd.private_regions``.
+
+    O(hugepages).
+    """
+    return host_regions(host) - len(set().union(*(guest.regions_with_private() for guest in guests)))
+
+
+def host_regions(host: Host) -> int:
+    """Aligned GiB that the hugepage pool lies in; the last may be filled in part."""
+    return -(-host.pool.bytes // (1 << GIB_SHIFT))
+
+
+def _host(state: State) -> dict[str, int]:
+    return {
+        "regions": host_regions(state.host),
+        "regions_without_private": regions_without_private(state.host, state.guests),
+    }
+
+
+def _static_pamt(state: State) -> dict[str, Any]:
+    """The estimate of static PAMT, where the host has it."""
+    pages = state.host.static_pamt
+    source = "about 0.4 % of memory, a rounded figure, of the hugepage pool (DOMAIN.md section 10)"
+    return {"pamt": {"static": pages, "source": source}} if pages else {}
+
+
 def _estimates(state: State) -> dict[str, Any]:
-    """What is no exact count: maple tree nodes with their bounds, and every time."""
+    """What is no exact count: maple tree nodes with their bounds, static PAMT, and every time."""
     open_guests = (guest for guest in state.guests if not guest.closed and guest.pages > 1)
     bounds = [node_bounds(guest.attribute_ranges) for guest in open_guests]
     return {
@@ -255,6 +283,7 @@ def _estimates(state: State) -> dict[str, Any]:
             "live_at_most": sum(high for _, high in bounds),
             "source": "nodes of a maple tree with so many ranges, measured on lib/maple_tree.c (6.12)",
         },
+        **_static_pamt(state),
         "modelled_time_ns": {"profile": state.profile.name, "source": state.profile.description},
     }
 
@@ -270,7 +299,16 @@ def _notes(state: State) -> list[str] | None:
         notes.append(
             f"derived: {derived:,} non-uniform splits are around more than one page; folio_split works around one page"
         )
+    if pages := state.host.static_pamt:
+        notes.append(f"estimate: {pages:,} pages of pamt are static, about 0.4 % of the hugepage pool")
     return notes or None
+
+
+def _charged(state: State) -> dict[str, int]:
+    """What is charged to the guest's memcg, and its limit if it has one."""
+    guest = state.guest
+    limit = {} if guest.kernel_memory is None else {"limit_bytes": guest.kernel_memory}
+    return {"charged_bytes": guest.charged_bytes(), **limit}
 
 
 # -- the tables --------------------------------------------------------------------------------------------------------
@@ -292,9 +330,16 @@ _PARTS: Mapping[str, Part] = {
     "guests": Part(lambda state: [_fill(GUEST_PARTS, state.of(guest)) for guest in state.guests]),
     "calls": Part(_calls, dict.fromkeys(CALL_KINDS, _CALLS)),
     "outcomes": Part(_outcomes, _OUTCOMES),
-    "estimates": Part(_estimates, {"attributes": dict.fromkeys(("live_at_least", "live_at_most"), ESTIMATED_COUNT)}),
+    "estimates": Part(
+        _estimates,
+        {
+            "attributes": dict.fromkeys(("live_at_least", "live_at_most"), ESTIMATED_COUNT),
+            "pamt": {"static": ESTIMATED_COUNT},
+        },
+    ),
     "slabs_at_least_bytes": Part(_slabs, _slab_keys),
     "notes": Part(_notes),
+    "host": Part(_host, {"regions": COUNT, "regions_without_private": COUNT}),
     "work": Part(_work, dict.fromkeys(COUNTERS, COUNT)),
     "replays": Part(lambda state: list(state.replays) or None),
     "expect": Part(lambda state: list(state.verdicts)),
@@ -313,6 +358,7 @@ _GUEST_PARTS: Mapping[str, Part] = {
     "accounts": Part(_guest_accounts, account_keys),
     "outcomes": Part(_outcomes, _OUTCOMES),
     "filemap_nodes_charged": Part(lambda state: state.guest.charged_nodes(), COUNT),
+    "kernel_memory": Part(_charged, {"charged_bytes": BYTES, "limit_bytes": BYTES}),
 }
 
 for _name, _part in _PARTS.items():

@@ -22,9 +22,11 @@ import attrs
 
 from gmemsim.geometry import PAGE_SIZES, Geometry
 from gmemsim.gmem.policy import Policy
+from gmemsim.gmem.stage2 import LeafRule
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import PROFILES
-from gmemsim.host.ledger import ANY
+from gmemsim.host.host import PAMTS
+from gmemsim.host.injection import ANY
 from gmemsim.scenario.format.kinds import (
     Choice,
     Count,
@@ -91,6 +93,10 @@ class HostSpec:
     ] = False
     account_nodes: Annotated[bool, Flag("preallocated nodes are charged (kernels with the 2026 fix)")] = True
     shared_tail_pages: Annotated[bool, Flag("one shared vmemmap tail page per order and zone")] = False
+    pamt: Annotated[
+        Literal["none", "static", "dynamic"],
+        Choice("TDX's metadata: none, 0.4 % of the pool, or a pair of pages for each 2M mapped by base pages", PAMTS),
+    ] = "none"
 
     @property
     def geometry(self) -> Geometry:
@@ -109,6 +115,13 @@ class GuestSpec:
     mapping: Annotated[
         Literal["plain", "snp", "tdx"] | None,
         Choice("how stage 2 maps private memory; snp on x86's page sizes if absent, else plain", MAPPINGS),
+    ] = None
+    stage2: Annotated[
+        LeafRule,
+        Choice("leaves split with folios: those that cross the range, or all larger", ("range", "follow-folio")),
+    ] = "range"
+    kernel_memory: Annotated[
+        int | None, Size("most kernel memory charged to its memcg; it fails before the host's", unlimited=True)
     ] = None
     policy: Annotated[Policy, Record("how conversions are carried out", Policy, "a policy")] = attrs.field(
         factory=Policy

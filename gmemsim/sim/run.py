@@ -35,7 +35,7 @@ from typing import Any
 
 import attrs
 
-from gmemsim.errors import KernelError, SimulationRefused
+from gmemsim.errors import KernelError, OutOfMemory, SimulationRefused
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import PROFILES
@@ -68,7 +68,7 @@ def run(scenario: Scenario, *, check: bool = False) -> Result:
     """Carry out ``scenario`` to its end.
 
     ``check`` (default: no) verifies every invariant after every call, which takes time in proportion to what exists.
-    Raises ``SimulationRefused`` if the guests cannot be created on the host.
+    Raises ``SimulationRefused`` if host or guests cannot be created.
 
     >>> from gmemsim.scenario.model import Allocate, Convert, GuestSpec
     >>> out = Convert(guest="vm0", offset=0, size=4096, to="shared")
@@ -92,6 +92,7 @@ def make_host(spec: HostSpec) -> Host:
         synchronize_rcu=spec.synchronize_rcu,
         account_nodes=spec.account_nodes,
         shared_tail_pages=spec.shared_tail_pages,
+        pamt=spec.pamt,
     )
     return Host(
         geometry=spec.geometry,
@@ -113,6 +114,8 @@ def make_guest(host: Host, name: str, spec: GuestSpec) -> GuestMemfd:
         mapping=spec.mapping,
         in_place=spec.conversion == "in-place",
         initially_shared=spec.initially_shared,
+        stage2=spec.stage2,
+        kernel_memory=spec.kernel_memory,
     )
 
 
@@ -121,12 +124,15 @@ class Run(Iterator[Event]):
 
     ``host``, ``guests`` (by name, in the scenario's order), ``now`` (simulated ns) and ``timeline`` may be read at any
     time between two events, and must not be changed.  ``check`` (default: no) verifies every invariant after every
-    call.  Raises ``SimulationRefused`` if the guests cannot be created on the host.
+    call.  Raises ``SimulationRefused`` if host or guests cannot be created.
     """
 
     def __init__(self, scenario: Scenario, *, check: bool = False) -> None:
         self.scenario = scenario
-        self.host = make_host(scenario.host)
+        try:
+            self.host = make_host(scenario.host)
+        except OutOfMemory as error:
+            raise SimulationRefused(f"the host cannot be made: {error}") from None
         self.guests: dict[str, GuestMemfd] = {}
         for spec in scenario.guests:
             for name in spec.instances:

@@ -47,7 +47,7 @@ def with_policy(scenario: Scenario, policy: Policy) -> Scenario:
 
 
 def usual_policies(scenario: Scenario) -> dict[str, Policy]:
-    """The named policies that differ in how they split or in their vmemmap, as far as they fit the guests."""
+    """The named policies that differ in how they split or in their vmemmap and fit all guests of ``scenario``."""
     fitting = {}
     for name in distinct_splits():
         with contextlib.suppress(ValueError):

@@ -15,7 +15,7 @@ from gmemsim.geometry import Geometry
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.rules import ORDERINGS, VMEMMAPS, WHENS, Hysteresis
-from gmemsim.gmem.stage2 import MappingKind
+from gmemsim.gmem.stage2 import LeafRule, MappingKind
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.host import Host
 from tests.gmem.worlds import G, K, M, attributes, make_host, outcome, settle, state
@@ -100,6 +100,8 @@ class Guests(RuleBasedStateMachine):
         memdesc=st.sampled_from(["struct-page", "struct-page", "struct-page-32", "folio-descriptors"]),
         xarray=st.sampled_from(["rfc", "rfc", "v6.15"]),
         shared_tail_pages=st.booleans(),
+        account_nodes=st.booleans(),
+        pamt=st.sampled_from(["dynamic", "dynamic", "none"]),
         data=st.data(),
     )
     def boot(self, page_size: int, budget: int | None, data: st.DataObject, **switches: Any) -> None:
@@ -137,6 +139,8 @@ class Guests(RuleBasedStateMachine):
                 backing=backing,
                 policy=data.draw(policies(order, self.host.geometry)),
                 mapping=data.draw(st.sampled_from(get_args(MappingKind) if page == 4 * K else ("plain",))),
+                stage2=data.draw(st.sampled_from(get_args(LeafRule))),
+                kernel_memory=data.draw(st.sampled_from([None, None, None, 1 * M, 4 * M])),
                 initially_shared=backing == page and data.draw(st.booleans()),
             )
         except OutOfMemory:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import doctest
-import time
 from itertools import islice, pairwise
 from random import Random
 from typing import Literal
@@ -281,11 +280,9 @@ def test_places_are_uniform() -> None:
 
 
 def test_nothing_is_as_large_as_a_guest_or_a_workload() -> None:
-    begin = time.monotonic()
     generator = Scatter(guest="vm", count=100_000_000, duration=1000 * S, lifetime=S)
     steps = list(islice(expand_step(scenario(generator, memory=1 * T, count=64), 0, 0), 1000))
     assert len(steps) == 1000
-    assert time.monotonic() - begin < 5
 
 
 def test_generators_do_not_fail_and_have_names_of_their_own() -> None:
