@@ -36,7 +36,7 @@ DESIGNED = {
 }
 """The keys that docs/ARCHITECTURE.md lists."""
 
-DOCUMENTED = {"calls", "outcomes", "estimates", "slabs_at_least_bytes", "work"}
+DOCUMENTED = {"calls", "outcomes", "estimates", "slabs_at_least_bytes", "work", "provenance"}
 """What ``gmemsim.results.summary`` documents beside them, in every run."""
 
 ROW = {"live", "peak", "allocated", "freed", "live_bytes", "peak_bytes"}

@@ -79,6 +79,11 @@ def active() -> bool:
     return any(isinstance(finder, _Finder) for finder in sys.meta_path)
 
 
+def form() -> str:
+    """The form that is imported, in words."""
+    return "compiled" if active() else "pure Python"
+
+
 def activate() -> None:
     """Import the compiled modules from now on, if there are any and they were made from these sources."""
     if os.environ.get("GMEMSIM_PURE") or active() or not STAMP.exists():

@@ -10,20 +10,23 @@ check a metric, so a new part is one new row and nothing else.
 
 Schema 1 fixes the keys.  Beside what was designed first stand ``calls`` (every kind of call, requested and failed),
 ``outcomes`` (what went wrong without an errno), ``estimates`` (what is no exact count, with its bounds),
-``slabs_at_least_bytes`` (a lower bound), ``notes`` (sentences on the whole result, such as that it is derived) and
-``work`` (exact counts of what the host has done, which the modelled times are computed from).
+``slabs_at_least_bytes`` (a lower bound), ``notes`` (sentences on the whole result, such as that it is derived),
+``work`` (exact counts of what the host has done, which the modelled times are computed from) and ``provenance`` (what
+made the result, and of what; it alone may differ where everything else is the same).
 
 What may live here: parts of the summary.  Judging it (expectations) is the run's, showing it is for reports.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
 
+from gmemsim import __version__, compiled
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.attributes import node_bounds
 from gmemsim.gmem.guest import GuestMemfd
@@ -68,7 +71,7 @@ class State:
     ``now``: simulated ns.  ``orders``: of the folios to report (:func:`folio_orders`).  ``calls``: how calls have ended
     so far.  ``work``: all that the host has done.  ``profile``: what prices it.  ``partial``: whether the workload is
     not at its end.  ``replays``: what the recorded logs of the workload hold.  ``verdicts``: those on expectations so
-    far.
+    far.  ``scenario_sha256``: of the scenario's text, ``None`` if it has none.
     """
 
     title: str
@@ -83,6 +86,7 @@ class State:
     partial: bool = False
     replays: Sequence[Mapping[str, Any]] = ()
     verdicts: Sequence[Mapping[str, Any]] = ()
+    scenario_sha256: str | None = None
 
     def of(self, guest: GuestMemfd) -> State:
         """The same moment, of one guest."""
@@ -273,6 +277,22 @@ def _notes(state: State) -> list[str] | None:
     return notes or None
 
 
+# -- provenance --------------------------------------------------------------------------------------------------------
+
+
+def _provenance(state: State) -> dict[str, Any]:
+    """What made the result, and of what; without a time or a place, so the same run gives the same object."""
+    major, minor = sys.version_info[:2]
+    return {
+        "gmemsim": __version__,
+        "python": f"{major}.{minor}",
+        "compiled": compiled.active(),
+        "scenario": state.scenario_sha256,
+        "generation": sorted({guest.policy.generation for guest in state.guests}),
+        "costs": state.profile.name,
+    }
+
+
 # -- the tables --------------------------------------------------------------------------------------------------------
 
 _OUTCOMES: Fixed = dict.fromkeys(OUTCOMES, COUNT)
@@ -297,6 +317,7 @@ _PARTS: Mapping[str, Part] = {
     "notes": Part(_notes),
     "work": Part(_work, dict.fromkeys(COUNTERS, COUNT)),
     "replays": Part(lambda state: list(state.replays) or None),
+    "provenance": Part(_provenance),
     "expect": Part(lambda state: list(state.verdicts)),
 }
 

@@ -329,7 +329,11 @@ def _addresses(scenario: Scenario) -> Mapping[str, tuple[tuple[str, GuestSpec], 
 
 @attrs.frozen(kw_only=True)
 class Scenario:
-    """All there is to know before a run.  ``source`` is the file's name as messages show it."""
+    """All there is to know before a run.
+
+    ``source`` is the file's name as messages show it; ``sha256`` of the text that it was read from, ``None`` for what was
+    made in Python.
+    """
 
     title: str
     seed: int = 0
@@ -338,6 +342,7 @@ class Scenario:
     workload: tuple[Step, ...] = ()
     expect: tuple[Expectation, ...] = ()
     source: str = "<python>"
+    sha256: str | None = attrs.field(default=None, eq=False)
     _by_name: Mapping[str, tuple[tuple[str, GuestSpec], ...]] = attrs.field(
         init=False, eq=False, repr=False, default=attrs.Factory(_addresses, takes_self=True)
     )

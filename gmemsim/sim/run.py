@@ -273,6 +273,7 @@ class Run(Iterator[Event]):
             calls=self._calls,
             work=self.host.work,
             profile=PROFILES[scenario.host.costs],
+            scenario_sha256=scenario.sha256,
             partial=not self._at_end,
             replays=tuple(replays(scenario)),
             verdicts=[self._verdicts[index] for index in sorted(self._verdicts)] + self._errors,
