@@ -331,8 +331,8 @@ def _addresses(scenario: Scenario) -> Mapping[str, tuple[tuple[str, GuestSpec], 
 class Scenario:
     """All there is to know before a run.
 
-    ``source`` is the file's name as messages show it; ``sha256`` of the text that it was read from, ``None`` for what was
-    made in Python.
+    ``source`` is the file's name as messages show it; ``sha256`` is of the text that it was read from, ``None`` for
+    what was made in Python.
     """
 
     title: str
