@@ -13,7 +13,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from gmemsim.compiled import LIBRARY, MODULES, SUFFIX, source_of, stamp
+from gmemsim.compiled import LIBRARY, MODULES, STAMP, SUFFIX, source_of, stamp
 
 
 def missing() -> str | None:
@@ -27,6 +27,11 @@ def missing() -> str | None:
     except ImportError as error:
         return f"the package {error.name}"
     return None
+
+
+def up_to_date() -> bool:
+    """Whether the compiled form is of these sources and this Python already."""
+    return STAMP.exists() and STAMP.read_text() == stamp()
 
 
 def build() -> None:
@@ -56,11 +61,14 @@ def build() -> None:
                 place = LIBRARY / made.relative_to(temporary)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(made, place)
-    (LIBRARY / "stamp").write_text(made_from)
+    STAMP.write_text(made_from)
 
 
 def main() -> int:
-    """Compile if that is possible; 0 even if not, since the sources work as they are."""
+    """Compile if that is possible and needed; 0 even if not, since the sources work as they are."""
+    if up_to_date():
+        print("gmemsim: the compiled form is up to date")
+        return 0
     lacking = missing()
     if lacking is not None:
         print(f"gmemsim: not compiled, {lacking} is missing; everything works without, only slower", file=sys.stderr)
