@@ -47,7 +47,7 @@ def measure(forms: list[Form], rows: list[str], rounds: int) -> dict[str, dict[s
     with click.progressbar(length=rounds * len(rows), label="measuring", file=click.get_text_stream("stderr")) as bar:
         for number in range(rounds):
             for row in rows:
-                for form in forms if number % 2 == 0 else reversed(forms):
+                for form in forms if number % 2 == 0 else forms[::-1]:
                     figures = form.measure(row)
                     if figures is not None:
                         taken[row][form.name].append(figures)

@@ -17,7 +17,7 @@ from typing import Any
 
 import attrs
 
-from tests.bench.trace import KINDS, bench_ops
+from tests.bench.trace import KINDS, OPERATIONS, SEED, bench_ops
 from tests.oracle import kernel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +82,7 @@ def kernel_form() -> Form | None:
         kernel.driver(fast=True)
     except kernel.OracleError:
         return None
-    operations = list(bench_ops(1, 100_000))
+    operations = list(bench_ops(SEED, OPERATIONS))
 
     def measure(row: str) -> Figures | None:
         room, _, kind = row.partition(".")

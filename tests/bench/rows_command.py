@@ -13,7 +13,7 @@ from tests.bench.rows_run import scenario
 
 RFC_COVER = Path(__file__).parents[2] / "scenarios" / "rfc-cover.yaml"
 FIGURES = ("memory", "map", "orders", "calls", "occupancy")
-POINTS = 16
+POINTS = 8
 
 
 @row("start.version", "ms", "CPU time of `gmemsim --version`", collections=False)
@@ -32,18 +32,18 @@ def _beside(meter: Meter, conversions: int, *more: str | Path) -> float:
     return meter.command("run", path, *more) - meter.command("run", path)
 
 
-@row("figures.five", "s", "five figures of a run of 5,000 conversions, over the run alone", collections=False)
+@row("figures.five", "s", "five figures of a run of 2,000 conversions, over the run alone", collections=False)
 def figures_five(meter: Meter) -> float:
     options = [option for figure in FIGURES for option in ("--figure", figure)]
-    return _beside(meter, 5000, "--out", meter.folder / "out", "--force", *options)
+    return _beside(meter, 2000, "--out", meter.folder / "out", "--force", *options)
 
 
 @row(
-    "export.jsonl", "µs", "timeline.jsonl of a run of 20,000 conversions, a conversion, over the run", collections=False
+    "export.jsonl", "µs", "timeline.jsonl of a run of 10,000 conversions, a conversion, over the run", collections=False
 )
 def export_jsonl(meter: Meter) -> float:
     path = meter.folder / "timeline.jsonl"
-    return _beside(meter, 20_000, "--format", "jsonl", "--out", path, "--force") / meter.scale(20_000) * 1e6
+    return _beside(meter, 10_000, "--format", "jsonl", "--out", path, "--force") / meter.scale(10_000) * 1e6
 
 
 def _points_a_second(meter: Meter, jobs: int) -> float:
@@ -80,7 +80,7 @@ def sweep_2(meter: Meter) -> float:
     more=True,
 )
 def sweep_machine(meter: Meter) -> float:
-    loop = [sys.executable, "-c", f"for _ in range({100_000 if meter.quick else 20_000_000}): pass"]
+    loop = [sys.executable, "-c", f"for _ in range({100_000 if meter.quick else 10_000_000}): pass"]
 
     def wall(number: int) -> float:
         start = time.perf_counter()

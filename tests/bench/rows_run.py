@@ -60,7 +60,8 @@ for _policy in POLICIES:
             f"run.{_policy}.{_label}",
             "µs",
             f"a conversion in a run of {_number:,}, {_policy}, 1 TiB",
-            big=_number > 10**5 or (_number > 10**4 and _policy == "nonuniform"),
+            collections=_number == 10**4,
+            big=_number > 10**5,
         )(_each(_policy, 1024, 1024, _number))
 
 for _policy in POLICIES:

@@ -8,14 +8,12 @@ from collections.abc import Callable
 
 import gmemsim
 from tests.bench.meter import Meter, row
-from tests.bench.trace import KINDS, bench_ops
+from tests.bench.trace import KINDS, OPERATIONS, SEED, bench_ops
 
 ORDER_2M, ORDER_1G = 9, 18
 HUGEPAGES = 256
 """The kernel's timing mode has as many (tests/oracle/driver.c)."""
 
-SEED = 1
-OPERATIONS = 100_000
 CLOCK_SAMPLES = 100_000
 
 
@@ -46,12 +44,12 @@ def split_and_merge(meter: Meter, order: int, number: int) -> float:
 
 @row("tree.split-merge-1g", "µs", "split a 1G entry to 4K and merge it (4161 nodes)")
 def split_and_merge_1g(meter: Meter) -> float:
-    return split_and_merge(meter, ORDER_1G, 50_000)
+    return split_and_merge(meter, ORDER_1G, 20_000)
 
 
 @row("tree.split-merge-16p", "µs", "the same with an entry of order 42 (16P)")
 def split_and_merge_16p(meter: Meter) -> float:
-    return split_and_merge(meter, 42, 20_000)
+    return split_and_merge(meter, 42, 10_000)
 
 
 # -- a random trace ----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 
 from tests.bench.child import load_rows, measure
 from tests.bench.meter import ROWS
-from tests.bench.table import BEGIN, END, as_markdown, as_text, put_into
+from tests.bench.table import BEGIN, END, Rows, as_markdown, as_text, put_into
 
 load_rows()
 
@@ -21,7 +21,7 @@ def test_a_row_measures_something(name: str) -> None:
     assert all(isinstance(value, float | int) for value in figures.values())
 
 
-FIGURES = {
+FIGURES: Rows = {
     "tree.trace": {
         "6861c5a": {"value": 4.0, "alone": 3.0},
         "pure": {"value": 2.0, "alone": 1.5},

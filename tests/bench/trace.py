@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 KINDS = ("make4k", "merge2m", "merge1g", "load")
 WEIGHTS = (50, 35, 3, 12)
+SEED, OPERATIONS = 1, 50_000
+"""Of the trace that is timed."""
 
 
 def bench_ops(seed: int, ops: int) -> Iterator[str]:
