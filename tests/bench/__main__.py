@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import platform
+import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import median
@@ -44,7 +45,7 @@ def chosen(patterns: str, *, big: bool) -> list[str]:
 def measure(forms: list[Form], rows: list[str], rounds: int) -> dict[str, dict[str, Figures]]:
     """The median figures: row -> form -> figures.  Forms take turns, row by row, round by round."""
     taken: dict[str, dict[str, list[Figures]]] = {row: {form.name: [] for form in forms} for row in rows}
-    with click.progressbar(length=rounds * len(rows), label="measuring", file=click.get_text_stream("stderr")) as bar:
+    with click.progressbar(length=rounds * len(rows), label="measuring", file=sys.stderr) as bar:
         for number in range(rounds):
             for row in rows:
                 for form in forms if number % 2 == 0 else forms[::-1]:

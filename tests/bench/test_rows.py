@@ -40,7 +40,7 @@ def test_a_table_has_figures_and_ratios() -> None:
 
 
 def test_a_page_gets_the_table_between_its_marks(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
+    page = tmp_path / "page.txt"
     page.write_text(f"before\n{BEGIN}old\n{END}after\n")
     put_into(page, as_markdown(FIGURES, COLUMNS, "here"))
     text = page.read_text()
