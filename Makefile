@@ -111,7 +111,7 @@ notebooks: $(VENV)/.installed-dev ## execute the notebooks
 
 clean: ## remove the environment, outputs and caches
 	@echo "== clean: removing environments, $(OUT) and caches"
-	@rm -rf .venv .venv-* $(VENV) $(OUT) .coverage .coverage.* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
+	@rm -rf .venv .venv-* $(VENV) $(OUT) .coverage .coverage.* build dist gmemsim/compiled/lib .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
 	@find gmemsim tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment that was interrupted half-way has no stamp and is made anew.

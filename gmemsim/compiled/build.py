@@ -13,7 +13,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from gmemsim.compiled import LIBRARY, MODULES, STAMP, SUFFIX, source_of, stamp
+from gmemsim.compiled import LIBRARY, MODULES, STAMP, SUFFIX, source_of, stamp, up_to_date
 
 
 def missing() -> str | None:
@@ -21,17 +21,14 @@ def missing() -> str | None:
     compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
     if shutil.which(compiler) is None:
         return f"the C compiler {compiler}"
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        return "Python.h (the package python3-dev, or its like)"
     try:
         import mypyc.build  # noqa: F401
         import setuptools  # noqa: F401
     except ImportError as error:
         return f"the package {error.name}"
     return None
-
-
-def up_to_date() -> bool:
-    """Whether the compiled form is of these sources and this Python already."""
-    return STAMP.exists() and STAMP.read_text() == stamp()
 
 
 def build() -> None:
