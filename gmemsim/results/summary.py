@@ -26,7 +26,7 @@ from typing import Any
 
 import attrs
 
-from gmemsim import __version__, compiled
+from gmemsim.compiled import active
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.attributes import node_bounds
 from gmemsim.gmem.guest import GuestMemfd
@@ -71,7 +71,7 @@ class State:
     ``now``: simulated ns.  ``orders``: of the folios to report (:func:`folio_orders`).  ``calls``: how calls have ended
     so far.  ``work``: all that the host has done.  ``profile``: what prices it.  ``partial``: whether the workload is
     not at its end.  ``replays``: what the recorded logs of the workload hold.  ``verdicts``: those on expectations so
-    far.  ``scenario_sha256``: of the scenario's text, ``None`` if it has none.
+    far.  ``version``: gmemsim's.  ``scenario_sha256``: of the scenario's text, ``None`` if it has none.
     """
 
     title: str
@@ -86,6 +86,7 @@ class State:
     partial: bool = False
     replays: Sequence[Mapping[str, Any]] = ()
     verdicts: Sequence[Mapping[str, Any]] = ()
+    version: str = ""
     scenario_sha256: str | None = None
 
     def of(self, guest: GuestMemfd) -> State:
@@ -284,9 +285,9 @@ def _provenance(state: State) -> dict[str, Any]:
     """What made the result, and of what; without a time or a place, so the same run gives the same object."""
     major, minor = sys.version_info[:2]
     return {
-        "gmemsim": __version__,
+        "gmemsim": state.version,
         "python": f"{major}.{minor}",
-        "compiled": compiled.active(),
+        "compiled": active(),
         "scenario": state.scenario_sha256,
         "generation": sorted({guest.policy.generation for guest in state.guests}),
         "costs": state.profile.name,

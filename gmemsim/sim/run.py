@@ -35,6 +35,7 @@ from typing import Any
 
 import attrs
 
+from gmemsim import __version__
 from gmemsim.errors import KernelError, SimulationRefused
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
@@ -273,6 +274,7 @@ class Run(Iterator[Event]):
             calls=self._calls,
             work=self.host.work,
             profile=PROFILES[scenario.host.costs],
+            version=__version__,
             scenario_sha256=scenario.sha256,
             partial=not self._at_end,
             replays=tuple(replays(scenario)),

@@ -217,7 +217,8 @@ def _source(source: str) -> str:
 
 def _versions(summary: Mapping[str, Any]) -> str:
     rows = [
-        ("gmemsim", f"{__version__} ({compiled.form()})"),
+        ("gmemsim", __version__),
+        ("form", compiled.form()),
         ("Python", platform.python_version()),
         ("seed", summary["seed"]),
     ]
