@@ -432,9 +432,10 @@ def _addresses(scenario: Scenario) -> Mapping[str, tuple[tuple[str, GuestSpec], 
 
 @attrs.frozen(kw_only=True)
 class Scenario:
-    """All there is to know before a run.  ``source`` is the file's name as messages show it.
+    """All there is to know before a run.
 
-    A guest that names no ``mapping`` has here the one that the host's page size gives it.
+    ``source`` is the file's name as messages show it; ``sha256`` is of the text that it was read from, ``None`` for
+    what was made in Python.  A guest that names no ``mapping`` has here the one that the host's page size gives it.
     """
 
     title: str
@@ -444,6 +445,7 @@ class Scenario:
     workload: tuple[Step, ...] = ()
     expect: tuple[Expectation, ...] = ()
     source: str = "<python>"
+    sha256: str | None = attrs.field(default=None, eq=False)
     _by_name: Mapping[str, tuple[tuple[str, GuestSpec], ...]] = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:

@@ -35,6 +35,7 @@ from typing import Any
 
 import attrs
 
+from gmemsim import __version__
 from gmemsim.errors import KernelError, OutOfMemory, SimulationRefused
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
@@ -298,6 +299,8 @@ class Run(Iterator[Event]):
             retries=self._retries.counts,
             work=self.host.work,
             profile=scenario.host.profile,
+            version=__version__,
+            scenario_sha256=scenario.sha256,
             partial=not self._at_end,
             replays=tuple(replays(scenario)),
             verdicts=[self._verdicts[index] for index in sorted(self._verdicts)] + self._errors,

@@ -18,7 +18,7 @@ from gmemsim.scenario.model import NOWHERE
 from gmemsim.sim.run import Result, run
 
 FILES = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
-NOT_METRICS = ("schema", "seed", "expect", "title", "replays")
+NOT_METRICS = ("schema", "seed", "expect", "title", "replays", "provenance")
 
 
 @cache
