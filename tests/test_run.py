@@ -36,7 +36,16 @@ DESIGNED = {
 }
 """The keys that docs/ARCHITECTURE.md lists."""
 
-DOCUMENTED = {"vmemmap_present", "calls", "host_faults", "outcomes", "estimates", "slabs_at_least_bytes", "work"}
+DOCUMENTED = {
+    "host",
+    "vmemmap_present",
+    "calls",
+    "host_faults",
+    "outcomes",
+    "estimates",
+    "slabs_at_least_bytes",
+    "work",
+}
 """What ``gmemsim.results.summary`` documents beside them, in every run."""
 
 ROW = {"live", "peak", "allocated", "freed", "live_bytes", "peak_bytes"}

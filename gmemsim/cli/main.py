@@ -26,6 +26,7 @@ for _name, _section, _place in (
     ("compare", "See what it costs", "gmemsim.cli.compare:compare"),
     ("sweep", "See what it costs", "gmemsim.cli.sweep:sweep"),
     ("explain", "See what it costs", "gmemsim.cli.explain:explain"),
+    ("costs", "See what it costs", "gmemsim.cli.costs:costs"),
     ("import", "Write scenarios", "gmemsim.cli.import_:import_"),
     ("policies", "Write scenarios", "gmemsim.cli.policies:policies"),
     ("schema", "Write scenarios", "gmemsim.cli.schema:schema"),

@@ -36,6 +36,10 @@ def check(inode: Inode) -> None:
     inode.attributes.check()
     inode.filemap.check()
     inode.stage2.check(inode.pages)
+    if inode.assigned is not None:
+        inode.assigned.check()
+        for start, end in inode.attributes.shared_ranges(0, inode.pages):
+            assert not inode.assigned.pages(start, end), f"{inode.name}: shared pages of {start} to {end} are assigned"
     resident = sum(1 << hugepage.order for hugepage in inode.hugepages.values()) + inode.small.pages(0, inode.pages)
     assert sum(number << order for order, number in inode.folios.items()) == resident, f"{inode.name}: pages lost"
     _check_users(inode)

@@ -38,6 +38,9 @@ GIB_SHIFT = 30
 ATTRIBUTE_PRIVATE = 1 << 3
 """KVM_MEMORY_ATTRIBUTE_PRIVATE (include/uapi/linux/kvm.h)."""
 
+VCPUS = 16
+"""vCPUs of a guest, **assumed**: as many as the generator ``boot`` has."""
+
 
 class GuestMemfd:
     """A guest_memfd of ``size`` bytes on ``host``, backed by hugepages of ``backing`` bytes (or base pages).
@@ -47,9 +50,10 @@ class GuestMemfd:
     ``"plain"`` on those of arm64); ``stage2`` which of its leaves are split with the folios: those that cross the range
     (``"range"``), or all that are larger than their folio (``"follow-folio"``); without ``in_place`` the ioctl answers
     ENOTTY.  ``initially_shared`` is refused for hugepages, as generation B does.  ``kernel_memory`` is the most, in
-    bytes, that may be charged to the guest's memcg (default: no limit).  Raises ``Invalid`` (EINVAL) for a size that is
-    no multiple of the backing, for hugepages that no machine has and for SNP or TDX on arm64's, ``OutOfMemory``
-    (ENOMEM) if the pool has too few hugepages to reserve.
+    bytes, that may be charged to the guest's memcg (default: no limit).  ``vcpus`` are kicked when mappings go
+    (default: 16, as the generator ``boot`` assumes).  Raises ``Invalid`` (EINVAL) for a size that is no multiple of the
+    backing, for hugepages that no machine has and for SNP or TDX on arm64's, ``OutOfMemory`` (ENOMEM) if the pool has too few
+    hugepages to reserve.
 
     >>> from gmemsim import Host
     >>> host = Host(hugetlb={1 << 30: 1})
@@ -73,6 +77,7 @@ class GuestMemfd:
         initially_shared: bool = False,
         stage2: LeafRule = "range",
         kernel_memory: int | None = None,
+        vcpus: int = VCPUS,
     ) -> None:
         self.host = host
         self.name = name
@@ -84,7 +89,7 @@ class GuestMemfd:
         self.kernel_memory = kernel_memory
         if kernel_memory is not None:
             host.ledger.limit_guest(name, kernel_memory)
-        self.inode = Inode(host, name, size, backing, self.policy, self.mapping, initially_shared, stage2)
+        self.inode = Inode(host, name, size, backing, self.policy, self.mapping, initially_shared, stage2, vcpus)
         self._procedure = PROCEDURES[self.policy.ordering_rule]
         self._work_before = host.work.counts()
 
@@ -120,12 +125,17 @@ class GuestMemfd:
             raise Invalid(f"flags {flags:#x} and reserved fields {reserved:#x} must be 0")
         start, end = self._range(offset, size)
         inode = self.inode
+        inode.work.exits += 1
         if inode.attributes.all_are(start, end, shared=not private):
             inode.stats.unchanged += 1
             return
         inode.stats.without_memory += not inode.has_memory(start, end)
         inode.work.conversions += 1
-        convert(self._procedure, inode, start, end, not private)
+        try:
+            convert(self._procedure, inode, start, end, not private)
+        finally:
+            if not private:  # whatever was converted, also before a failure
+                inode.give_back_shared(start, end)
 
     # -- memory in and out -----------------------------------------------------------------------------------------
 
@@ -168,6 +178,8 @@ class GuestMemfd:
             except OutOfMemory:
                 self._note_touched(start, inode.stage2.first_unmapped(low, high))
                 raise
+            finally:
+                inode.touched_by_guest(low, high)
         self._note_touched(start, end)
 
     def _note_touched(self, start: int, end: int) -> None:

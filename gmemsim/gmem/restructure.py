@@ -67,13 +67,13 @@ class Split:
         self.start = start
         self.end = end
         self.order = order
-        self.steps = self._plan()
-        self.folios = self._folios_after()
-        """Folios of the hugepage by order after the split."""
         self.was_whole = hugepage.whole
         self.was_left_split = hugepage.left_split
         self.finished = False
         """Whether the folios, or those of the first steps, are split."""
+        self.steps = self._plan()
+        self.folios = self._folios_after()
+        """Folios of the hugepage by order after the split."""
         self._nodes: Prealloc | None = None
         self._needed = 0
         self._vmemmap = 0
@@ -83,7 +83,7 @@ class Split:
     def _plan(self) -> list[SplitStep]:
         steps: list[SplitStep] = []
         filemap, start = self.inode.filemap, self.start
-        order = filemap.order_at(start)
+        order = self.hugepage.order if self.was_whole else filemap.order_at(start)
         index = start >> order << order
         if self.end <= index + (1 << order):  # one folio holds it all: the common case
             if order > self.order:
@@ -228,11 +228,11 @@ class Split:
         """The folios are split: count them, and optimise pieces that need less vmemmap than was restored."""
         inode, hugepage = self.inode, self.hugepage
         self.finished = True
-        splits = inode.stats.splits
+        along = inode.stats.descents
         for step in self.steps:
-            inode.work.folios_split += step.descent.folios_split
-            for order, new_order, number in step.descent.rungs:
-                splits[order, new_order] += number
+            descent = step.descent
+            along[descent] = along.get(descent, 0) + 1
+            inode.work.folios_split += descent.folios_split
             if inode.policy.counts_splits:
                 self._count_splits(step)
         inode.replace_folios(hugepage, self.folios)

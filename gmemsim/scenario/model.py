@@ -21,10 +21,11 @@ from typing import Annotated, ClassVar, Literal
 import attrs
 
 from gmemsim.geometry import PAGE_SIZES, Geometry
+from gmemsim.gmem.guest import VCPUS
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.stage2 import LeafRule
 from gmemsim.host.accounts import ACCOUNTS
-from gmemsim.host.costs import PROFILES
+from gmemsim.host.costs import PROFILES, CostProfile
 from gmemsim.host.host import PAMTS
 from gmemsim.host.injection import ANY
 from gmemsim.scenario.format.kinds import (
@@ -37,6 +38,7 @@ from gmemsim.scenario.format.kinds import (
     Flag,
     Name,
     Pools,
+    Prices,
     Record,
     Size,
     table,
@@ -47,6 +49,9 @@ VERSION = 1
 
 MOST_INSTANCES = 4096
 """Guests of a host, instances counted: more than any host runs, and few enough to list."""
+
+MOST_VCPUS = 4096
+"""vCPUs of a guest: KVM_MAX_VCPUS of x86 (arch/x86/include/asm/kvm_host.h)."""
 
 EVERY = ALL
 """The name by which a step addresses all guests; no guest may have it."""
@@ -76,7 +81,7 @@ class HostSpec:
     """The host: its pages, its pools, the kernel's memory and what the modelled kernel does.
 
     ``hugetlb`` is the number of hugepages by size; ``kernel_memory`` the budget of all accounts together in
-    bytes, ``None`` for unlimited; ``rcu_grace`` how long a deferred free takes.
+    bytes, ``None`` for unlimited; ``prices`` are in ns; ``rcu_grace`` how long a deferred free takes.
     """
 
     page_size: Annotated[int, Size("base page", allowed=PAGE_SIZES)] = 4096
@@ -91,6 +96,9 @@ class HostSpec:
         ),
     ] = "struct-page"
     costs: Annotated[str, Choice("profile that prices the counted work", tuple(PROFILES))] = "default"
+    prices: Annotated[Mapping[str, float], Prices("prices that the profile lacks or has wrong, by counter of work")] = (
+        attrs.field(factory=dict)
+    )
     xarray: Annotated[str, Choice("what the kernel's XArray can split", ("rfc", "v6.15"))] = "rfc"
     synchronize_rcu: Annotated[
         bool, Flag("vmemmap restore and optimise wait for a grace period (kernels until early 2026)")
@@ -101,6 +109,11 @@ class HostSpec:
         Literal["none", "static", "dynamic"],
         Choice("TDX's metadata: none, 0.4 % of the pool, or a pair of pages for each 2M mapped by base pages", PAMTS),
     ] = "none"
+
+    @property
+    def profile(self) -> CostProfile:
+        """What prices the counted work: the profile ``costs`` with ``prices``."""
+        return PROFILES[self.costs].with_prices(self.prices)
 
     @property
     def geometry(self) -> Geometry:
@@ -134,6 +147,7 @@ class GuestSpec:
         "in-place"
     )
 
+    vcpus: Annotated[int, Count("vCPUs, all kicked when mappings go (16: assumed)", least=1, most=MOST_VCPUS)] = VCPUS
     initially_shared: Annotated[bool, Flag("starts shared instead of private; refused for hugepages")] = False
 
     def mapping_on(self, page_size: int) -> Literal["plain", "snp", "tdx"]:

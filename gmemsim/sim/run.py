@@ -38,7 +38,6 @@ import attrs
 from gmemsim.errors import KernelError, OutOfMemory, SimulationRefused
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
-from gmemsim.host.costs import PROFILES
 from gmemsim.host.host import Host, KernelSwitches
 from gmemsim.results.summary import State, folio_orders, summarise
 from gmemsim.results.timeline import Event, Timeline
@@ -115,6 +114,7 @@ def make_guest(host: Host, name: str, spec: GuestSpec) -> GuestMemfd:
         mapping=spec.mapping,
         in_place=spec.conversion == "in-place",
         initially_shared=spec.initially_shared,
+        vcpus=spec.vcpus,
         stage2=spec.stage2,
         kernel_memory=spec.kernel_memory,
     )
@@ -297,7 +297,7 @@ class Run(Iterator[Event]):
             calls=self._calls,
             retries=self._retries.counts,
             work=self.host.work,
-            profile=PROFILES[scenario.host.costs],
+            profile=scenario.host.profile,
             partial=not self._at_end,
             replays=tuple(replays(scenario)),
             verdicts=[self._verdicts[index] for index in sorted(self._verdicts)] + self._errors,

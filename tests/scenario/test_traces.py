@@ -169,7 +169,7 @@ def test_times_that_go_back(write: Write) -> None:
     path = write(f"1@2.000000:{EVENT}\nx 1@1.999990:{EVENT}\n1@2.000001:{EVENT}\n")
     assert fault(path) == (
         ":2:3: found a time 10 µs before that of an earlier event, expected times in order"
-        " (reorder: says what is tolerated)"
+        " (1 event goes back too far; a reorder of 10us takes all)"
     )
     found, tally = read(path, reorder=10_000)
     assert [c.time for c in found] == [0, 0, 1000]

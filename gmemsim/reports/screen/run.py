@@ -10,7 +10,7 @@ repeats what words and signs already say, so the tables read the same when they 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gmemsim.reports import Reportable
-from gmemsim.reports.words import ESTIMATE, account_label, found, number, wanted
+from gmemsim.reports.words import ESTIMATE, account_label, found, modelled_time, number, times_note, wanted
 from gmemsim.results.timeline import TOTAL
 from gmemsim.units import human_duration, human_size
 
@@ -73,12 +73,21 @@ def _facts(summary: Mapping[str, Any]) -> Table:
         table.add_row(name, Text(_listing(summary[name]) or "none"))
     if summary.get("host_faults"):
         table.add_row("host faults", number(summary["host_faults"]))
-    for log in summary.get("replays", ()):
-        table.add_row("log", Text(f"{log['guest']}: {'; '.join(log['remarks'])}"))
+    for guests, remarks in _logs(summary.get("replays", ())):
+        table.add_row("log", Text(f"{guests}: {remarks}", style="yellow" if "WARNING" in remarks else ""))
     bad = {name.replace("_", " "): n for name, n in summary.get("outcomes", {}).items()}
     if any(bad.values()):
         table.add_row("gone wrong", Text(_listing(bad), style="red"))
     return table
+
+
+def _logs(replays: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """The remarks on logs and whose they are: those that are the same for many guests once."""
+    guests: dict[tuple[str, str], list[str]] = {}
+    for log in replays:
+        guests.setdefault((log["file"], "; ".join(log["remarks"])), []).append(log["guest"])
+    for (_, remarks), names in guests.items():
+        yield (names[0] if len(names) == 1 else f"{names[0]} … {names[-1]} ({len(names)} guests)"), remarks
 
 
 def _accounts(accounts: Mapping[str, Mapping[str, int]], present: Mapping[str, int] | None) -> RenderableType:
@@ -115,15 +124,18 @@ def _remarks(summary: Mapping[str, Any]) -> Text:
     text = Text()
     times = dict(summary["modelled_time_ns"])
     total = times.pop("total", None)
-    if total:
-        text.append(f"\nmodelled time {ESTIMATE} {human_duration(total)}", style="bold")
-        profile = summary.get("estimates", {}).get("modelled_time_ns", {}).get("profile")
-        text.append(f", cost profile {profile}" if profile else "")
+    told = summary.get("estimates", {}).get("modelled_time_ns", {})
+    if total or told.get("not_priced"):
+        text.append(f"\nmodelled time {ESTIMATE} {modelled_time(total or 0)}", style="bold")
+        if total and "at_least" in told:
+            text.append(f" ({modelled_time(told['at_least'])} to {modelled_time(told['at_most'])})")
+        text.append(f", cost profile {told['profile']}" if "profile" in told else "")
         phases = sorted(((ns, name) for name, ns in times.items() if ns), reverse=True)
-        listed = ", ".join(f"{name} {human_duration(ns)}" for ns, name in phases)
+        listed = ", ".join(f"{name} {modelled_time(ns)}" for ns, name in phases)
         text.append(f": {listed}" if listed else "")
-    note = f"\n{ESTIMATE} marks estimates, all else is counted; the total's peak is that of the sum"
-    text.append(note, style="dim")
+        text.append(f"\n{note}" if (note := times_note(summary)) else "")
+    legend = f"\n{ESTIMATE} marks estimates, all else is counted; the total's peak is that of the sum"
+    text.append(legend, style="dim")
     return text
 
 

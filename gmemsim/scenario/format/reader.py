@@ -25,6 +25,7 @@ from gmemsim.scenario.format.kinds import (
     Kind,
     PolicyRule,
     Pools,
+    Prices,
     Record,
     Records,
     Scalar,
@@ -145,7 +146,9 @@ class Reader:
             case Record():
                 return self._record(kind, node)
             case Pools():
-                return self._pools(kind, node)
+                return self._keyed(node, kind.size, kind.number, "hugepages by size, such as {1G: 4}", "size")
+            case Prices():
+                return self._keyed(node, kind.counter, kind.price, "prices of work, such as {psmashes: 1us}", "counter")
             case PolicyRule():
                 return self._rule(kind, node)
             case _:
@@ -181,22 +184,23 @@ class Reader:
         records = tuple(self._record(Record(kind.doc, kind.of, kind.what), item) for item in node.items)
         return MISSING if MISSING in records else records
 
-    def _pools(self, kind: Pools, node: Node) -> Any:
+    def _keyed(self, node: Node, names: Scalar, values: Scalar, expected: str, what: str) -> Any:
+        """A mapping whose keys are ``names`` (``what`` is one) and whose values are ``values``."""
         if not isinstance(node, MapNode):
-            self._faults.wrong(node, "hugepages by size, such as {1G: 4}")
+            self._faults.wrong(node, expected)
             return MISSING
-        pools: dict[int, int] = {}
+        read: dict[Any, Any] = {}
         sound = True
         for key, value in node.pairs:
-            size, number = self._scalar(kind.size, key), self._scalar(kind.number, value)
-            if size is MISSING or number is MISSING:
+            name, its = self._scalar(names, key), self._scalar(values, value)
+            if name is MISSING or its is MISSING:
                 sound = False
-            elif size in pools:
-                self._faults.add(key.where, f"found the size {quote(key.text)} again, expected it once")
+            elif name in read:
+                self._faults.add(key.where, f"found the {what} {quote(key.text)} again, expected it once")
                 sound = False
             else:
-                pools[size] = number
-        return pools if sound else MISSING
+                read[name] = its
+        return read if sound else MISSING
 
     def _rule(self, kind: PolicyRule, node: Node) -> Any:
         if isinstance(node, MapNode):
