@@ -2,7 +2,7 @@
 """The inode: all state of one guest_memfd, and the small steps that several of those who work on it need.
 
 What may live here: state, and methods that keep two parts of it in step (a folio is counted here and on the host).
-What a call does is elsewhere: ``conversion`` (attributes), ``restructure`` (splits and merges), ``population``
+What a call does is elsewhere: ``conversion`` (attributes), ``restructure`` (splits), ``merging`` (merges), ``population``
 (memory in and out), ``stage2``; the calls themselves are ``guest``'s.  Each part of the state has one writer:
 
 =================================================  ======================================
