@@ -5,8 +5,8 @@ Theory of operation
 -------------------
 A call checks its arguments as generation C's ioctl contract wants it (DOMAIN.md section 4), then leaves the work to
 ``conversion`` (attributes), ``restructure`` (splits), ``merging`` (merges), ``population`` (memory in and out) and
-``stage2``, all of which work on the :class:`~gmemsim.gmem.inode.Inode`.  Every call is all or nothing except where the modelled kernel
-is not, and then says so.  ``check()`` holds after each.
+``stage2``, all of which work on the :class:`~gmemsim.gmem.inode.Inode`.  Every call is all or nothing except where the
+modelled kernel is not, and then says so.  ``check()`` holds after each.
 
 Offsets and sizes are bytes; inside, everything is a page index.  What may live here: calls, and views of the state for
 those who only look (reports, recorders, tests); none of them needs to know how the state is kept.
