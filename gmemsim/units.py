@@ -49,7 +49,10 @@ def _parse(text: str, pattern: re.Pattern[str], units: dict[str, int], expected:
     match = pattern.fullmatch(text)
     if match is None:
         raise ValueError(f"found {quote(text)}, expected {expected}{spelling_hint(text, units)}")
-    value = Fraction(match["number"]) * units[match["unit"]]
+    number, unit = match.groups()
+    if number.isdigit():
+        return int(number) * units[unit]
+    value = Fraction(number) * units[unit]
     if value.denominator != 1:
         raise ValueError(f"found {quote(text)}, which is not a whole number of {smallest}")
     return int(value)

@@ -12,7 +12,7 @@ missing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, TypeVar
 
@@ -29,7 +29,7 @@ from gmemsim.scenario.format.kinds import (
     Scalar,
     table,
 )
-from gmemsim.scenario.format.yaml import Faults, ListNode, MapNode, Node, ScalarNode
+from gmemsim.scenario.format.yaml import Faults, ListNode, MapNode, Node, ScalarNode, place_at
 from gmemsim.scenario.model import Place
 
 T = TypeVar("T")
@@ -46,23 +46,34 @@ MISSING: Final = Missing.MISSING
 
 
 class Values:
-    """What could be read of one mapping that begins at ``where``, by attribute."""
+    """What could be read of one mapping, which is ``at`` a place as nodes are, by attribute."""
 
-    def __init__(self, where: Place, table: Mapping[str, Entry]) -> None:
-        self.where = where
-        self.parts: list[tuple[type[Any], Values]] = []
+    __slots__ = ("_places", "_table", "_values", "at", "parts")
+
+    def __init__(self, at: int, table: Mapping[str, Entry]) -> None:
+        self.at = at
+        self.parts: Sequence[tuple[type[Any], Values]] = ()
         """The steps that a composite step is made of, each with its type."""
         self._table = table
         self._values: dict[str, Any] = {}
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, Node] = {}
 
-    def put(self, attribute: str, value: Any, where: Place) -> None:
-        """Keep a value that the file has at ``where``; :data:`MISSING` for one that cannot be read."""
+    @property
+    def where(self) -> Place:
+        """Where the mapping begins."""
+        return place_at(self.at)
+
+    def put(self, attribute: str, value: Any, node: Node) -> None:
+        """Keep a value that the file has at ``node``; :data:`MISSING` for one that cannot be read."""
         self._values[attribute] = value
-        self._places[attribute] = where
+        self._places[attribute] = node
 
     def put_absent(self, attribute: str, value: Any) -> None:
         """Keep the value of a key that the file does not have."""
+        self._values[attribute] = value
+
+    def replace(self, attribute: str, value: Any) -> None:
+        """Keep another value of a key that has one, at the place of that."""
         self._values[attribute] = value
 
     def given(self, attribute: str) -> bool:
@@ -75,11 +86,12 @@ class Values:
 
     def known(self, *attributes: str) -> bool:
         """Whether all of ``attributes`` have a value."""
-        return all(self.get(attribute) is not MISSING for attribute in attributes)
+        return all([self.get(attribute) is not MISSING for attribute in attributes])
 
     def place(self, attribute: str) -> Place:
         """Where the value is, or the mapping if the file does not have it."""
-        return self._places.get(attribute, self.where)
+        node = self._places.get(attribute)
+        return self.where if node is None else node.where
 
     def place_of_key(self, key: str) -> Place:
         """:meth:`place` by the key's name in the file."""
@@ -88,7 +100,7 @@ class Values:
     @property
     def complete(self) -> bool:
         """Whether every key has a value."""
-        return self.known(*(entry.attribute for entry in self._table.values()))
+        return len(self._values) == len(self._table) and MISSING not in self._values.values()
 
     def build(self, cls: type[T], **more: Any) -> T:
         """An instance of ``cls``; only if :attr:`complete`."""
@@ -107,14 +119,15 @@ class Reader:
         if not isinstance(node, MapNode):
             self._faults.wrong(node, f"{what} with {_names(table)}")
             return None
-        values = Values(node.where, table)
-        for key, value in node.pairs:
-            entry = table.get(key.text)
+        values = Values(node.at, table)
+        for text, at, value in node.entries():
+            entry = table.get(text)
             if entry is None:
-                hint = did_you_mean(key.text, tuple(table)) or f", which has {_names(table)}"
-                self._faults.add(key.where, f"found the key {quote(key.text)}, expected a key of {what}{hint}")
+                hint = did_you_mean(text, tuple(table)) or f", which has {_names(table)}"
+                where = node.key_place(at)
+                self._faults.add(where, f"found the key {quote(text)}, expected a key of {what}{hint}")
             else:
-                values.put(entry.attribute, self.value(entry.kind, value), value.where)
+                values.put(entry.attribute, self.value(entry.kind, value), value)
         for entry in table.values():
             if values.given(entry.attribute):
                 continue
@@ -133,14 +146,14 @@ class Reader:
 
     def value(self, kind: Kind, node: Node) -> Any:
         """The value of ``node``, or :data:`MISSING`.  ``Items`` and ``Inner`` are the caller's: they stay a node."""
+        if isinstance(kind, Scalar):
+            name = self._scalar(kind, node)
+            if isinstance(kind, FileName) and name is not MISSING:
+                return os.path.join(self._folder, name)  # noqa: PTH118 - "a\0b" too
+            return name
         match kind:
-            case FileName():
-                name = self._scalar(kind, node)
-                return name if name is MISSING else os.path.join(self._folder, name)  # noqa: PTH118 - "a\0b" too
             case Records():
                 return self._records(kind, node)
-            case Scalar():
-                return self._scalar(kind, node)
             case Record():
                 return self._record(kind, node)
             case Pools():
