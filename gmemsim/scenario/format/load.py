@@ -18,6 +18,7 @@ from typing import Final, get_args
 
 import attrs
 
+from gmemsim.garbage import fewer_collections
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.scenario.format.kinds import Count, Entry, Inner, Items, Name, Number, Record, Text, table
 from gmemsim.scenario.format.metric import Metric
@@ -90,8 +91,12 @@ def load_scenario(path: str | os.PathLike[str]) -> Scenario:
 
 def parse_scenario(data: bytes | str, *, source: str = "<text>") -> Scenario:
     """The scenario in ``data``; :class:`InputError` with every fault, each in ``source``, if it is not one."""
-    faults = Faults(source)
-    root = read_yaml(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data, faults)
+    with fewer_collections():
+        return _parse(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data, Faults(source))
+
+
+def _parse(data: bytes, faults: Faults) -> Scenario:
+    root = read_yaml(data, faults)
     if root is None and not len(faults):
         faults.add(Place(1, 1), f"found an empty file, expected a mapping that begins with 'gmemsim: {VERSION}'")
     scenario = _Loader(faults).scenario(root) if root is not None else None

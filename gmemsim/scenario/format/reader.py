@@ -45,8 +45,15 @@ MISSING: Final = Missing.MISSING
 """The value of what could not be read."""
 
 
+_VALUES_KEPT: Final = 1024
+"""Values that are read once however often a file has them: names of guests, usual sizes."""
+
+
 class Values:
-    """What could be read of one mapping, which is ``at`` a place as nodes are, by attribute."""
+    """What could be read of one mapping, which is ``at`` a place as nodes are, by attribute; :class:`Reader` fills it.
+
+    The value of what cannot be read is :data:`MISSING`.
+    """
 
     __slots__ = ("_places", "_table", "_values", "at", "parts")
 
@@ -62,15 +69,6 @@ class Values:
     def where(self) -> Place:
         """Where the mapping begins."""
         return place_at(self.at)
-
-    def put(self, attribute: str, value: Any, node: Node) -> None:
-        """Keep a value that the file has at ``node``; :data:`MISSING` for one that cannot be read."""
-        self._values[attribute] = value
-        self._places[attribute] = node
-
-    def put_absent(self, attribute: str, value: Any) -> None:
-        """Keep the value of a key that the file does not have."""
-        self._values[attribute] = value
 
     def replace(self, attribute: str, value: Any) -> None:
         """Keep another value of a key that has one, at the place of that."""
@@ -113,6 +111,7 @@ class Reader:
     def __init__(self, faults: Faults, folder: str = "") -> None:
         self._faults = faults
         self._folder = folder
+        self._seen: dict[tuple[Entry, str, bool], Any] = {}
 
     def mapping(self, node: Node, table: Mapping[str, Entry], what: str) -> Values | None:
         """The values of a mapping with the keys of ``table``; ``None`` if it is not a mapping."""
@@ -120,6 +119,7 @@ class Reader:
             self._faults.wrong(node, f"{what} with {_names(table)}")
             return None
         values = Values(node.at, table)
+        found, places = values._values, values._places
         for text, at, value in node.entries():
             entry = table.get(text)
             if entry is None:
@@ -127,15 +127,28 @@ class Reader:
                 where = node.key_place(at)
                 self._faults.add(where, f"found the key {quote(text)}, expected a key of {what}{hint}")
             else:
-                values.put(entry.attribute, self.value(entry.kind, value), value)
+                found[entry.attribute] = self._entry(entry, value)
+                places[entry.attribute] = value
         for entry in table.values():
-            if values.given(entry.attribute):
+            if entry.attribute in places:
                 continue
             if entry.required:
                 self._faults.add(node.where, f"found no key {entry.key!r}, expected {what} to have one")
             else:
-                values.put_absent(entry.attribute, entry.absent())
+                found[entry.attribute] = entry.absent()
         return values
+
+    def _entry(self, entry: Entry, node: Node) -> Any:
+        """The value of a key; what the same key had before is not read again."""
+        if type(node) is not ScalarNode or not isinstance(entry.kind, Scalar):
+            return self.value(entry.kind, node)
+        seen = (entry, node.text, node.plain)
+        value = self._seen.get(seen, MISSING)
+        if value is MISSING:
+            value = self.value(entry.kind, node)
+            if value is not MISSING and len(self._seen) < _VALUES_KEPT:
+                self._seen[seen] = value
+        return value
 
     def items(self, node: Node, what: str) -> tuple[Node, ...]:
         """The items of a list; none if it is not one."""
