@@ -36,12 +36,13 @@ from typing import Any
 import attrs
 
 from gmemsim.errors import KernelError, SimulationRefused
+from gmemsim.garbage import fewer_collections
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import PROFILES
 from gmemsim.host.host import Host, KernelSwitches
 from gmemsim.results.summary import State, folio_orders, summarise
-from gmemsim.results.timeline import Event, Timeline
+from gmemsim.results.timeline import NONE, Event, Timeline
 from gmemsim.scenario import model
 from gmemsim.scenario.logs.replay import replays
 from gmemsim.scenario.model import GuestSpec, HostSpec, Scenario, Step
@@ -78,10 +79,11 @@ def run(scenario: Scenario, *, check: bool = False) -> Result:
     >>> run(scenario).summary["splits"]
     {'2M->4K': 1}
     """
-    whole = Run(scenario, check=check)
-    for _ in whole:
-        pass
-    return whole.result()
+    with fewer_collections():
+        whole = Run(scenario, check=check)
+        for _ in whole.calls():
+            pass
+        return whole.result()
 
 
 def make_host(spec: HostSpec) -> Host:
@@ -127,6 +129,7 @@ class Run(Iterator[Event]):
     def __init__(self, scenario: Scenario, *, check: bool = False) -> None:
         self.scenario = scenario
         self.host = make_host(scenario.host)
+        self._ledger = self.host.ledger
         self.guests: dict[str, GuestMemfd] = {}
         for spec in scenario.guests:
             for name in spec.instances:
@@ -143,11 +146,16 @@ class Run(Iterator[Event]):
         self._orders = folio_orders(self.host.geometry, self.guests.values())
         self.timeline = Timeline(ACCOUNTS.names(), [self.host.geometry.name(order) for order in self._orders])
         self._sample()
-        self._events = self._carry_out()
+        self._calls_to_come = self._carry_out()
 
     def __next__(self) -> Event:
         """Carry out the next call and return its event."""
-        return next(self._events)
+        next(self._calls_to_come)
+        return self.timeline.events[-1]
+
+    def calls(self) -> Iterator[None]:
+        """Carry out the calls that are left, one at a time, for those who do not look at events: no event is made."""
+        return self._calls_to_come
 
     def result(self) -> Result:
         """Sum up what has been done so far.
@@ -158,7 +166,7 @@ class Run(Iterator[Event]):
         self.timeline.end(self.now)
         return Result(self.scenario, self.timeline, summarise(self._state()))
 
-    def _carry_out(self) -> Iterator[Event]:
+    def _carry_out(self) -> Iterator[None]:
         scenario = self.scenario
         for index, step in enumerate(scenario.workload):
             end = step_end(scenario, index, self.now)
@@ -175,7 +183,7 @@ class Run(Iterator[Event]):
 
     def _advance(self, to: int) -> None:
         """Let time pass until ``to`` (ns), with the deferred frees that fall due."""
-        ledger = self.host.ledger
+        ledger = self._ledger
         while (due := ledger.next_release()) is not None and due <= to:
             ledger.advance(due)
             self.now = due
@@ -185,8 +193,8 @@ class Run(Iterator[Event]):
 
     def _sample(self) -> None:
         """Record the highest instant since the last sample, if it was above now, and now."""
-        ledger, folios = self.host.ledger, self.host.folios
-        counts = [folios[order] for order in self._orders]
+        ledger, count = self._ledger, self.host.folios.get
+        counts = [count(order, 0) for order in self._orders]
         if ledger.high_water > ledger.total.live_bytes:
             self.timeline.sample(self.now, ledger.high_water_row(), counts)
         self.timeline.sample(self.now, ledger.live_row(), counts)
@@ -194,33 +202,34 @@ class Run(Iterator[Event]):
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
-    def _step(self, index: int, step: Step) -> Iterator[Event]:
+    def _step(self, index: int, step: Step) -> Iterator[None]:
         """Carry out one plain step, number ``index`` of the workload, for every guest that it addresses."""
         if step.at is not None and step.at > self.now:
             self._advance(step.at)
         if isinstance(step, model.Wait):
             self._advance(self.now + step.duration)
-            yield self._record(Event(self.now, index, step.id, step.key))
+            self._note(index, step)
+            yield
         elif isinstance(step, model.Inject):
-            self.host.ledger.inject(step.account, step.nth, step.mode)
-            words = f"{step.account}, object {step.nth}, {step.mode}"
-            yield self._record(Event(self.now, index, step.id, step.key, detail=words))
+            self._ledger.inject(step.account, step.nth, step.mode)
+            self._note(index, step, f"{step.account}, object {step.nth}, {step.mode}")
+            yield
         elif isinstance(step, model.Unshare):
             for name in self._instances(step.guest):
                 for conversion in self._unshare(step, name):
                     self._advance(max(self.now, conversion.at or 0))
-                    yield self._call(index, conversion, name)
+                    self._call(index, conversion, name)
+                    yield
         else:
             assert isinstance(step, model.GuestStep)
-            events = []
+            first = len(self.timeline.events)
             for name in self._instances(step.guest):
-                event = self._call(index, step, name)
-                events.append(event)
-                yield event
+                self._call(index, step, name)
+                yield
             if step.expect_error is not None:
-                self._errors.append(judge_error(step, index, events))
+                self._errors.append(judge_error(step, index, self.timeline.events[first:]))
 
-    def _call(self, index: int, step: model.GuestStep, name: str) -> Event:
+    def _call(self, index: int, step: model.GuestStep, name: str) -> None:
         """One step for one guest: the call, its samples, and its event."""
         guest = self.guests[name]
         words = detail(step)
@@ -232,15 +241,25 @@ class Run(Iterator[Event]):
             errno, error_offset = error.name, error.error_offset
             words = f"{words}: {error}".removeprefix(": ")
         self._calls[name][step.key, errno] += 1
-        work = guest.work
         self._sample()
-        offset, size = (step.offset, step.size) if isinstance(step, model.RangeStep) else (None, None)
+        offset, size = (step.offset, step.size) if isinstance(step, model.RangeStep) else (NONE, NONE)
         if self._check:
             guest.check()
             self.host.check()
-        return self._record(
-            Event(self.now, index, step.id, step.key, name, offset, size, words, errno, error_offset, work)
+        self.timeline.events.record(
+            self.now,
+            index,
+            (step.id, step.key, name, words, errno, True),
+            offset,
+            size,
+            NONE if error_offset is None else error_offset,
+            self.host.work.counts(),
         )
+
+    def _note(self, index: int, step: Step, words: str = "") -> None:
+        """The event of a step that is no call."""
+        label = (step.id, step.key, None, words, None, False)
+        self.timeline.events.record(self.now, index, label, NONE, NONE, NONE, self.host.work.counts())
 
     def _unshare(self, step: model.Unshare, name: str) -> list[model.Convert]:
         """The conversions that take back what is shared in the range now."""
@@ -248,10 +267,6 @@ class Run(Iterator[Event]):
         start, end = step.offset // page, (step.offset + step.size) // page
         shared = self.guests[name].shared_ranges(start, end)
         return list(step.conversions(name, ((low * page, high * page) for low, high in shared)))
-
-    def _record(self, event: Event) -> Event:
-        self.timeline.event(event)
-        return event
 
     def _instances(self, name: str) -> tuple[str, ...]:
         """The guests that a step for ``name`` addresses."""
