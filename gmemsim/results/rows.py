@@ -18,18 +18,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # imported where it is used: a small run has no block, and reads no columns
+    import numpy as np
+    import numpy.typing as npt
 
-Column = npt.NDArray[np.int64]
-Unsigned = npt.NDArray[Any]
+Column: TypeAlias = "npt.NDArray[np.int64]"
 
 BLOCK: Final = 4096
 """Rows of a block: enough that what a block costs besides its numbers does not count."""
-
-_SMALL: Final = (np.uint8, np.uint16, np.uint32)
 
 
 class _Packed(NamedTuple):
@@ -37,10 +35,12 @@ class _Packed(NamedTuple):
 
     least: int
     scale: int
-    steps: Unsigned | None
+    steps: npt.NDArray[Any] | None
 
     @classmethod
     def of(cls, values: Column) -> _Packed:
+        import numpy as np
+
         least = int(values.min())
         steps = values.view(np.uint64) - np.uint64(least % (1 << 64))  # the difference of any two int64 fits
         most, scale = int(steps.max()), 1
@@ -49,11 +49,12 @@ class _Packed(NamedTuple):
         if most > 0xFF:
             scale = int(np.gcd.reduce(steps))
             steps, most = steps // np.uint64(scale), most // scale
-        kind = next((kind for kind in _SMALL if most <= np.iinfo(kind).max), np.uint64)
-        return cls(least, scale, steps.astype(kind))
+        return cls(least, scale, steps.astype(np.min_scalar_type(most)))
 
     def fill(self, out: Column) -> None:
         """Write the values to ``out``."""
+        import numpy as np
+
         if self.steps is None:
             out[:] = self.least
         else:
@@ -111,6 +112,8 @@ class Rows:
 
     def table(self, *columns: int) -> npt.NDArray[np.int64]:
         """A copy of the ``columns`` of this number (default: all), a row each."""
+        import numpy as np
+
         chosen = columns or tuple(range(self.width))
         table = np.empty((len(self), len(chosen)), dtype=np.int64)
         for number, block in enumerate(self._blocks):
@@ -122,6 +125,8 @@ class Rows:
 
     def _block(self, number: int) -> npt.NDArray[np.int64]:
         """All rows of a block, or of the tail behind the last."""
+        import numpy as np
+
         if number == len(self._blocks):
             return self._unpacked()
         table = np.empty((BLOCK, self.width), dtype=np.int64)
@@ -131,6 +136,8 @@ class Rows:
 
     def _unpacked(self) -> npt.NDArray[np.int64]:
         """A copy of the tail's rows (a view would forbid appending while it lives)."""
+        import numpy as np
+
         table = np.array(self._tail, dtype=np.int64).reshape(-1, self.width)
         if self._running and len(table):
             first = self.width - self._running
@@ -138,6 +145,8 @@ class Rows:
         return table
 
     def _pack(self) -> None:
+        import numpy as np
+
         table = self._unpacked()
         self._before = self._tail[len(self._tail) - self._running :].tolist()
         self._blocks.append(tuple(_Packed.of(np.ascontiguousarray(table[:, i])) for i in range(self.width)))

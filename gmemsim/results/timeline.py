@@ -21,14 +21,16 @@ peaks, :class:`Event` objects) is made when asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, overload
+from typing import TYPE_CHECKING, Final, NamedTuple, overload
 
 import attrs
-import numpy as np
-import numpy.typing as npt
 
 from gmemsim.host.work import COUNTERS, Counts, Work
 from gmemsim.results.rows import Column, Rows
+
+if TYPE_CHECKING:  # imported where it is used: a run needs none, and a small one should not wait for it
+    import numpy as np
+    import numpy.typing as npt
 
 TOTAL = "total"
 """The name of the sum over all accounts, in columns and among peaks."""
@@ -257,6 +259,8 @@ class Timeline:
 
         Accounts and their total are live bytes, folios are counts.  All but the total are views of one copy.
         """
+        import numpy as np
+
         table = self._rows.table()
         folios = _HEAD + len(self.accounts)
         named = {"time_ns": table[:, _TIME]}

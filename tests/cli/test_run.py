@@ -48,6 +48,9 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Install:
             def __iter__(self) -> Iterator[Event]:
                 return iter(())
 
+            def calls(self) -> Iterator[None]:
+                return iter(())
+
             def result(self) -> fakes.FakeResult:
                 return self._result
 
