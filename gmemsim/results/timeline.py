@@ -269,6 +269,11 @@ class Timeline:
         named.update((f"folios.{order}", table[:, i]) for i, order in enumerate(self.orders, folios))
         return named
 
+    def samples(self) -> Iterator[tuple[int, list[int]]]:
+        """The samples one by one: the index of the event that each belongs to, and time, accounts and folios."""
+        for time_ns, owner, *values in self._rows.rows():
+            yield owner, [time_ns, *values]
+
     def owners(self) -> Column:
         """For every sample the index of the event it belongs to; the number of events where there is none."""
         owners: Column = self._rows.table(_OWNER)[:, 0]

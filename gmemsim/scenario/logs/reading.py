@@ -69,6 +69,10 @@ UNREADABLE, MISALIGNED, EMPTY, OUTSIDE, ATTRIBUTES = (
 """Why an event cannot be used."""
 
 
+def _usual_line(format: LogFormat) -> re.Pattern[bytes]:
+    return re.compile(_STAMP.pattern + format.event.pattern + rb"\r?\n", format.event.flags)
+
+
 @attrs.frozen(eq=False)
 class LogFormat:
     """What writes a log, and how its events look.
@@ -81,6 +85,8 @@ class LogFormat:
     mark: re.Pattern[bytes]
     event: re.Pattern[bytes]
     state: Callable[[bytes], State | None]
+    usual: re.Pattern[bytes] = attrs.field(init=False, default=attrs.Factory(_usual_line, takes_self=True))
+    """A whole line of nothing but a timestamp and an event: nearly all lines of a log, and read in one match."""
 
 
 class Conversion(NamedTuple):
@@ -200,8 +206,9 @@ class Log:
                 continue
             tally.events += 1
             time = clock.time_of(found)
-            gpa, size = int(found.event["start"], 16), int(found.event["size"], 16)
-            to = self.format.state(found.event["to"])
+            start, length, state = found.event.group("start", "size", "to")
+            gpa, size = int(start, 16), int(length, 16)
+            to = self.format.state(state)
             offset = slots.offset(gpa, size)
             if to is None:
                 tally.refuse(ATTRIBUTES, found.line)
@@ -226,6 +233,10 @@ class Log:
         line: _Line | None = None  # one of which only the beginning has been read
         has_event = False
         for piece in self._pieces(tally):
+            if line is None and (usual := self.format.usual.fullmatch(piece)):
+                tally.lines += 1
+                yield _Found(tally.lines, 1, usual, usual)
+                continue
             ended = piece.endswith(b"\n")
             if line is None:
                 tally.lines += 1
@@ -345,7 +356,8 @@ class _Clock:
             tally.spaced += 1
             step = self._log.spacing if self._begun else 0
         else:
-            stamp = int(found.stamp["s"]) * 1_000_000_000 + int(found.stamp["fraction"].ljust(9, b"0"))
+            seconds, fraction = found.stamp.group("s", "fraction")
+            stamp = int(seconds + fraction.ljust(9, b"0"))
             step = self._step(stamp, found)
             self._stamp = stamp if self._stamp is None else max(stamp, self._stamp)
             tally.stamped += 1
