@@ -100,10 +100,13 @@ class Events(Sequence[Event]):
     :meth:`times` and :meth:`works` read all events without making any.
     """
 
-    __slots__ = ("_labels", "_latest", "_numbers", "_rows", "_totals")
+    __slots__ = ("_append", "_labels", "_latest", "_numbers", "_rows", "_totals", "number")
 
     def __init__(self) -> None:
+        self.number = 0
+        """How many have been recorded."""
         self._rows = Rows(len(ROW) + len(COUNTERS), running=len(COUNTERS))
+        self._append = self._rows.append
         self._labels: list[Label] = []
         self._numbers: dict[tuple[object, ...], int] = {}
         self._latest: Event | None = None
@@ -187,7 +190,8 @@ class Events(Sequence[Event]):
             self._numbers[self._labels[number]] = number
         self._latest = None
         self._totals = totals
-        self._rows.append([time_ns, step, number, offset, size, error_offset, *totals])
+        self.number += 1
+        self._append([time_ns, step, number, offset, size, error_offset, *totals])
 
     def _made(self, row: list[int]) -> Event:
         time_ns, step, number, offset, size, error_offset, *counts = row
@@ -213,7 +217,7 @@ class Timeline:
     ``accounts`` names the columns of live bytes, ``orders`` those of folio counts (``"4K"``, ``"2M"``, …).
     """
 
-    __slots__ = ("_last", "_rows", "_time", "accounts", "end_ns", "events", "orders")
+    __slots__ = ("_append", "_folios", "_last", "_rows", "_time", "_values", "accounts", "end_ns", "events", "orders")
 
     def __init__(self, accounts: Sequence[str], orders: Sequence[str]) -> None:
         self.accounts = tuple(accounts)
@@ -222,7 +226,10 @@ class Timeline:
         self.end_ns = 0
         self._last: list[int] = []
         self._time = 0
-        self._rows = Rows(_HEAD + len(self.accounts) + len(self.orders))
+        self._folios = len(self.orders)
+        self._values = len(self.accounts) + self._folios
+        self._rows = Rows(_HEAD + self._values)
+        self._append = self._rows.append
 
     def __len__(self) -> int:
         """The number of samples stored."""
@@ -234,14 +241,14 @@ class Timeline:
         Both follow the order given at construction.  ``ValueError`` if there are too many or too few numbers,
         or if time goes backwards.  O(1), about a microsecond.
         """
-        if time_ns < self._time or len(live_bytes) != len(self.accounts) or len(folios) != len(self.orders):
-            raise ValueError(self._complaint(time_ns, live_bytes, folios))
         values = [*live_bytes, *folios]
+        if time_ns < self._time or len(values) != self._values or len(folios) != self._folios:
+            raise ValueError(self._complaint(time_ns, live_bytes, folios))
         if values == self._last:
             return
         self._time = time_ns
         self._last = values
-        self._rows.append([time_ns, len(self.events), *values])
+        self._append([time_ns, self.events.number, *values])
 
     def event(self, event: Event) -> None:
         """Record that a step was carried out; its samples have been taken before."""

@@ -171,7 +171,18 @@ class Run(Iterator[Event]):
         for index, step in enumerate(scenario.workload):
             end = step_end(scenario, index, self.now)
             for plain in expand_step(scenario, index, self.now):
-                yield from self._step(index, plain)
+                if plain.at is not None and plain.at > self.now:
+                    self._advance(plain.at)
+                if type(plain) not in CALLS:
+                    yield from self._other(index, plain)
+                    continue
+                assert isinstance(plain, model.GuestStep)
+                first = len(self.timeline.events)
+                for name in self._instances(plain.guest):
+                    self._call(index, plain, name)
+                    yield
+                if plain.expect_error is not None:
+                    self._errors.append(judge_error(plain, index, self.timeline.events[first:]))
             self._advance(max(end, self.now))
             if step.id is not None:
                 self._judge(step.id)
@@ -202,10 +213,8 @@ class Run(Iterator[Event]):
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
-    def _step(self, index: int, step: Step) -> Iterator[None]:
-        """Carry out one plain step, number ``index`` of the workload, for every guest that it addresses."""
-        if step.at is not None and step.at > self.now:
-            self._advance(step.at)
+    def _other(self, index: int, step: Step) -> Iterator[None]:
+        """Carry out a plain step that is no call of a guest, or several; it is number ``index`` of the workload."""
         if isinstance(step, model.Wait):
             self._advance(self.now + step.duration)
             self._note(index, step)
@@ -214,20 +223,13 @@ class Run(Iterator[Event]):
             self._ledger.inject(step.account, step.nth, step.mode)
             self._note(index, step, f"{step.account}, object {step.nth}, {step.mode}")
             yield
-        elif isinstance(step, model.Unshare):
+        else:
+            assert isinstance(step, model.Unshare)
             for name in self._instances(step.guest):
                 for conversion in self._unshare(step, name):
                     self._advance(max(self.now, conversion.at or 0))
                     self._call(index, conversion, name)
                     yield
-        else:
-            assert isinstance(step, model.GuestStep)
-            first = len(self.timeline.events)
-            for name in self._instances(step.guest):
-                self._call(index, step, name)
-                yield
-            if step.expect_error is not None:
-                self._errors.append(judge_error(step, index, self.timeline.events[first:]))
 
     def _call(self, index: int, step: model.GuestStep, name: str) -> None:
         """One step for one guest: the call, its samples, and its event."""
