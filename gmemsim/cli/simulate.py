@@ -40,9 +40,22 @@ def simulate(run: Run, recorders: Iterable[Recorder] = (), *, label: str = "simu
                 break
     result = run.result()
     if result.summary.get("partial"):
-        steps = len(result.timeline.events)
+        steps = len(result.timeline.events) + result.timeline.events.dropped
         say(f"gmemsim: interrupted after {steps:,} calls: what follows is partial", err=True)
+    _tell_dropped(result)
     return result
+
+
+def _tell_dropped(result: Result) -> None:
+    """A line on standard error if the timeline has not all that happened."""
+    events, samples = result.timeline.events, len(result.timeline)
+    if events.dropped:
+        kept = f"{len(events):,} of {len(events) + events.dropped:,} events"
+        say(
+            f"gmemsim: the timeline keeps {kept} and {samples:,} of {samples + result.timeline.dropped_samples:,}"
+            " samples; summary and peaks are exact",
+            err=True,
+        )
 
 
 def _terminal() -> Console | None:

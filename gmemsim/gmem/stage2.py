@@ -194,7 +194,9 @@ class Stage2:
             leaves.check()
             for start, end in leaves.ranges(0, pages):
                 mapped += end - start
-                assert not (start | end) & (1 << order) - 1, f"leaf of order {order} from {start} to {end} is not aligned"
+                assert not (start | end) & (1 << order) - 1, (
+                    f"leaf of order {order} from {start} to {end} is not aligned"
+                )
                 for above, regions in self._tables.items():
                     missing = [r for r in range(start >> above, (end - 1 >> above) + 1) if r not in regions]
                     assert above <= order or not missing, f"leaf of order {order} at {start} has no table"

@@ -66,6 +66,13 @@ class _Packed(NamedTuple):
         return self.least if self.steps is None else self.least + int(self.steps[index]) * self.scale
 
 
+def _packed(table: npt.NDArray[np.int64]) -> tuple[_Packed, ...]:
+    """A block of the rows of ``table``."""
+    import numpy as np
+
+    return tuple(_Packed.of(np.ascontiguousarray(column)) for column in table.T)
+
+
 class Rows:
     """A table of signed 64-bit integers with ``width`` columns, the last ``running`` of them (default: none) totals."""
 
@@ -123,6 +130,28 @@ class Rows:
         table[self._packed :] = self._unpacked()[:, chosen]
         return table
 
+    def keep(self, chosen: Column, changed: tuple[int, Column] | None = None) -> None:
+        """Keep only the rows of these numbers, which ascend; ``changed``: a column of them, and its new values.
+
+        Totals go on from where they are.  O(rows).
+        """
+        import numpy as np
+
+        first = self.width - self._running
+        totals = self._tail[len(self._tail) - self._running :].tolist() if self._tail else self._before
+        table = self.table()[chosen]
+        if changed is not None:
+            table[:, changed[0]] = changed[1]
+        whole = len(table) // BLOCK * BLOCK
+        self._blocks = [_packed(table[start : start + BLOCK]) for start in range(0, whole, BLOCK)]
+        self._packed = whole
+        rest = table[whole:]
+        before = np.array(totals, dtype=np.int64) - rest[:, first:].sum(axis=0)
+        rest[:, first:] = before + rest[:, first:].cumsum(axis=0)
+        self._before = before.tolist()
+        del self._tail[:]
+        self._tail.frombytes(rest.tobytes())
+
     def _block(self, number: int) -> npt.NDArray[np.int64]:
         """All rows of a block, or of the tail behind the last."""
         import numpy as np
@@ -145,10 +174,8 @@ class Rows:
         return table
 
     def _pack(self) -> None:
-        import numpy as np
-
         table = self._unpacked()
         self._before = self._tail[len(self._tail) - self._running :].tolist()
-        self._blocks.append(tuple(_Packed.of(np.ascontiguousarray(table[:, i])) for i in range(self.width)))
+        self._blocks.append(_packed(table))
         self._packed += len(table)
         del self._tail[:]

@@ -16,17 +16,24 @@ Sampling is the hot path of a run of a million conversions.  Samples and events 
 (:mod:`gmemsim.results.rows`); a sample that equals the one before it is not stored, since a step function loses
 nothing by that.  What tells events apart in words is kept once for all events that share it.  Everything else (columns,
 peaks, :class:`Event` objects) is made when asked for.
+
+A timeline may be told how many events to keep.  When there are more, every second one goes, and of the samples that
+belong to an event left and to those before it that went, the highest total and the last stay.  The highest sample of
+every account and its event always stay, so peaks are as exact as without.  :attr:`Events.dropped` and
+:attr:`Timeline.dropped_samples` say how many went.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, overload
 
 import attrs
 
 from gmemsim.host.work import COUNTERS, Counts, Work
-from gmemsim.results.rows import Column, Rows
+from gmemsim.results.rows import Column as Column
+from gmemsim.results.rows import Rows
 
 if TYPE_CHECKING:  # imported where it is used: a run needs none, and a small one should not wait for it
     import numpy as np
@@ -86,6 +93,9 @@ class Label(NamedTuple):
     works: bool
 
 
+LEAST_KEPT: Final = 100
+"""The fewest events that a timeline may keep: peaks and their events are among them."""
+
 NONE: Final = -1
 """Stands for an offset or a size that an event does not have."""
 
@@ -100,11 +110,13 @@ class Events(Sequence[Event]):
     :meth:`times` and :meth:`works` read all events without making any.
     """
 
-    __slots__ = ("_append", "_labels", "_latest", "_numbers", "_rows", "_totals", "number")
+    __slots__ = ("_append", "_labels", "_latest", "_numbers", "_rows", "_totals", "dropped", "number")
 
     def __init__(self) -> None:
         self.number = 0
-        """How many have been recorded."""
+        """How many there are, as ``len`` says."""
+        self.dropped = 0
+        """How many have been recorded and dropped again."""
         self._rows = Rows(len(ROW) + len(COUNTERS), running=len(COUNTERS))
         self._append = self._rows.append
         self._labels: list[Label] = []
@@ -179,10 +191,7 @@ class Events(Sequence[Event]):
         error_offset: int,
         totals: Counts,
     ) -> None:
-        """Record an event by its parts; :data:`NONE` for an offset or a size that it does not have.
-
-        ``label`` has the fields of :class:`Label` (a plain tuple will do).  ``totals`` are all counters after it: its own work is what they have grown by since the event before.  O(1).
-        """
+        """Record an event by its parts; :data:`NONE` for an offset or a size that it x"""
         number = self._numbers.get(label)
         if number is None:
             number = len(self._labels)
@@ -192,6 +201,13 @@ class Events(Sequence[Event]):
         self._totals = totals
         self.number += 1
         self._append([time_ns, step, number, offset, size, error_offset, *totals])
+
+    def keep(self, chosen: Column) -> None:
+        """Drop all events but those of these numbers, which ascend."""
+        self._rows.keep(chosen)
+        self._latest = None
+        self.dropped += self.number - len(chosen)
+        self.number = len(chosen)
 
     def _made(self, row: list[int]) -> Event:
         time_ns, step, number, offset, size, error_offset, *counts = row
@@ -214,16 +230,25 @@ class Events(Sequence[Event]):
 class Timeline:
     """Samples and events of one run, over the given accounts and folio orders.
 
-    ``accounts`` names the columns of live bytes, ``orders`` those of folio counts (``"4K"``, ``"2M"``, …).
+    ``accounts`` names the columns of live bytes, ``orders`` those of folio counts (``"4K"``, ``"2M"``, …).  ``keep`` is
+    how many events stay, and about twice as many samples (default: all); ``ValueError`` below :data:`LEAST_KEPT`.
     """
 
-    __slots__ = ("_append", "_folios", "_last", "_rows", "_time", "_values", "accounts", "end_ns", "events", "orders")
+    __slots__ = (
+        *("_append", "_folios", "_keep", "_last", "_rows", "_time", "_values"),
+        *("accounts", "dropped_samples", "end_ns", "events", "orders"),
+    )
 
-    def __init__(self, accounts: Sequence[str], orders: Sequence[str]) -> None:
+    def __init__(self, accounts: Sequence[str], orders: Sequence[str], *, keep: int | None = None) -> None:
+        if keep is not None and keep < LEAST_KEPT:
+            raise ValueError(f"keep is {keep}, expected at least {LEAST_KEPT}")
         self.accounts = tuple(accounts)
         self.orders = tuple(orders)
         self.events = Events()
         self.end_ns = 0
+        self.dropped_samples = 0
+        """Samples that were stored and dropped again."""
+        self._keep = sys.maxsize if keep is None else keep
         self._last: list[int] = []
         self._time = 0
         self._folios = len(self.orders)
@@ -244,6 +269,8 @@ class Timeline:
         values = [*live_bytes, *folios]
         if time_ns < self._time or len(values) != self._values or len(folios) != self._folios:
             raise ValueError(self._complaint(time_ns, live_bytes, folios))
+        if self.events.number >= self._keep and self._last:
+            self._thin()
         if values == self._last:
             return
         self._time = time_ns
@@ -303,6 +330,25 @@ class Timeline:
             cause = owner if owner < len(self.events) and values[at] else None
             peaks[name] = Peak(int(values[at]), int(columns["time_ns"][at]), cause)
         return peaks
+
+    def _thin(self) -> None:
+        """Drop every second event, and the samples that are neither highest nor last of those around an event left."""
+        import numpy as np
+
+        table, number = self._rows.table(), self.events.number
+        totals = table[:, _HEAD : _HEAD + len(self.accounts)].sum(axis=1)
+        accounts = table[:, _HEAD : _HEAD + len(self.accounts)]
+        peaks = np.append(accounts.argmax(axis=0), totals.argmax())
+        causes = table[peaks, _OWNER]
+        events = np.unique(np.concatenate([np.arange(1, number, 2), [number - 1], causes[causes < number]]))
+        owners = np.searchsorted(events, table[:, _OWNER])  # of a sample whose event goes: the next that stays
+        ends = np.append(np.flatnonzero(np.diff(owners)), len(owners) - 1)
+        by_height = np.lexsort((-totals, owners))  # stable: of equal totals the first
+        highest = by_height[np.append(0, ends[:-1] + 1)]
+        samples = np.unique(np.concatenate([ends, highest, peaks, [0]]))
+        self._rows.keep(samples, (_OWNER, owners[samples]))
+        self.events.keep(events)
+        self.dropped_samples += len(table) - len(samples)
 
     def _complaint(self, time_ns: int, live_bytes: Sequence[int], folios: Sequence[int]) -> str:
         if len(live_bytes) != len(self.accounts) or len(folios) != len(self.orders):

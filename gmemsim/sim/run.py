@@ -123,10 +123,13 @@ class Run(Iterator[Event]):
 
     ``host``, ``guests`` (by name, in the scenario's order), ``now`` (simulated ns) and ``timeline`` may be read at any
     time between two events, and must not be changed.  ``check`` (default: no) verifies every invariant after every
-    call.  Raises ``SimulationRefused`` if the guests cannot be created on the host.
+    call.  ``keep`` bounds the timeline: at most so many events, some of all (default: all; see
+    :class:`~gmemsim.results.timeline.Timeline`); the summary is the same.
+
+    Raises ``SimulationRefused`` if the guests cannot be created on the host.
     """
 
-    def __init__(self, scenario: Scenario, *, check: bool = False) -> None:
+    def __init__(self, scenario: Scenario, *, check: bool = False, keep: int | None = None) -> None:
         self.scenario = scenario
         self.host = make_host(scenario.host)
         self._ledger = self.host.ledger
@@ -144,7 +147,9 @@ class Run(Iterator[Event]):
         self._verdicts: dict[int, Verdict] = {}  # by the expectation's place in the scenario
         self._errors: list[Verdict] = []
         self._orders = folio_orders(self.host.geometry, self.guests.values())
-        self.timeline = Timeline(ACCOUNTS.names(), [self.host.geometry.name(order) for order in self._orders])
+        self.timeline = Timeline(
+            ACCOUNTS.names(), [self.host.geometry.name(order) for order in self._orders], keep=keep
+        )
         self._sample()
         self._calls_to_come = self._carry_out()
 
@@ -177,12 +182,14 @@ class Run(Iterator[Event]):
                     yield from self._other(index, plain)
                     continue
                 assert isinstance(plain, model.GuestStep)
-                first = len(self.timeline.events)
+                events: list[Event] = []
                 for name in self._instances(plain.guest):
                     self._call(index, plain, name)
+                    if plain.expect_error is not None:
+                        events.append(self.timeline.events[-1])
                     yield
                 if plain.expect_error is not None:
-                    self._errors.append(judge_error(plain, index, self.timeline.events[first:]))
+                    self._errors.append(judge_error(plain, index, events))
             self._advance(max(end, self.now))
             if step.id is not None:
                 self._judge(step.id)

@@ -28,6 +28,13 @@ ends in ``.gz`` is compressed with gzip, to a tenth or less.
     ``error_offset``  the byte at which it stopped, or null
     ``work``          what it made the host do: an object of the counters that are not zero
     ================  ==========================================================================================
+
+``"type": "dropped"``: the last line, only if the run was told to keep fewer (``--keep-events``)
+
+    ================  ==========================================================================================
+    ``events``        events that happened and are not in this file
+    ``samples``       samples that were taken and are not in this file; every account's highest is
+    ================  ==========================================================================================
 """
 
 from __future__ import annotations
@@ -89,6 +96,9 @@ def lines(timeline: Timeline) -> Iterator[str]:
             told += 1
         yield template % (*row[:end], sum(row[1:end]), *row[end:])
     yield from events
+    if timeline.events.dropped:
+        dropped = f'"events":{timeline.events.dropped},"samples":{timeline.dropped_samples}'
+        yield f'{{"type":"dropped",{dropped}}}\n'
 
 
 def _text(value: object) -> str:

@@ -84,7 +84,7 @@ class Values:
 
     def known(self, *attributes: str) -> bool:
         """Whether all of ``attributes`` have a value."""
-        return all([self.get(attribute) is not MISSING for attribute in attributes])
+        return all(self.get(attribute) is not MISSING for attribute in attributes)
 
     def place(self, attribute: str) -> Place:
         """Where the value is, or the mapping if the file does not have it."""

@@ -308,9 +308,7 @@ class _Composer:
         at: int = mark.line << _COLUMN_BITS | mark.column
         kind = type(event)
         if depth > DEEPEST:
-            raise _UnreadableError(
-                place_at(at), f"found more than {DEEPEST} levels of nesting, expected a scenario"
-            )
+            raise _UnreadableError(place_at(at), f"found more than {DEEPEST} levels of nesting, expected a scenario")
         if kind is AliasEvent:
             return self._aliased(event, at)
         if event.tag is not None:
