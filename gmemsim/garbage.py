@@ -3,8 +3,8 @@
 
 Theory of operation
 -------------------
-A collection visits all young objects, a full one all objects.  Loading a scenario makes a dozen nodes for every step and
-keeps them, so most of its time went into visits that found nothing.  Trees of a run have cycles (a node and its
+A collection visits all young objects, a full one all objects.  Loading a scenario makes a dozen nodes for every step
+and keeps them, so most of its time went into visits that found nothing.  Trees of a run have cycles (a node and its
 parent), so collection is never switched off: it is asked for less often, and what exists before is set aside
 (``gc.freeze``) and put back afterwards.
 

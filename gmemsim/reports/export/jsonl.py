@@ -68,9 +68,12 @@ def write(view: View, path: Path) -> None:
             out.writelines(_joined(timeline))
         return
     # Neither name nor time in the header: the same run gives the same bytes.
-    with path.open("wb") as raw, gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as packed:
-        with io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as out:
-            out.writelines(_joined(timeline))
+    with (
+        path.open("wb") as raw,
+        gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as packed,
+        io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as out,
+    ):
+        out.writelines(_joined(timeline))
 
 
 def _joined(timeline: Timeline) -> Iterator[str]:
