@@ -390,7 +390,14 @@ STEPS: tuple[type[Step], ...] = (Allocate, Convert, FaultIn, Pin, Unpin, PunchHo
 
 def step_keys(step: type[Step]) -> dict[str, Entry]:
     """The keys of ``step`` in a file; only a call that can fail may say how it must."""
-    return {name: entry for name, entry in table(step).items() if name != "expect_error" or step.can_fail}
+    if step not in _STEP_KEYS:
+        keys = {name: entry for name, entry in table(step).items() if name != "expect_error" or step.can_fail}
+        _STEP_KEYS[step] = keys
+    return _STEP_KEYS[step]
+
+
+_STEP_KEYS: dict[type[Step], dict[str, Entry]] = {}
+"""What :func:`step_keys` has made, for files with many steps."""
 
 
 @attrs.frozen(kw_only=True)
