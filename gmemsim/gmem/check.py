@@ -44,10 +44,10 @@ def _check_users(inode: Inode) -> None:
     """The host uses shared pages only; the guest maps what exists, and large leaves hold private pages only."""
     shared = inode.attributes.all_are
     for start, end in inode.host_mapped.ranges(0, inode.pages):
+        assert shared(start, end, shared=True), f"{inode.name}: the host maps private pages of {start} to {end}"
         assert not inode.page_order or inode.touched.covers(start, end), (
             f"{inode.name}: the host has not touched {start}"
         )
-        assert shared(start, end, shared=True), f"{inode.name}: the host maps private pages of {start} to {end}"
     for start, end, _ in inode.pins.pinned(0, inode.pages):
         assert shared(start, end, shared=True), f"{inode.name}: pinned private pages in {start} to {end}"
     for start, end, order in inode.stage2.leaves(0, inode.pages):
