@@ -24,7 +24,7 @@ def one_page_scenario(preset: str, backing: int) -> Scenario:
         Allocate(guest="vm0", offset=0, size=backing),
         Convert(guest="vm0", offset=0, size=4096, to="shared", id="shared"),
     ]
-    if policy.when == "fault":
+    if policy.splits_at_fault:
         steps.append(FaultIn(guest="vm0", offset=0, size=4096, by="host"))
     return Scenario(
         title=preset,

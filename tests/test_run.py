@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import platform
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
+import gmemsim
+from gmemsim import compiled
 from gmemsim.errors import SimulationRefused
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.scenario.format.load import load_scenario, parse_scenario
@@ -36,7 +41,17 @@ DESIGNED = {
 }
 """The keys that docs/ARCHITECTURE.md lists."""
 
-DOCUMENTED = {"host", "calls", "outcomes", "estimates", "slabs_at_least_bytes", "work"}
+DOCUMENTED = {
+    "host",
+    "vmemmap_present",
+    "calls",
+    "host_faults",
+    "outcomes",
+    "estimates",
+    "slabs_at_least_bytes",
+    "work",
+    "provenance",
+}
 """What ``gmemsim.results.summary`` documents beside them, in every run."""
 
 ROW = {"live", "peak", "allocated", "freed", "live_bytes", "peak_bytes"}
@@ -96,7 +111,7 @@ def test_the_summary_has_the_keys_of_the_design(path: Path) -> None:
     summary = result_of(path)[0].summary
     assert set(summary) - {"replays", "notes"} == DESIGNED | DOCUMENTED
     assert summary["schema"] == 1
-    assert set(summary["conversions"]) == {"requested", "succeeded", "failed"}
+    assert set(summary["conversions"]) - {"unchanged"} == {"requested", "succeeded", "failed"}
     assert set(summary["accounts"]) == {*ACCOUNTS, "total"}
     assert all(set(row) == ROW for row in summary["accounts"].values())
     assert {"4K", "2M", "1G"} <= set(summary["folios"])
@@ -427,3 +442,22 @@ workload: []
 """
     with pytest.raises(SimulationRefused, match="starts private"):
         run(parse_scenario(text))
+
+
+# -- provenance --------------------------------------------------------------------------------------------------------
+
+
+def test_the_summary_says_what_made_it(tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_bytes(SCENARIOS[0].read_bytes())
+    scenario = load_scenario(path)
+    made = run(scenario).summary["provenance"]
+    assert made == {
+        "gmemsim": gmemsim.__version__,
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "compiled": compiled.active(),
+        "scenario": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "generation": ["B"],
+        "costs": scenario.host.costs,
+    }
+    assert run(attrs.evolve(scenario, sha256=None)).summary["provenance"]["scenario"] is None

@@ -35,12 +35,14 @@ MODULES = (
     "gmemsim.xarray.array",
     "gmemsim.host.injection",
     "gmemsim.host.memcg",
+    "gmemsim.host.vmemmap",
     "gmemsim.host.ledger",
     "gmemsim.host.rcu",
     "gmemsim.host.work",
     "gmemsim.gmem.rules",
     "gmemsim.gmem.policy",
     "gmemsim.gmem.ranges",
+    "gmemsim.gmem.assigned",
     "gmemsim.gmem.attributes",
     "gmemsim.gmem.hugepage",
     "gmemsim.gmem.filemap",
@@ -78,16 +80,26 @@ def stamp() -> str:
     return digest.hexdigest()
 
 
+def up_to_date() -> bool:
+    """Whether there is a compiled form, made of these sources for this Python."""
+    return STAMP.exists() and STAMP.read_text() == stamp()
+
+
 def active() -> bool:
     """Whether the compiled modules are the ones that are imported."""
     return any(isinstance(finder, _Finder) for finder in sys.meta_path)
+
+
+def form() -> str:
+    """The form that is imported, in words."""
+    return "compiled" if active() else "pure Python"
 
 
 def activate() -> None:
     """Import the compiled modules from now on, if there are any and they were made from these sources."""
     if os.environ.get("GMEMSIM_PURE") or active() or not STAMP.exists():
         return
-    if STAMP.read_text() == stamp():
+    if up_to_date():
         sys.meta_path.insert(0, _Finder())
     else:
         print("gmemsim: the compiled form is older than the sources and is not used; `make fast`", file=sys.stderr)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is always true of a guest_memfd, whatever was called and however it ended.
 
-The exceptions are documented ones: with ``when: fault`` shared pages are split only once the host has touched them, and
-generation A's failed rollbacks leave ranges, listed in ``inconsistent``, whose folios do not fit their attributes.
+The exceptions are documented ones: where the policy splits at faults, shared pages become base pages only once the host
+has touched them; and generation A's failed rollbacks leave ranges, listed in ``inconsistent``, whose folios do not fit
+their attributes.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ def check(inode: Inode) -> None:
     inode.attributes.check()
     inode.filemap.check()
     inode.stage2.check(inode.pages)
+    if inode.assigned is not None:
+        inode.assigned.check()
+        for start, end in inode.attributes.shared_ranges(0, inode.pages):
+            assert not inode.assigned.pages(start, end), f"{inode.name}: shared pages of {start} to {end} are assigned"
     resident = sum(1 << hugepage.order for hugepage in inode.hugepages.values()) + inode.small.pages(0, inode.pages)
     assert sum(number << order for order, number in inode.folios.items()) == resident, f"{inode.name}: pages lost"
     _check_users(inode)
@@ -79,7 +84,13 @@ def _check_hugepage(inode: Inode, hugepage: Hugepage) -> None:
     consistent = inode.inconsistent.disjoint(hugepage.first, hugepage.end)
     if consistent and private and inode.policy.always_merges_early and not hugepage.left_split:
         assert hugepage.whole, f"{where}: all private, but {hugepage.folios}"
-    must_be_split = inode.attributes.shared_ranges if inode.policy.splits_at_conversion else inode.host_mapped.ranges
-    for start, end in must_be_split(hugepage.first, hugepage.end) if consistent else ():
+    if not consistent:
+        return
+    for start, end in inode.attributes.shared_ranges(hugepage.first, hugepage.end):
         orders = {order for _, _, order in inode.filemap.folios(start, end)}
-        assert orders == {0}, f"{where}: pages {start} to {end} are shared, but of orders {orders}"
+        assert max(orders) <= inode.conversion_order, (
+            f"{where}: pages {start} to {end} are shared, but of orders {orders}"
+        )
+    for start, end in inode.host_mapped.ranges(hugepage.first, hugepage.end):
+        orders = {order for _, _, order in inode.filemap.folios(start, end)}
+        assert orders == {0}, f"{where}: the host maps pages {start} to {end} of orders {orders}"

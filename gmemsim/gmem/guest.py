@@ -21,7 +21,7 @@ from typing import Literal
 from gmemsim.errors import BadAddress, BadFileDescriptor, Invalid, KernelError, NotSupported, OutOfMemory
 from gmemsim.gmem import population, restructure
 from gmemsim.gmem.check import check
-from gmemsim.gmem.conversion import PROCEDURES
+from gmemsim.gmem.conversion import PROCEDURES, convert
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode, Stats
 from gmemsim.gmem.policy import Policy
@@ -38,6 +38,9 @@ GIB_SHIFT = 30
 ATTRIBUTE_PRIVATE = 1 << 3
 """KVM_MEMORY_ATTRIBUTE_PRIVATE (include/uapi/linux/kvm.h)."""
 
+VCPUS = 16
+"""vCPUs of a guest, **assumed**: as many as the generator ``boot`` has."""
+
 
 class GuestMemfd:
     """A guest_memfd of ``size`` bytes on ``host``, backed by hugepages of ``backing`` bytes (or base pages).
@@ -47,9 +50,10 @@ class GuestMemfd:
     ``"plain"`` on those of arm64); ``stage2`` which of its leaves are split with the folios: those that cross the range
     (``"range"``), or all that are larger than their folio (``"follow-folio"``); without ``in_place`` the ioctl answers
     ENOTTY.  ``initially_shared`` is refused for hugepages, as generation B does.  ``kernel_memory`` is the most, in
-    bytes, that may be charged to the guest's memcg (default: no limit).  Raises ``Invalid`` (EINVAL) for a size that is
-    no multiple of the backing, for hugepages that no machine has and for SNP or TDX on arm64's, ``OutOfMemory``
-    (ENOMEM) if the pool has too few hugepages to reserve.
+    bytes, that may be charged to the guest's memcg (default: no limit).  ``vcpus`` are kicked when mappings go
+    (default: 16, as the generator ``boot`` assumes).  Raises ``Invalid`` (EINVAL) for a size that is no multiple of the
+    backing, for hugepages that no machine has and for SNP or TDX on arm64's, ``OutOfMemory`` (ENOMEM) if the pool has
+    too few hugepages to reserve.
 
     >>> from gmemsim import Host
     >>> host = Host(hugetlb={1 << 30: 1})
@@ -73,6 +77,7 @@ class GuestMemfd:
         initially_shared: bool = False,
         stage2: LeafRule = "range",
         kernel_memory: int | None = None,
+        vcpus: int = VCPUS,
     ) -> None:
         self.host = host
         self.name = name
@@ -84,8 +89,8 @@ class GuestMemfd:
         self.kernel_memory = kernel_memory
         if kernel_memory is not None:
             host.ledger.limit_guest(name, kernel_memory)
-        self.inode = Inode(host, name, size, backing, self.policy, self.mapping, initially_shared, stage2)
-        self._convert = PROCEDURES[self.policy.ordering_rule]
+        self.inode = Inode(host, name, size, backing, self.policy, self.mapping, initially_shared, stage2, vcpus)
+        self._procedure = PROCEDURES[self.policy.ordering_rule]
         self._work_before = host.work.counts()
 
     # -- the ioctl -------------------------------------------------------------------------------------------------
@@ -120,10 +125,17 @@ class GuestMemfd:
             raise Invalid(f"flags {flags:#x} and reserved fields {reserved:#x} must be 0")
         start, end = self._range(offset, size)
         inode = self.inode
+        inode.work.exits += 1
         if inode.attributes.all_are(start, end, shared=not private):
+            inode.stats.unchanged += 1
             return
+        inode.stats.without_memory += not inode.has_memory(start, end)
         inode.work.conversions += 1
-        self._convert(inode, start, end, not private)
+        try:
+            convert(self._procedure, inode, start, end, not private)
+        finally:
+            if not private:  # whatever was converted, also before a failure
+                inode.give_back_shared(start, end)
 
     # -- memory in and out -----------------------------------------------------------------------------------------
 
@@ -152,6 +164,7 @@ class GuestMemfd:
         inode.refuse_poisoned(start, end, 0)
         if by == "host" and not inode.attributes.all_are(start, end, shared=True):
             raise BadAddress("the host touched private memory (SIGBUS)", error_offset=inode.offset(start))
+        inode.stats.host_faults += by == "host"
         population.populate(inode, start, end)
         if by == "host":
             self._split_for_host(start, end)
@@ -165,6 +178,8 @@ class GuestMemfd:
             except OutOfMemory:
                 self._note_touched(start, inode.stage2.first_unmapped(low, high))
                 raise
+            finally:
+                inode.touched_by_guest(low, high)
         self._note_touched(start, end)
 
     def _note_touched(self, start: int, end: int) -> None:
@@ -177,9 +192,9 @@ class GuestMemfd:
             if hugepage is not None and any(order for _, _, order in inode.filemap.folios(low, high)):
                 try:
                     inode.stage2.split_leaves(low, high)
-                    restructure.shrink_leaves(inode, hugepage, low, high)
+                    restructure.shrink_leaves(inode, hugepage, low, high, 0)
                     inode.zap(low, high)
-                    restructure.split(inode, hugepage, low, high)
+                    restructure.split(inode, hugepage, low, high, 0)
                 except OutOfMemory as error:
                     error.error_offset = inode.offset(low)
                     raise

@@ -11,6 +11,7 @@ hugepages' folios, restored vmemmap, descriptors   ``restructure``
 hugepages, small, filemap roots, metadata          ``population``
 host_mapped, pins, orphaned, poisoned, closed      ``guest`` (``population`` for holes)
 touched                                            ``guest``, ``restructure``; ``population`` forgets
+assigned                                           ``guest`` (``population`` for memory that goes)
 stage2                                             ``guest``, ``conversion``, ``restructure``
 =================================================  ======================================
 
@@ -25,13 +26,14 @@ from collections.abc import Iterator
 
 from gmemsim.errors import Again, Invalid, OutOfMemory, Poisoned
 from gmemsim.geometry import Geometry
+from gmemsim.gmem.assigned import Assigned
 from gmemsim.gmem.attributes import Attributes
-from gmemsim.gmem.descent import Descents
+from gmemsim.gmem.descent import Descent, Descents
 from gmemsim.gmem.filemap import Filemap
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.pamt import DynamicPamt
 from gmemsim.gmem.policy import Policy
-from gmemsim.gmem.ranges import PinCounts, RangeSet
+from gmemsim.gmem.ranges import PinCounts, RangeSet, gaps
 from gmemsim.gmem.stage2 import LeafRule, MappingKind, Stage2
 from gmemsim.host.host import Host
 from gmemsim.host.hugetlb import Subpool
@@ -42,8 +44,19 @@ class Stats:
     """What has happened to one inode so far; splits and merges are counted by (order, new order)."""
 
     def __init__(self) -> None:
-        self.splits: Counter[tuple[int, int]] = Counter()
+        self.descents: dict[Descent, int] = {}
+        """How many folios were split along which way."""
         self.merges: Counter[tuple[int, int]] = Counter()
+        self.unchanged = 0
+        """Conversions of ranges that were already as wanted."""
+        self.without_memory = 0
+        """Conversions of ranges of which some memory is not allocated: there only the attributes change."""
+        self.host_faults = 0
+        """Calls by which the host touched shared memory: faults and pins."""
+        self.zapped_in_vain = 0
+        """Mapped base pages that conversions have taken out of the second stage and then not converted."""
+        self.zapped: list[tuple[int, int, int]] = []
+        """What the latest conversion has zapped: (start, end, base pages that were mapped)."""
         self.optimise_failures = 0
         """Merges after which the vmemmap could not be optimised again."""
         self.rollback_failures = 0
@@ -52,6 +65,15 @@ class Stats:
         """Hugepages that a failed split of generation A could not put back into the filemap; their contents go too."""
         self.derived_splits = 0
         """Non-uniform splits around more than one page, which no kernel does: their counts are derived."""
+
+    @property
+    def splits(self) -> Counter[tuple[int, int]]:
+        """Folios split, by (order, new order).  O(rungs)."""
+        splits: Counter[tuple[int, int]] = Counter()
+        for descent, times in self.descents.items():
+            for order, new_order, number in descent.rungs:
+                splits[order, new_order] += number * times
+        return splits
 
 
 def _refuse_unknown_machine(geometry: Geometry, name: str, backing: int, mapping: MappingKind) -> None:
@@ -64,7 +86,7 @@ def _refuse_unknown_machine(geometry: Geometry, name: str, backing: int, mapping
 class Inode:
     """The state of a guest_memfd; see :class:`~gmemsim.gmem.guest.GuestMemfd` for the arguments."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - one line a part of the state
         self,
         host: Host,
         name: str,
@@ -73,19 +95,23 @@ class Inode:
         policy: Policy,
         mapping: MappingKind,
         initially_shared: bool,
-        stage2: LeafRule = "range",
+        stage2: LeafRule,
+        vcpus: int,
     ) -> None:
         self.host = host
         self.name = name
         self.policy = policy
         self.generation = policy.generation_rule
         self.work = host.work
+        self.vcpus = vcpus
         self.page_shift = host.geometry.page_shift
         _refuse_unknown_machine(host.geometry, name, backing, mapping)
         self.page_order = host.geometry.order_of(backing)
         self._refuse_arguments(size, backing, initially_shared)
         self.pages = size >> self.page_shift
         self.rungs = policy.rungs(self.page_order, host.geometry)
+        # shared pages are split down to this order at conversion: 0, unless some steps are for host faults
+        self.conversion_order = policy.conversion_rungs(self.page_order, host.geometry)[-1]
         ledger = host.ledger
         attribute_nodes = ledger.holder("attributes", name)
         self.subpool: Subpool | None = None
@@ -109,6 +135,10 @@ class Inode:
         self.memdesc = ledger.holder("memdesc", name)
         self.stage2 = self._make_stage2(mapping)
         self.leaves_follow_folios = stage2 == "follow-folio"  # no leaf may be larger than its folio
+        self.assigned: Assigned | None = None
+        """Pages that belong to the guest and no longer to the host; ``None`` of a guest that is not confidential."""
+        if mapping != "plain":
+            self.assigned = Assigned(host.geometry.pmd_order, host.work, rmp=mapping == "snp")
         self.hugepages: dict[int, Hugepage] = {}
         self.small = RangeSet()
         """Pages that base-page folios hold, without hugepages."""
@@ -139,7 +169,9 @@ class Inode:
         pamt: DynamicPamt | None = None
         if mapping == "tdx" and host.kernel.pamt == "dynamic":
             pamt = DynamicPamt(ledger.holder("pamt", self.name), host.geometry.pmd_order, self.attributes)
-        return Stage2(mapping, host.geometry, ledger.holder("stage2_page_tables", self.name), pamt)
+        return Stage2(
+            mapping, host.geometry, ledger.holder("stage2_page_tables", self.name), pamt, self.work, self.vcpus
+        )
 
     def _account(self) -> None:
         """Tell the ledger what this knows of the objects that it holds."""
@@ -173,6 +205,12 @@ class Inode:
             yield start, stop, self.hugepages.get(start & ~mask)
             start = stop
 
+    def has_memory(self, start: int, end: int) -> bool:
+        """Whether all of the range is allocated.  O(hugepages of the range), or O(log ranges) of base pages."""
+        if not self.page_order:
+            return self.small.covers(start, end)
+        return all(hugepage is not None for _, _, hugepage in self.pieces(start, end))
+
     def hugepage_at(self, page: int) -> Hugepage | None:
         """The hugepage that holds ``page``, if it has been allocated."""
         return self.hugepages.get(page >> self.page_order << self.page_order) if self.page_order else None
@@ -182,11 +220,38 @@ class Inode:
         mapped = self.host_mapped.pages(start, end) if self.host_mapped.flips else 0
         if mapped:
             self.host_mapped.remove(start, end)
-            self.work.zapped_pages += mapped
+            self.work.host_pages_unmapped += mapped
 
-    def zap(self, start: int, end: int) -> None:
-        """Take the range away from the guest."""
-        self.work.zapped_pages += self.stage2.zap(start, end)
+    def zap(self, start: int, end: int) -> int:
+        """Take the range away from the guest, and return how many base pages it had mapped; if any, it is kicked."""
+        zapped = self.stage2.zap(start, end)
+        if zapped:
+            self.work.zapped_pages += zapped
+            self.work.kicks += self.vcpus
+        return zapped
+
+    def touched_by_guest(self, start: int, end: int) -> None:
+        """The guest has touched the range: what of it is private and mapped belongs to it, to the ends of its leaves.
+
+        O(leaves' ranges of it).
+        """
+        if self.assigned is None:
+            return
+        start, end = self.stage2.whole_leaves(start, end)
+        for low, high in list(gaps(self.attributes.shared_ranges(start, end), start, end)):
+            for first, last, order in list(self.stage2.leaves(low, high)):
+                self.assigned.add(first, last, large=order > 0)
+
+    def give_back_shared(self, start: int, end: int) -> None:
+        """What is shared of the range now is the host's.  O(shared ranges)."""
+        if self.assigned is not None and not self.assigned.none():
+            for low, high in list(self.attributes.shared_ranges(start, end)):
+                self.assigned.give_back(low, high)
+
+    def memory_goes(self, start: int, end: int) -> None:
+        """The range has no memory any more: it is the host's."""
+        if self.assigned is not None:
+            self.assigned.give_back(start, end)
 
     def refuse_if_pinned(self, start: int, end: int, call_start: int) -> None:
         """Raise ``Again`` if a folio of the range is pinned, with the offset ``max(call_start, first folio index)``."""
@@ -199,7 +264,7 @@ class Inode:
     def refuse_to_split_poisoned(self, start: int, end: int) -> None:
         """Raise ``Poisoned`` if making the range shared now would split a folio that has a memory error."""
         if self.poisoned.flips and self.policy.splits_at_conversion:
-            self.refuse_poisoned(start, end, 1)
+            self.refuse_poisoned(start, end, self.conversion_order + 1)
 
     def refuse_poisoned(self, start: int, end: int, least_order: int) -> None:
         """Raise ``Poisoned`` if a folio of the range, of ``least_order`` or more, has a memory error."""

@@ -3,11 +3,12 @@
 
 Theory of operation
 -------------------
-A *split* makes every page of a range a folio of its own.  It walks down the policy's rungs: at each, only folios that
-hold such pages are split further.  It has three parts, so that the orderings of ``gmem.conversion`` can arrange them:
-a :class:`Split` is planned from what the filemap holds; ``take_…`` obtain everything that can fail (XArray nodes,
-vmemmap pages, descriptors, metadata); ``split_entries`` and ``finish`` cannot fail.  :func:`split` carries it out in
-one of three sequences, whichever the policy's kernel has (DOMAIN.md section 4):
+A *split* makes every page of a range a folio of its own, or stops at the order from which the policy leaves the rest to
+the first host fault.  It walks down the policy's rungs: at each, only folios that hold such pages are split further.
+It has three parts, so that the orderings of ``gmem.conversion`` can arrange them: a :class:`Split` is planned from what
+the filemap holds; ``take_…`` obtain everything that can fail (XArray nodes, vmemmap pages, descriptors, metadata);
+``split_entries`` and ``finish`` cannot fail.  :func:`split` carries it out in one of three sequences, whichever the
+policy's kernel has (DOMAIN.md section 4):
 
 * *generation B*: nodes, entries, vmemmap, descriptors; the entries are merged back if a later part fails;
 * *level by level* (non-uniform splits, ``folio_split``): vmemmap and descriptors, then for each level its node, without
@@ -58,17 +59,21 @@ class SplitStep:
 
 
 class Split:
-    """Making the pages ``start`` to ``end`` of one hugepage folios of their own."""
+    """Making the pages ``start`` to ``end`` of one hugepage folios of ``order`` (0: of their own) at most."""
 
-    def __init__(self, inode: Inode, hugepage: Hugepage, start: int, end: int) -> None:
+    def __init__(self, inode: Inode, hugepage: Hugepage, start: int, end: int, order: int = 0) -> None:
         self.inode = inode
         self.hugepage = hugepage
         self.start = start
         self.end = end
+        self.order = order
+        self.was_whole = hugepage.whole
+        self.was_left_split = hugepage.left_split
+        self.finished = False
+        """Whether the folios, or those of the first steps, are split."""
         self.steps = self._plan()
         self.folios = self._folios_after()
         """Folios of the hugepage by order after the split."""
-        self.was_whole = hugepage.whole
         self._nodes: Prealloc | None = None
         self._needed = 0
         self._vmemmap = 0
@@ -78,14 +83,14 @@ class Split:
     def _plan(self) -> list[SplitStep]:
         steps: list[SplitStep] = []
         filemap, start = self.inode.filemap, self.start
-        order = filemap.order_at(start)
+        order = self.hugepage.order if self.was_whole else filemap.order_at(start)
         index = start >> order << order
         if self.end <= index + (1 << order):  # one folio holds it all: the common case
-            if order:
+            if order > self.order:
                 self._plan_folio(index, order, steps)
             return steps
         for first, number, order in filemap.folios(start, self.end):
-            if order:
+            if order > self.order:
                 for index in range(first, first + (number << order), 1 << order):
                     self._plan_folio(index, order, steps)
         return steps
@@ -95,13 +100,13 @@ class Split:
         descents = self.inode.descents
         low, high = max(index, self.start), min(index + (1 << order), self.end)
         if high - low == 1 << order:
-            steps.append(SplitStep(index, descents.get(order, 0, True)))
+            steps.append(SplitStep(index, descents.get(order, self.order, True)))
             return
         within = (low ^ high - 1).bit_length()  # the order of the smallest block that holds them
         fills = high - low == 1 << within
-        new_order = descents.rung_at_most[within if fills else within - 1]
+        new_order = max(self.order, descents.rung_at_most[within if fills else within - 1])
         steps.append(SplitStep(low, descents.get(order, new_order, False)))
-        if new_order:
+        if new_order > self.order:
             for piece in range(low >> new_order << new_order, high, 1 << new_order):
                 self._plan_folio(piece, new_order, steps)
 
@@ -222,11 +227,12 @@ class Split:
     def finish(self) -> None:
         """The folios are split: count them, and optimise pieces that need less vmemmap than was restored."""
         inode, hugepage = self.inode, self.hugepage
-        splits = inode.stats.splits
+        self.finished = True
+        along = inode.stats.descents
         for step in self.steps:
-            inode.work.folios_split += step.descent.folios_split
-            for order, new_order, number in step.descent.rungs:
-                splits[order, new_order] += number
+            descent = step.descent
+            along[descent] = along.get(descent, 0) + 1
+            inode.work.folios_split += descent.folios_split
             if inode.policy.counts_splits:
                 self._count_splits(step)
         inode.replace_folios(hugepage, self.folios)
@@ -240,6 +246,19 @@ class Split:
         else:
             optimise(inode, hugepage, self._needed)
 
+    def undo(self) -> None:
+        """Merge back what has been split; a split leaves the root, so that takes no node, and nothing is zeroed."""
+        if not self.finished:
+            return
+        end = 0
+        for step in self.steps:
+            if step.page >= end:  # the steps after it are inside of its folio
+                order = step.descent.order
+                first = step.page >> order << order
+                _merge_block(self.inode, self.hugepage, first, order, None)
+                end = first + (1 << order)
+        self.hugepage.left_split = self.was_left_split
+
     def _count_splits(self, step: SplitStep) -> None:
         """Note in the hugepage which of its folios have been split once more."""
         for above, _, _ in step.descent.rungs:
@@ -248,25 +267,33 @@ class Split:
             self.hugepage.count_split(above, first, first + (1 << of_order))
 
 
-def shrink_leaves(inode: Inode, hugepage: Hugepage | None, start: int, end: int) -> None:
-    """Split the leaves that :func:`split` of the range would find too large; for those who want that done earlier.
+def shrink_leaves(inode: Inode, hugepage: Hugepage | None, start: int, end: int, order: int) -> None:
+    """Split the leaves that :func:`split` down to ``order`` would find too large; for those who want it done earlier.
 
     Raises ``OutOfMemory``; leaves split before it stay split.
     """
     if inode.leaves_follow_folios and hugepage is not None:
-        Split(inode, hugepage, start, end).shrink_leaves()
+        Split(inode, hugepage, start, end, order).shrink_leaves()
 
 
-def split(inode: Inode, hugepage: Hugepage, start: int, end: int) -> None:
-    """Split in the sequence of the policy's kernel; raises ``OutOfMemory`` with what that leaves (see above).
+def split(inode: Inode, hugepage: Hugepage, start: int, end: int, order: int = 0) -> None:
+    """Split down to ``order`` (0: base pages) in the sequence of the policy's kernel.
+
+    Raises ``OutOfMemory`` with what that leaves (see above).
+    """
+    carry_out(Split(inode, hugepage, start, end, order))
+
+
+def carry_out(plan: Split) -> None:
+    """What :func:`split` does, of a split that has been planned.
 
     Where leaves follow the folios, those that would be too large are split first.
     """
-    plan = Split(inode, hugepage, start, end)
+    inode = plan.inode
     if not plan.steps:
         return
     plan.shrink_leaves()
-    if inode.policy.splits_in_single_steps and end - start > 1:
+    if inode.policy.splits_in_single_steps and plan.end - plan.start > 1:
         inode.stats.derived_splits += 1
     if inode.generation.splits_page_by_page:
         _split_page_by_page(plan)

@@ -113,6 +113,10 @@ class Host:
         self._vmemmap_tables.alloc(self._tables_of(size))
         self._optimised.add(size)
 
+    def optimises(self, size: int) -> bool:
+        """Whether HVO has optimised the pool of hugepages of ``size`` bytes."""
+        return size in self._optimised
+
     def _tables_of(self, size: int) -> int:
         return self.vmemmap.page_tables_for(self.geometry.order_of(size), self.pool.total(size))
 

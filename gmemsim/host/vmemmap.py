@@ -20,8 +20,8 @@ vmemmap is mapped by 2M entries at first.  Freeing single pages of it needs 4K e
 for each 2M of vmemmap, which restoring does not give back.
 
 This module is arithmetic only: who holds the pages is the ledger's business, when they move is
-``gmem.restructure``'s.  The *kept* pages are not counted anywhere: the ledger's ``vmemmap`` is what is
-present beyond them.
+``gmem.restructure``'s.  The ledger's ``vmemmap`` is what is present beyond the *kept* pages;
+:meth:`VmemmapLayout.present` says what is there all the time.
 """
 
 from __future__ import annotations
@@ -85,6 +85,12 @@ class VmemmapLayout:
     def restored(self, order: int) -> int:
         """vmemmap pages that a restore of a hugepage of ``order`` allocates and an optimise frees."""
         return self._restored[order]
+
+    def present(self, order: int, *, optimised: bool) -> int:
+        """Bytes of vmemmap of a whole hugepage of ``order``, or of a base page; ``optimised``: on a host with HVO."""
+        if optimised and self.optimizable(order):
+            return KEPT_PAGES * self.geometry.page_size
+        return self.struct_page_bytes << order
 
     def page_tables_for(self, order: int, hugepages: int) -> int:
         """PTE pages for the vmemmap of so many neighbouring ``hugepages`` of ``order``, once optimised.

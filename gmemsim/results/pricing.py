@@ -6,13 +6,14 @@ Every figure here is an **estimate**: counted work times the prices of a cost pr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gmemsim.host.costs import CostProfile
+from gmemsim.host.costs import PROFILES, CostProfile
 from gmemsim.host.work import COUNTERS, PHASES, Work
 from gmemsim.results.timeline import Event
 
@@ -25,6 +26,12 @@ _counts = attrgetter(*COUNTERS)
 _IDLE = _counts(Work())
 
 
+def profile_of(summary: Mapping[str, Any]) -> CostProfile:
+    """The profile that priced the run of this ``summary``, the user's own prices included."""
+    told = summary["estimates"]["modelled_time_ns"]
+    return PROFILES[told["profile"]].with_prices(told.get("prices", {}))
+
+
 def phase_times(events: Sequence[Event], profile: CostProfile) -> Times:
     """Modelled ns of every event, one row each, by phase in the order of :data:`PHASE_NAMES`.
 
@@ -32,7 +39,7 @@ def phase_times(events: Sequence[Event], profile: CostProfile) -> Times:
     """
     prices = np.zeros((len(COUNTERS), len(PHASE_NAMES)))
     for row, counter in enumerate(COUNTERS):
-        prices[row, PHASE_NAMES.index(PHASES[counter])] = profile.figures[counter].ns
+        prices[row, PHASE_NAMES.index(PHASES[counter])] = profile.ns(counter)
     works = [_IDLE if event.work is None else _counts(event.work) for event in events]
     counts: Times = np.array(works, dtype=np.float64)
     times: Times = np.matmul(counts.reshape(len(events), len(COUNTERS)), prices)

@@ -21,13 +21,15 @@ from typing import Annotated, ClassVar, Literal
 import attrs
 
 from gmemsim.geometry import PAGE_SIZES, Geometry
+from gmemsim.gmem.guest import VCPUS
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.stage2 import LeafRule
 from gmemsim.host.accounts import ACCOUNTS
-from gmemsim.host.costs import PROFILES
+from gmemsim.host.costs import PROFILES, CostProfile
 from gmemsim.host.host import PAMTS
 from gmemsim.host.injection import ANY
 from gmemsim.scenario.format.kinds import (
+    ALL,
     Choice,
     Count,
     Duration,
@@ -36,6 +38,7 @@ from gmemsim.scenario.format.kinds import (
     Flag,
     Name,
     Pools,
+    Prices,
     Record,
     Size,
     table,
@@ -47,12 +50,18 @@ VERSION = 1
 MOST_INSTANCES = 4096
 """Guests of a host, instances counted: more than any host runs, and few enough to list."""
 
-EVERY = "all"
+MOST_VCPUS = 4096
+"""vCPUs of a guest: KVM_MAX_VCPUS of x86 (arch/x86/include/asm/kvm_host.h)."""
+
+EVERY = ALL
 """The name by which a step addresses all guests; no guest may have it."""
 
 MAPPINGS = ("plain", "snp", "tdx")
 Memdesc = Literal["struct-page", "struct-page-32", "struct-page-8", "folio-descriptors"]
 State = Literal["shared", "private"]
+Extent = int | Literal["all"]
+"""Bytes from an offset on, or ``"all"``: to the guest's end."""
+
 Operator = Literal["eq", "ne", "le", "ge", "approx"]
 
 
@@ -72,7 +81,7 @@ class HostSpec:
     """The host: its pages, its pools, the kernel's memory and what the modelled kernel does.
 
     ``hugetlb`` is the number of hugepages by size; ``kernel_memory`` the budget of all accounts together in
-    bytes, ``None`` for unlimited; ``rcu_grace`` how long a deferred free takes.
+    bytes, ``None`` for unlimited; ``prices`` are in ns; ``rcu_grace`` how long a deferred free takes.
     """
 
     page_size: Annotated[int, Size("base page", allowed=PAGE_SIZES)] = 4096
@@ -87,6 +96,9 @@ class HostSpec:
         ),
     ] = "struct-page"
     costs: Annotated[str, Choice("profile that prices the counted work", tuple(PROFILES))] = "default"
+    prices: Annotated[Mapping[str, float], Prices("prices that the profile lacks or has wrong, by counter of work")] = (
+        attrs.field(factory=dict)
+    )
     xarray: Annotated[str, Choice("what the kernel's XArray can split", ("rfc", "v6.15"))] = "rfc"
     synchronize_rcu: Annotated[
         bool, Flag("vmemmap restore and optimise wait for a grace period (kernels until early 2026)")
@@ -97,6 +109,11 @@ class HostSpec:
         Literal["none", "static", "dynamic"],
         Choice("TDX's metadata: none, 0.4 % of the pool, or a pair of pages for each 2M mapped by base pages", PAMTS),
     ] = "none"
+
+    @property
+    def profile(self) -> CostProfile:
+        """What prices the counted work: the profile ``costs`` with ``prices``."""
+        return PROFILES[self.costs].with_prices(self.prices)
 
     @property
     def geometry(self) -> Geometry:
@@ -123,6 +140,7 @@ class GuestSpec:
         "in-place"
     )
 
+    vcpus: Annotated[int, Count("vCPUs, all kicked when mappings go (16: assumed)", least=1, most=MOST_VCPUS)] = VCPUS
     initially_shared: Annotated[bool, Flag("starts shared instead of private; refused for hugepages")] = False
     stage2: Annotated[
         LeafRule,
@@ -151,6 +169,14 @@ class ExpectedError:
 
 
 @attrs.frozen(kw_only=True)
+class Retry:
+    """A conversion that fails with EAGAIN or ENOMEM is tried again after ``delay`` ns, up to ``times`` times."""
+
+    times: Annotated[int, Count("how often it is tried again", least=1, most=1_000_000)]
+    delay: Annotated[int, Duration("time before it is tried again")]
+
+
+@attrs.frozen(kw_only=True)
 class Step:
     """One line of the workload.  ``at`` is when it begins, ``None`` for right after the step before.
 
@@ -175,41 +201,72 @@ class GuestStep(Step):
     guest: Annotated[str, Name("which guest, group of guests, or all")]
 
 
+def bytes_of(size: Extent, offset: int, memory: int) -> int:
+    """The bytes that ``size`` means at ``offset`` of a guest with ``memory`` bytes."""
+    return size if isinstance(size, int) else memory - offset
+
+
 @attrs.frozen(kw_only=True)
 class RangeStep(GuestStep):
-    """A step for ``size`` bytes at ``offset`` of a guest."""
+    """A step for a range that begins at ``offset`` of a guest."""
 
     offset: Annotated[int, Size("first byte", aligned=True, zero=True)]
-    size: Annotated[int, Size("bytes; 0 only to see it refused", aligned=True, zero=True)]
+
+    def extent(self, memory: int, page_size: int) -> tuple[int, int]:
+        """Offset and bytes of the range in a guest with ``memory`` bytes."""
+        raise NotImplementedError
 
 
 @attrs.frozen(kw_only=True)
-class Allocate(RangeStep):
+class SizedStep(RangeStep):
+    """A step for ``size`` bytes at ``offset`` of a guest."""
+
+    size: Annotated[
+        Extent, Size("bytes, or all: to the guest's end; 0 only to see it refused", aligned=True, zero=True, whole=True)
+    ]
+
+    def extent(self, memory: int, page_size: int) -> tuple[int, int]:
+        """Offset and bytes of the range in a guest with ``memory`` bytes."""
+        return self.offset, bytes_of(self.size, self.offset, memory)
+
+
+@attrs.frozen(kw_only=True)
+class Allocate(SizedStep):
     """fallocate: give the range memory now instead of at the first fault."""
 
     key: ClassVar[str] = "allocate"
 
 
 @attrs.frozen(kw_only=True)
-class Convert(RangeStep):
+class Convert(SizedStep):
     """KVM_SET_MEMORY_ATTRIBUTES2: make the range shared or private."""
 
     key: ClassVar[str] = "convert"
 
     to: Annotated[State, Choice("what it becomes", ("shared", "private"))]
+    retry: Annotated[Retry | None, Record("how it is tried again; not at all if absent", Retry, "a retry")] = None
 
 
 @attrs.frozen(kw_only=True)
 class FaultIn(RangeStep):
-    """The guest, or the host's user space, touches every page of the range."""
+    """The guest, or the host's user space, touches every page of the range: one base page if it has no ``size``."""
 
     key: ClassVar[str] = "fault"
 
+    size: Annotated[
+        Extent | None,
+        Size("bytes, or all: to the guest's end; one base page if absent", aligned=True, zero=True, whole=True),
+    ] = None
+
     by: Annotated[Literal["guest", "host"], Choice("who touches it", ("guest", "host"))] = "guest"
+
+    def extent(self, memory: int, page_size: int) -> tuple[int, int]:
+        """Offset and bytes of the range in a guest with ``memory`` bytes."""
+        return self.offset, page_size if self.size is None else bytes_of(self.size, self.offset, memory)
 
 
 @attrs.frozen(kw_only=True)
-class ReferenceStep(RangeStep):
+class ReferenceStep(SizedStep):
     """A step for references to ``each`` page of the range, or to its ``first``."""
 
     pages: Annotated[Literal["each", "first"], Choice("which pages", ("each", "first"))] = "each"
@@ -230,7 +287,7 @@ class Unpin(ReferenceStep):
 
 
 @attrs.frozen(kw_only=True)
-class PunchHole(RangeStep):
+class PunchHole(SizedStep):
     """FALLOC_FL_PUNCH_HOLE: give the range's memory back; its attributes stay."""
 
     key: ClassVar[str] = "punch_hole"
@@ -253,7 +310,7 @@ class Close(GuestStep):
 
 
 @attrs.frozen(kw_only=True)
-class Unshare(RangeStep):
+class Unshare(SizedStep):
     """To private what of the range is shared; only generators make it.
 
     What it converts is known when it is its turn, and counts as ``convert``: one conversion for each contiguous part
@@ -263,10 +320,12 @@ class Unshare(RangeStep):
 
     key: ClassVar[str] = "convert"
 
+    size: int
     piece: int | None = None
     span: int = 0
+    retry: Retry | None = None
 
-    def conversions(self, name: str, shared: Iterable[tuple[int, int]]) -> Iterator[Convert]:
+    def calls(self, name: str, shared: Iterable[tuple[int, int]]) -> Iterator[Convert]:
         """The conversions of the guest ``name`` of which the bytes ``start`` … ``end`` of each in ``shared`` are."""
         piece = self.piece or self.size
         for start, end in shared:
@@ -274,8 +333,33 @@ class Unshare(RangeStep):
                 begun = (start - self.offset) // piece * piece
                 stop = min(end, self.offset + begun + piece)
                 at = None if self.at is None else self.at + self.span * begun // self.size
-                yield Convert(guest=name, at=at, offset=start, size=stop - start, to="private", where=self.where)
+                yield Convert(
+                    guest=name,
+                    at=at,
+                    offset=start,
+                    size=stop - start,
+                    to="private",
+                    retry=self.retry,
+                    where=self.where,
+                )
                 start = stop
+
+
+@attrs.frozen(kw_only=True)
+class Touch(SizedStep):
+    """The host touches what of the range is shared; only generators make it.
+
+    What that is is known when it is its turn, and counts as ``fault``: one fault for each contiguous part.
+    """
+
+    key: ClassVar[str] = "fault"
+
+    size: int
+
+    def calls(self, name: str, shared: Iterable[tuple[int, int]]) -> Iterator[FaultIn]:
+        """The faults of the guest ``name`` of which the bytes ``start`` … ``end`` of each in ``shared`` are."""
+        for start, end in shared:
+            yield FaultIn(guest=name, at=self.at, offset=start, size=end - start, by="host", where=self.where)
 
 
 @attrs.frozen(kw_only=True)
@@ -348,9 +432,10 @@ def _addresses(scenario: Scenario) -> Mapping[str, tuple[tuple[str, GuestSpec], 
 
 @attrs.frozen(kw_only=True)
 class Scenario:
-    """All there is to know before a run.  ``source`` is the file's name as messages show it.
+    """All there is to know before a run.
 
-    A guest that names no ``mapping`` has here the one that the host's page size gives it.
+    ``source`` is the file's name as messages show it; ``sha256`` is of the text that it was read from, ``None`` for
+    what was made in Python.  A guest that names no ``mapping`` has here the one that the host's page size gives it.
     """
 
     title: str
@@ -360,6 +445,7 @@ class Scenario:
     workload: tuple[Step, ...] = ()
     expect: tuple[Expectation, ...] = ()
     source: str = "<python>"
+    sha256: str | None = attrs.field(default=None, eq=False)
     _by_name: Mapping[str, tuple[tuple[str, GuestSpec], ...]] = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:

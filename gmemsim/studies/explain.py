@@ -156,7 +156,7 @@ def share_one_page(policy: Policy, order: int, geometry: Geometry, kernel: Kerne
     refused = None
     try:
         guest.set_attributes(0, geometry.page_size, private=False)
-        if not policy.splits_at_conversion:
+        if policy.splits_at_fault:
             guest.fault(0, by="host")
     except KernelError as error:
         refused = str(error)

@@ -308,7 +308,8 @@ class XArray:
         Raises ``Invalid`` unless ``0 <= new_order < order``; ``OutOfMemory`` where :meth:`check_depth` does, or where a
         node cannot be had (nothing is held then).  O(1).
         """
-        _checked(index)
+        if not 0 <= index <= INDEX_MAX:
+            _checked(index)
         return split.split_alloc(self.tree, order, new_order, self.profile)
 
     def preallocate(self, nodes: int) -> Prealloc:

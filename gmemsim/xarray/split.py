@@ -21,7 +21,7 @@ A :class:`Profile` says which splits the modelled kernel accepts:
 (``order % 6 == 0``) to the next lower order.
 
 What may live here: how many nodes a split takes, which kernel accepts it, and doing it.  A new profile is a row of
-:data:`Profile` and a case of :func:`accepts`.
+:data:`Profile` and a case of :func:`check_depth`.
 """
 
 from __future__ import annotations
@@ -64,14 +64,9 @@ KEEP: Final = Keep()
 """In place of an entry: keep the one that is there, as folio splits do until the new folios are stored."""
 
 
-def accepts(chunk: Chunk, order: int, new_order: int, profile: Profile) -> bool:
-    """Whether ``xas_split_alloc`` of that kernel takes a split from ``order`` to ``new_order`` at all."""
-    return profile == "rfc" or chunk.levels[new_order] + 2 * chunk.shift > order
-
-
 def check_depth(chunk: Chunk, order: int, new_order: int, profile: Profile) -> None:
-    """Raise ``OutOfMemory``, the only errno it has for this, where :func:`accepts` says no."""
-    if not accepts(chunk, order, new_order, profile):
+    """Raise ``OutOfMemory``, its only errno, where that kernel's ``xas_split_alloc`` refuses a split."""
+    if profile == "v6.15" and chunk.levels[new_order] + 2 * chunk.shift <= order:
         raise OutOfMemory(f"xas_split_alloc of {profile} refuses order {order} to {new_order}: too many levels")
 
 
@@ -140,7 +135,8 @@ def halve(tree: Tree, index: int, order: int, new_order: int, prealloc: Prealloc
     width = chunk.widths[order]
     while below:
         slot = index >> node.shift & chunk.mask
-        _halve(chunk, node.slots, entry, slot, width, 1)
+        if width > 1:
+            _halve(chunk, node.slots, entry, slot, width, 1)
         child = Node(
             node.shift - chunk.shift,
             slot,

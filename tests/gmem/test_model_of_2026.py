@@ -26,7 +26,9 @@ def shrunken(**policy: Any) -> GuestMemfd:
     return guest
 
 
-@pytest.mark.parametrize("ordering", ["restructure-first", "attributes-first", "reserve-first"])
+@pytest.mark.parametrize(
+    "ordering", ["restructure-first", "attributes-first", "reserve-first", "split-first", "block-abort"]
+)
 def test_a_merge_after_a_hole_takes_a_root(ordering: str) -> None:
     guest = shrunken(ordering=ordering)
     assert guest.nodes() == 4161
@@ -36,7 +38,9 @@ def test_a_merge_after_a_hole_takes_a_root(ordering: str) -> None:
     assert guest.work.nodes_allocated == 1
 
 
-@pytest.mark.parametrize("ordering", ["restructure-first", "attributes-first", "reserve-first"])
+@pytest.mark.parametrize(
+    "ordering", ["restructure-first", "attributes-first", "reserve-first", "split-first", "block-abort"]
+)
 def test_a_merge_without_that_root_is_refused_and_says_where(ordering: str) -> None:
     guest = shrunken(ordering=ordering)
     before = state(guest)
@@ -79,7 +83,9 @@ def test_the_second_of_two_holes_says_its_own_offset() -> None:
     sound(guest)
 
 
-@pytest.mark.parametrize("ordering", ["restructure-first", "attributes-first", "reserve-first"])
+@pytest.mark.parametrize(
+    "ordering", ["restructure-first", "attributes-first", "reserve-first", "split-first", "block-abort"]
+)
 def test_close_cannot_fail(ordering: str) -> None:
     guest = shrunken(ordering=ordering)
     guest.host.ledger.inject("any", 1, "forever")

@@ -46,6 +46,7 @@ def make_guest(
     page_size: int = PAGE,
     allocate: bool = True,
     shared: bool = False,
+    vcpus: int = 16,
     switches: Mapping[str, Any] | None = None,
     stage2: LeafRule = "range",
     **policy: Any,
@@ -64,6 +65,7 @@ def make_guest(
         stage2=stage2,
         policy=Policy(**policy),
         initially_shared=shared,
+        vcpus=vcpus,
     )
     if allocate:
         guest.allocate(0, size)

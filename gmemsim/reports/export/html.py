@@ -19,11 +19,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gmemsim import __version__
+from gmemsim import __version__, compiled
 from gmemsim.gmem.policy import KEYS
 from gmemsim.reports import figures
 from gmemsim.reports.views import View
-from gmemsim.reports.words import ESTIMATE, account_label, found, number, wanted
+from gmemsim.reports.words import ESTIMATE, account_label, found, modelled_time, number, times_note, wanted
 from gmemsim.results.timeline import TOTAL
 from gmemsim.units import human_duration, human_size, size_name
 
@@ -148,11 +148,16 @@ def _accounts(accounts: Mapping[str, Mapping[str, int]]) -> str:
 def _remarks(summary: Mapping[str, Any]) -> str:
     times = dict(summary["modelled_time_ns"])
     total = times.pop("total", 0.0)
-    phases = ", ".join(f"{name} {human_duration(ns)}" for name, ns in sorted(times.items(), key=lambda p: -p[1]) if ns)
+    phases = ", ".join(f"{name} {modelled_time(ns)}" for name, ns in sorted(times.items(), key=lambda p: -p[1]) if ns)
     profile = summary.get("estimates", {}).get("modelled_time_ns", {})
     note = f"{ESTIMATE} marks estimates, all else is counted; the total's peak is that of the sum."
-    said = f"Modelled time {ESTIMATE} {human_duration(total)} ({phases or 'nothing priced'}), "
+    said = f"Modelled time {ESTIMATE} {modelled_time(total)}"
+    if "at_least" in profile:
+        said += f", from {modelled_time(profile['at_least'])} to {modelled_time(profile['at_most'])}"
+    said += f" ({phases or 'nothing priced'}), "
     said += f"cost profile {profile.get('profile', 'unknown')}: {profile.get('source', '')}."
+    caveats = times_note(summary)
+    said += f" {caveats[:1].upper()}{caveats[1:]}." if caveats else ""
     return f'<p>{_text(said)}</p><p class="facts">{_text(note)}</p>'
 
 
@@ -216,7 +221,12 @@ def _source(source: str) -> str:
 
 
 def _versions(summary: Mapping[str, Any]) -> str:
-    rows = [("gmemsim", __version__), ("Python", platform.python_version()), ("seed", summary["seed"])]
+    rows = [
+        ("gmemsim", __version__),
+        ("form", compiled.form()),
+        ("Python", platform.python_version()),
+        ("seed", summary["seed"]),
+    ]
     for library in LIBRARIES:
         try:
             rows.append((library, version(library)))

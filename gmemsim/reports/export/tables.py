@@ -36,8 +36,7 @@ from collections.abc import Sequence
 
 from gmemsim.host.work import COUNTERS, Work
 from gmemsim.reports import Reportable
-from gmemsim.reports.figures.calls import profile_of
-from gmemsim.results.pricing import call_times
+from gmemsim.results.pricing import call_times, profile_of
 
 Columns = dict[str, Sequence[object]]
 
@@ -70,7 +69,7 @@ def events(result: Reportable) -> Columns:
         if name in COUNTERS:
             columns[name] = [getattr(event.work or idle, name) for event in happened]
         elif name in TIMES:
-            columns[name] = call_times(happened, profile_of(result)).tolist()
+            columns[name] = call_times(happened, profile_of(result.summary)).tolist()
         else:
             columns[name] = [getattr(event, name) for event in happened]
     return columns

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gmemsim.reports.compared import NOTES, lines, the_same
+from gmemsim.reports.compared import caveats, lines, the_same, told_of_order
 from gmemsim.studies.compare import Comparison
 
 
@@ -17,6 +17,8 @@ def render(comparison: Comparison) -> RenderableType:
     first = f"delta and ratio are against {comparison.names[0]}"
     heading = Text(comparison.title, style="bold")
     heading.append(f"\n{first}{', PARTIAL: interrupted' if comparison.partial else ''}\n", style="not bold")
+    for note in comparison.notes:
+        heading.append(f"note: {note}\n", style="not bold")
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("", no_wrap=True)
     table.add_column(comparison.what, overflow="fold")
@@ -24,6 +26,5 @@ def render(comparison: Comparison) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     for line in lines(comparison):
         table.add_row(Text(line.label, style="bold"), *line.cells[1:])
-    same = the_same(comparison)
-    told = [Text(f"\n{same}")] if same else []
-    return Group(heading, table, *told, Text("\n" + "\n".join(NOTES), style="dim"))
+    told = [Text(f"\n{said}") for said in (told_of_order(comparison), the_same(comparison)) if said]
+    return Group(heading, table, *told, Text("\n" + "\n".join(caveats(comparison)), style="dim"))

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gmemsim.reports import Reportable
-from gmemsim.reports.words import ESTIMATE, account_label, found, number, wanted
+from gmemsim.reports.words import ESTIMATE, account_label, found, modelled_time, number, times_note, wanted
 from gmemsim.results.timeline import TOTAL
 from gmemsim.units import human_duration, human_size
 
@@ -33,7 +33,7 @@ def render(result: Reportable) -> RenderableType:
     parts: list[RenderableType] = [
         _heading(summary),
         _facts(summary),
-        _accounts(summary["accounts"]),
+        _accounts(summary["accounts"], summary.get("vmemmap_present")),
         _remarks(summary),
     ]
     if len(summary["guests"]) > 1:
@@ -49,6 +49,8 @@ def _heading(summary: Mapping[str, Any]) -> Text:
     text.append(f"\nsimulated time {end}, seed {summary['seed']}\n", style="not bold")
     if summary.get("partial"):
         text.append("PARTIAL: interrupted before its end\n", style="bold red")
+    for said in summary.get("notes", ()):
+        text.append(f"note: {said}\n", style="not bold")
     return text
 
 
@@ -60,12 +62,17 @@ def _facts(summary: Mapping[str, Any]) -> Table:
     calls = summary["conversions"]
     failed = sum(calls["failed"].values())
     words = f"{number(calls['requested'])} requested, {number(calls['succeeded'])} succeeded"
-    outcome = Text(f"{words}, {number(failed)} failed")
+    unchanged = f" ({number(calls['unchanged'])} changed nothing)" if "unchanged" in calls else ""
+    outcome = Text(f"{words}{unchanged}, {number(failed)} failed")
     if failed:
         outcome.append(f" ({_listing(calls['failed'])})", style="yellow")
+    for key, said in (("retried", "tried again"), ("given_up", "given up")):
+        outcome.append(f", {number(calls[key])} {said}" if key in calls else "")
     table.add_row("conversions", outcome)
     for name in ("splits", "merges", "folios"):
         table.add_row(name, Text(_listing(summary[name]) or "none"))
+    if summary.get("host_faults"):
+        table.add_row("host faults", number(summary["host_faults"]))
     for guests, remarks in _logs(summary.get("replays", ())):
         table.add_row("log", Text(f"{guests}: {remarks}", style="yellow" if "WARNING" in remarks else ""))
     bad = {name.replace("_", " "): n for name, n in summary.get("outcomes", {}).items()}
@@ -83,7 +90,7 @@ def _logs(replays: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
         yield (names[0] if len(names) == 1 else f"{names[0]} … {names[-1]} ({len(names)} guests)"), remarks
 
 
-def _accounts(accounts: Mapping[str, Mapping[str, int]]) -> RenderableType:
+def _accounts(accounts: Mapping[str, Mapping[str, int]], present: Mapping[str, int] | None) -> RenderableType:
     used = [name for name, tally in accounts.items() if name != TOTAL and tally["allocated"]]
     if not used:
         return Text("\nNo account held any memory.")
@@ -92,6 +99,9 @@ def _accounts(accounts: Mapping[str, Mapping[str, int]]) -> RenderableType:
         table.add_row(account_label(name), *_cells(accounts[name]))
     table.add_section()
     table.add_row("total", *_cells(accounts[TOTAL]), style="bold")
+    if present:
+        sizes = map(human_size, (present["live"], present["peak"]))
+        table.add_row("vmemmap present", "", "", "", *sizes, style="dim")
     return Group("", table)
 
 
@@ -114,17 +124,18 @@ def _remarks(summary: Mapping[str, Any]) -> Text:
     text = Text()
     times = dict(summary["modelled_time_ns"])
     total = times.pop("total", None)
-    if total:
-        text.append(f"\nmodelled time {ESTIMATE} {human_duration(total)}", style="bold")
-        profile = summary.get("estimates", {}).get("modelled_time_ns", {}).get("profile")
-        text.append(f", cost profile {profile}" if profile else "")
+    told = summary.get("estimates", {}).get("modelled_time_ns", {})
+    if total or told.get("not_priced"):
+        text.append(f"\nmodelled time {ESTIMATE} {modelled_time(total or 0)}", style="bold")
+        if total and "at_least" in told:
+            text.append(f" ({modelled_time(told['at_least'])} to {modelled_time(told['at_most'])})")
+        text.append(f", cost profile {told['profile']}" if "profile" in told else "")
         phases = sorted(((ns, name) for name, ns in times.items() if ns), reverse=True)
-        listed = ", ".join(f"{name} {human_duration(ns)}" for ns, name in phases)
+        listed = ", ".join(f"{name} {modelled_time(ns)}" for ns, name in phases)
         text.append(f": {listed}" if listed else "")
-    for said in summary.get("notes", ()):
-        text.append(f"\nnote: {said}")
-    note = f"\n{ESTIMATE} marks estimates, all else is counted; the total's peak is that of the sum"
-    text.append(note, style="dim")
+        text.append(f"\n{note}" if (note := times_note(summary)) else "")
+    legend = f"\n{ESTIMATE} marks estimates, all else is counted; the total's peak is that of the sum"
+    text.append(legend, style="dim")
     return text
 
 

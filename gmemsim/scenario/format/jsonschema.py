@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gmemsim.scenario.format.kinds import Entry, Inner, Kind, PolicyRule, Pools, Record, Records, Scalar, table
+from gmemsim.scenario.format.kinds import Entry, Inner, Kind, PolicyRule, Pools, Prices, Record, Records, Scalar, table
 from gmemsim.scenario.format.load import EXPECT, OPERATORS, ROOT, part_keys, step_types
 from gmemsim.scenario.generators import COMPOSITES, parts_of
 from gmemsim.scenario.model import VERSION, GuestSpec, Step, step_keys
@@ -96,12 +96,21 @@ def _shape(kind: Kind) -> Json:
                 "patternProperties": {pattern: kind.number.json()},
                 "additionalProperties": False,
             }
+        case Prices():
+            return {
+                "type": "object",
+                "properties": dict.fromkeys(kind.counter.values, kind.price.json()),
+                "additionalProperties": False,
+            }
         case PolicyRule():
             number, name = kind.number.json(), kind.parameter.name
             if not kind.parameter.many:
                 return {"anyOf": [kind.names.json(), _only(name, number)]}
             numbers = {"type": "array", "items": number, "minItems": 2}
-            return {"anyOf": [kind.names.json(), numbers, _only(name, numbers)]}
+            named = _only(name, numbers)
+            if kind.also:
+                named["properties"][kind.parameter.also] = {"type": "array", "items": {"enum": list(kind.also)}}
+            return {"anyOf": [kind.names.json(), numbers, named]}
         case _:
             return {}
 

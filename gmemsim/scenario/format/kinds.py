@@ -21,20 +21,26 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from inspect import signature
-from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, TypeVar, get_args, get_origin, get_type_hints
 
 import attrs
 
 from gmemsim.errors import ERRNO_NAMES
 from gmemsim.gmem.policy import KEYS, Key, Parameter, Policy
+from gmemsim.host.work import COUNTERS
 from gmemsim.messages import SHOWN, did_you_mean, quote
-from gmemsim.units import SIZE_UNITS, TIME_UNITS, parse_duration, parse_size, size_name, spelling_hint
+from gmemsim.units import SIZE_UNITS, TIME_UNITS, parse_duration, parse_price, parse_size, size_name, spelling_hint
 
 LARGEST = (1 << 63) - 1
 """Offsets are the kernel's ``loff_t`` and times a signed 64-bit count of nanoseconds (292 years)."""
 
+ALL: Final = "all"
+"""The size of a range that ends where the guest's memory does."""
+
 LONGEST_SCALAR = 200
 """Characters in one scalar (the title is the longest); longer text is taken for a mistake."""
+
+N = TypeVar("N", int, float)
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?", re.ASCII)
@@ -71,7 +77,7 @@ class Scalar(Kind):
         raise NotImplementedError
 
 
-def _quantity(kind: Scalar, text: str, parse: Callable[[str], int], units: dict[str, int], least: int) -> int:
+def _quantity(kind: Scalar, text: str, parse: Callable[[str], N], units: dict[str, int], least: int) -> N:
     """A size or a time: what ``parse`` reads with ``units``, from ``least`` to :data:`LARGEST`."""
     if len(text) > SHOWN or not text.replace("µ", "u").isascii():  # \d is every script's digits
         raise kind.wrong(text)
@@ -95,25 +101,29 @@ class Size(Scalar):
     """Bytes, with a unit.  ``aligned``: a multiple of the host's page size, which the loader checks.
 
     ``zero`` permits 0; ``allowed`` lists the only sizes there are; ``unlimited`` also takes that word, for
-    ``None``.
+    ``None``; ``whole`` takes the word :data:`ALL`, which stays as it is: only a guest's memory makes it a number.
     """
 
     aligned: bool = attrs.field(default=False, kw_only=True)
     zero: bool = attrs.field(default=False, kw_only=True)
     allowed: tuple[int, ...] = attrs.field(default=(), kw_only=True)
     unlimited: bool = attrs.field(default=False, kw_only=True)
+    whole: bool = attrs.field(default=False, kw_only=True)
 
     @property
     def expected(self) -> str:
         """What a message says after "expected"."""
         if self.allowed:
             return "one of " + ", ".join(map(size_name, self.allowed))
-        return "a size with a unit, such as 4K or 1G" + (", or unlimited" if self.unlimited else "")
+        word = ", or unlimited" if self.unlimited else f", or {ALL}" if self.whole else ""
+        return f"a size with a unit, such as 4K or 1G{word}"
 
-    def read(self, text: str, *, plain: bool) -> int | None:
-        """Bytes, or ``None`` for "unlimited"."""
+    def read(self, text: str, *, plain: bool) -> int | str | None:
+        """Bytes, ``None`` for "unlimited", or :data:`ALL`."""
         if self.unlimited and text == "unlimited":
             return None
+        if self.whole and text == ALL:
+            return ALL
         value = _quantity(self, text, parse_size, SIZE_UNITS, 0 if self.zero else 1)
         if self.allowed and value not in self.allowed:
             raise self.wrong(text)
@@ -123,7 +133,8 @@ class Size(Scalar):
         """A string with a unit, or the number 0 where that is permitted."""
         if self.allowed:
             return {"enum": list(map(size_name, self.allowed))}
-        pattern = r"\d+(\.\d+)?\s*[BKMGTP](iB)?|0[xX][0-9a-fA-F]+" + ("|unlimited" if self.unlimited else "")
+        word = "|unlimited" if self.unlimited else f"|{ALL}" if self.whole else ""
+        pattern = rf"\d+(\.\d+)?\s*[BKMGTP](iB)?|0[xX][0-9a-fA-F]+{word}"
         text: dict[str, Any] = {"type": "string", "pattern": f"^({pattern})$"}
         return {"anyOf": [text, {"const": 0}]} if self.zero else text
 
@@ -147,6 +158,15 @@ class Duration(Scalar):
         """A string with a unit, or the number 0 where that is permitted."""
         text = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*(ns|us|µs|ms|s|min)$"}
         return {"anyOf": [text, {"const": 0}]} if self.zero else text
+
+
+@attrs.frozen
+class UnitPrice(Duration):
+    """Nanoseconds for one unit of work, with a unit; they need not be whole."""
+
+    def read(self, text: str, *, plain: bool) -> float:  # type: ignore[override]
+        """Nanoseconds."""
+        return _quantity(self, text, parse_price, TIME_UNITS, 0)
 
 
 @attrs.frozen
@@ -371,6 +391,14 @@ class Pools(Kind):
 
 
 @attrs.frozen
+class Prices(Kind):
+    """A mapping of counters of work to the price of one, ``{rmp_updates: 250ns}``."""
+
+    counter: ClassVar = Choice("a counter of work", COUNTERS)
+    price: ClassVar = UnitPrice("what one costs")
+
+
+@attrs.frozen
 class PolicyRule(Kind):
     """A policy's value for ``of``, a key whose rules may take a parameter: a rule's name, or ``{PARAMETER: VALUE}``."""
 
@@ -381,6 +409,11 @@ class PolicyRule(Kind):
     def names(self) -> Choice:
         """The rules that have a name."""
         return Choice(self.doc, self.of.rules)
+
+    @property
+    def also(self) -> tuple[str, ...]:
+        """What the names of the parameter's second key may be; none if it has no such key."""
+        return () if self.parameter.names is None else self.parameter.names.names()
 
     @property
     def number(self) -> Count:

@@ -11,6 +11,7 @@ are in ``format.validate``.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -91,13 +92,14 @@ def load_scenario(path: str | os.PathLike[str]) -> Scenario:
 def parse_scenario(data: bytes | str, *, source: str = "<text>") -> Scenario:
     """The scenario in ``data``; :class:`InputError` with every fault, each in ``source``, if it is not one."""
     faults = Faults(source)
-    root = read_yaml(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data, faults)
+    content = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    root = read_yaml(content, faults)
     if root is None and not len(faults):
         faults.add(Place(1, 1), f"found an empty file, expected a mapping that begins with 'gmemsim: {VERSION}'")
     scenario = _Loader(faults).scenario(root) if root is not None else None
     if len(faults) or scenario is None:
         raise faults.error()
-    return scenario
+    return attrs.evolve(scenario, sha256=hashlib.sha256(content).hexdigest())
 
 
 class _Loader:

@@ -19,11 +19,13 @@ from typing import Any, Final, TypeVar
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.scenario.format.kinds import (
     LONGEST_SCALAR,
+    Choice,
     Entry,
     FileName,
     Kind,
     PolicyRule,
     Pools,
+    Prices,
     Record,
     Records,
     Scalar,
@@ -144,7 +146,9 @@ class Reader:
             case Record():
                 return self._record(kind, node)
             case Pools():
-                return self._pools(kind, node)
+                return self._keyed(node, kind.size, kind.number, "hugepages by size, such as {1G: 4}", "size")
+            case Prices():
+                return self._keyed(node, kind.counter, kind.price, "prices of work, such as {psmashes: 1us}", "counter")
             case PolicyRule():
                 return self._rule(kind, node)
             case _:
@@ -180,31 +184,44 @@ class Reader:
         records = tuple(self._record(Record(kind.doc, kind.of, kind.what), item) for item in node.items)
         return MISSING if MISSING in records else records
 
-    def _pools(self, kind: Pools, node: Node) -> Any:
+    def _keyed(self, node: Node, names: Scalar, values: Scalar, expected: str, what: str) -> Any:
+        """A mapping whose keys are ``names`` (``what`` is one) and whose values are ``values``."""
         if not isinstance(node, MapNode):
-            self._faults.wrong(node, "hugepages by size, such as {1G: 4}")
+            self._faults.wrong(node, expected)
             return MISSING
-        pools: dict[int, int] = {}
+        read: dict[Any, Any] = {}
         sound = True
         for key, value in node.pairs:
-            size, number = self._scalar(kind.size, key), self._scalar(kind.number, value)
-            if size is MISSING or number is MISSING:
+            name, its = self._scalar(names, key), self._scalar(values, value)
+            if name is MISSING or its is MISSING:
                 sound = False
-            elif size in pools:
-                self._faults.add(key.where, f"found the size {quote(key.text)} again, expected it once")
+            elif name in read:
+                self._faults.add(key.where, f"found the {what} {quote(key.text)} again, expected it once")
                 sound = False
             else:
-                pools[size] = number
-        return pools if sound else MISSING
+                read[name] = its
+        return read if sound else MISSING
 
     def _rule(self, kind: PolicyRule, node: Node) -> Any:
         if isinstance(node, MapNode):
-            return self._only(node, kind.parameter.name, lambda value: self._parameter(kind, value))
+            return self._parameters(kind, node)
         if isinstance(node, ListNode) and kind.parameter.many:
             return self._parameter(kind, node)
         return self._scalar(kind.names, node)
 
-    def _parameter(self, kind: PolicyRule, node: Node) -> Any:
+    def _parameters(self, kind: PolicyRule, node: MapNode) -> Any:
+        """A rule with its parameter by key, and perhaps a second one that is a list of names."""
+        also = [value for key, value in node.pairs if kind.parameter.also and key.text == kind.parameter.also]
+        rest = MapNode(node.where, tuple(pair for pair in node.pairs if pair[1] not in also))
+        words: list[Any] = []
+        if also:
+            items = self.items(also[0], "one of " + ", ".join(kind.also) + " for each step")
+            words = [self._scalar(Choice(kind.doc, kind.also), item) for item in items]
+            if MISSING in words or not isinstance(also[0], ListNode):
+                return MISSING
+        return self._only(rest, kind.parameter.name, lambda value: self._parameter(kind, value, tuple(words)))
+
+    def _parameter(self, kind: PolicyRule, node: Node, also: tuple[str, ...] = ()) -> Any:
         form = kind.parameter
         given: Any
         if form.many:
@@ -214,9 +231,15 @@ class Reader:
         elif (given := self._scalar(kind.number, node)) is MISSING:
             return MISSING
         try:
-            return form.from_file(given)
+            form.from_file(given)
         except ValueError:
             self._faults.add(node.where, f"found the {form.name} {quote(str(given))}, expected {form.expected}")
+            return MISSING
+        try:
+            return form.from_file(given, also)
+        except ValueError as error:
+            expected = f"one {form.also} for each step, none at conversion after one at a fault"
+            self._faults.add(node.where, f"found {error}, expected {expected}")
             return MISSING
 
     def _only(self, node: MapNode, key: str, read: Callable[[Node], Any]) -> Any:

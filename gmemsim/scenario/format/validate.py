@@ -18,7 +18,7 @@ from gmemsim.errors import InputError
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.policy import Policy
 from gmemsim.messages import did_you_mean, quote
-from gmemsim.scenario.format.kinds import LARGEST, Size, table
+from gmemsim.scenario.format.kinds import ALL, LARGEST, Size, table
 from gmemsim.scenario.format.reader import MISSING, Values
 from gmemsim.scenario.format.yaml import Faults
 from gmemsim.scenario.model import (
@@ -227,15 +227,23 @@ class Checker:
                 values.place("size"), "found 0, expected more (or expect_error: {errno: EINVAL} to see it refused)"
             )
         for guest in guests:
-            memory = guest.get("memory")
-            if memory is MISSING or offset + size <= memory:
-                continue
-            self._faults.add(
-                values.place("size" if offset < memory else "offset"),
-                f"found a range that ends at {size_name(offset + size)},"
-                f" expected at most the guest's {size_name(memory)}",
-            )
-            return
+            wrong = self._misfit(offset, size, guest.get("memory"))
+            if wrong:
+                given = values.given("size") and size != ALL and offset < guest.get("memory")
+                self._faults.add(values.place("size" if given else "offset"), wrong)
+                return
+
+    def _misfit(self, offset: int, size: Any, memory: Any) -> str:
+        """What is wrong with a range of a guest with so much ``memory``; empty if nothing is, or nobody knows."""
+        if memory is MISSING or (size is None and self._geometry is None):
+            return ""
+        if size == ALL:
+            wrong = f"found an offset of {size_name(offset)}, expected less than the guest's {size_name(memory)}"
+            return wrong if offset >= memory else ""
+        page = 0 if self._geometry is None else self._geometry.page_size
+        end = offset + (page if size is None else size)
+        wrong = f"found a range that ends at {size_name(end)}, expected at most the guest's {size_name(memory)}"
+        return wrong if end > memory else ""
 
     def _work(self, step: type[Step], values: Values, guests: list[Values]) -> None:
         """A call that takes memory does not take more than a run can carry out.
@@ -243,19 +251,19 @@ class Checker:
         Work is done for every hugepage, and for every page table of small pages that a fault fills.
         """
         offset, size, name = (values.get(key) for key in ("offset", "size", "guest"))
-        if self._geometry is None or MISSING in (offset, size, name):
+        if self._geometry is None or MISSING in (offset, size, name) or size is None:
             return
         blocks = 0
         for guest in guests:
             if not guest.known("backing", "memory", "count", "name"):
                 continue
-            block = guest.get("backing")
+            block, memory = guest.get("backing"), guest.get("memory")
             if block <= self._geometry.page_size:
                 if step is not FaultIn:
                     continue
                 block = self._geometry.size_of(self._geometry.pmd_order)
             instances = 1 if name not in (guest.get("name"), EVERY) else guest.get("count")
-            blocks += -(-min(size, guest.get("memory")) // block) * instances
+            blocks += -(-(memory if size == ALL else min(size, memory)) // block) * instances
         if blocks > MOST_CONVERSIONS:
             self._faults.add(
                 values.place("size"),

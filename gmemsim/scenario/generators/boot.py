@@ -51,7 +51,7 @@ devices, whose drivers' coherent memory is shared and not bounced, no growth of 
 no pages that the firmware leaves shared.  The source does not say how the rest divides, so none of them is given a
 figure here; ``dma_count`` and ``dma_size`` describe such drivers where they are known.
 
-The boot yields conversions only; memory comes from an ``allocate`` step or from faults.
+The boot yields conversions, and host faults of what has been shared; other memory comes from an ``allocate`` step.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ from gmemsim.scenario.generators.swiotlb import (
     place_block,
 )
 from gmemsim.scenario.model import GuestSpec, Step
-from gmemsim.scenario.workload import Generator, arrivals, in_order, lives, split_rng
+from gmemsim.scenario.workload import Sharing, arrivals, in_order, lives, split_rng
 from gmemsim.units import size_name
 
 KVMCLOCK_BYTES: Final = 64
@@ -92,7 +92,7 @@ _KERNEL, _VIRTIO, _RUNNING = 2, 4, 6
 
 
 @attrs.frozen(kw_only=True)
-class Boot(Generator):
+class Boot(Sharing):
     """A guest boots within ``duration``; see the module for what that means."""
 
     key: ClassVar[str] = "boot"

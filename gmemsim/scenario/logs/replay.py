@@ -38,7 +38,7 @@ from gmemsim.scenario.logs.reading import Log, Tally
 from gmemsim.scenario.logs.slots import Slot, SlotMap, default_slots, slot_problems
 from gmemsim.scenario.machine import MACHINES
 from gmemsim.scenario.model import GuestSpec, Scenario, Step
-from gmemsim.scenario.workload import Composite, Generator
+from gmemsim.scenario.workload import Composite, Sharing
 from gmemsim.units import human_size, size_name
 
 REORDER: Final = 1_000_000
@@ -72,7 +72,7 @@ Readings = dict[tuple[tuple[Slot, ...], int, NeverPrivate], Reading]
 
 
 @attrs.frozen(kw_only=True)
-class Replay(Generator):
+class Replay(Sharing):
     """Carry out the conversions that ``file`` records, on a guest of the recorded one's layout."""
 
     key: ClassVar[str] = "replay"
@@ -248,7 +248,7 @@ def _follow(log: Log, slots: tuple[Slot, ...], page_size: int, shared: Iterable[
         state.add(start, end)
     for _, _, start, size, to in log.conversions(SlotMap(slots), page_size, tally):
         end, private = start + size, to == "private"
-        if private:
+        if private and not ever_private.covers(start, end):
             ever_private.add(start, end)
         if state.disjoint(start, end) if private else state.covers(start, end):
             unchanged += 1
