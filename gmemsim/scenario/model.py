@@ -133,13 +133,6 @@ class GuestSpec:
         Literal["plain", "snp", "tdx"] | None,
         Choice("how stage 2 maps private memory; snp on x86's page sizes if absent, else plain", MAPPINGS),
     ] = None
-    stage2: Annotated[
-        LeafRule,
-        Choice("leaves split with folios: those that cross the range, or all larger", ("range", "follow-folio")),
-    ] = "range"
-    kernel_memory: Annotated[
-        int | None, Size("most kernel memory charged to its memcg; it fails before the host's", unlimited=True)
-    ] = None
     policy: Annotated[Policy, Record("how conversions are carried out", Policy, "a policy")] = attrs.field(
         factory=Policy
     )
@@ -149,6 +142,13 @@ class GuestSpec:
 
     vcpus: Annotated[int, Count("vCPUs, all kicked when mappings go (16: assumed)", least=1, most=MOST_VCPUS)] = VCPUS
     initially_shared: Annotated[bool, Flag("starts shared instead of private; refused for hugepages")] = False
+    stage2: Annotated[
+        LeafRule,
+        Choice("leaves split with folios: those that cross the range, or all larger", ("range", "follow-folio")),
+    ] = "range"
+    kernel_memory: Annotated[
+        int | None, Size("most kernel memory charged to its memcg; it fails before the host's", unlimited=True)
+    ] = None
 
     def mapping_on(self, page_size: int) -> Literal["plain", "snp", "tdx"]:
         """How stage 2 maps private memory on a host with base pages of ``page_size`` bytes."""
