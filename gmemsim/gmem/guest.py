@@ -52,8 +52,8 @@ class GuestMemfd:
     ENOTTY.  ``initially_shared`` is refused for hugepages, as generation B does.  ``kernel_memory`` is the most, in
     bytes, that may be charged to the guest's memcg (default: no limit).  ``vcpus`` are kicked when mappings go
     (default: 16, as the generator ``boot`` assumes).  Raises ``Invalid`` (EINVAL) for a size that is no multiple of the
-    backing, for hugepages that no machine has and for SNP or TDX on arm64's, ``OutOfMemory`` (ENOMEM) if the pool has too few
-    hugepages to reserve.
+    backing, for hugepages that no machine has and for SNP or TDX on arm64's, ``OutOfMemory`` (ENOMEM) if the pool has
+    too few hugepages to reserve.
 
     >>> from gmemsim import Host
     >>> host = Host(hugetlb={1 << 30: 1})

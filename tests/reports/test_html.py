@@ -17,7 +17,6 @@ from matplotlib.image import imread
 
 from gmemsim import __version__
 from gmemsim.gmem.policy import KEYS
-from gmemsim.gmem.policy import KEYS
 from gmemsim.gmem.presets import PRESETS
 from gmemsim.reports.export import html
 from gmemsim.reports.figures import FIGURES
