@@ -50,6 +50,7 @@ MODULES = (
     "gmemsim.gmem.pamt",
     "gmemsim.gmem.stage2",
     "gmemsim.gmem.inode",
+    "gmemsim.gmem.hvo",
     "gmemsim.gmem.restructure",
     "gmemsim.gmem.population",
     "gmemsim.gmem.conversion",

@@ -36,6 +36,7 @@ from __future__ import annotations
 from gmemsim.errors import OutOfMemory
 from gmemsim.gmem.descent import Descent
 from gmemsim.gmem.hugepage import Hugepage
+from gmemsim.gmem.hvo import optimise, optimise_pieces
 from gmemsim.gmem.inode import Inode
 from gmemsim.xarray import Prealloc
 
@@ -242,7 +243,7 @@ class Split:
             and self.was_whole
             and hugepage.restored == inode.host.vmemmap.restored(hugepage.order)
         ):
-            _optimise_pieces(inode, hugepage)
+            optimise_pieces(inode, hugepage)
         else:
             optimise(inode, hugepage, self._needed)
 
@@ -484,40 +485,3 @@ def _count_merges(inode: Inode, inside: dict[int, int], order: int) -> None:
         if smaller:
             merges[below, above] += smaller >> above
         below = above
-
-
-def optimise(inode: Inode, hugepage: Hugepage, needed: int) -> None:
-    """Free the vmemmap beyond the ``needed`` pages; may fail silently and leave it as it is."""
-    surplus = hugepage.restored - needed
-    if surplus > 0:
-        hugepage.optimise_failed = not _optimise_folio(inode, hugepage, surplus)
-
-
-def _optimise_pieces(inode: Inode, hugepage: Hugepage) -> None:
-    """Optimise each piece that is a hugepage itself, one call for each; those that fail keep their vmemmap.
-
-    The hugepage has just been split and all of its vmemmap is there.
-    """
-    layout, failed = inode.host.vmemmap, False
-    for order, number in hugepage.folios.items():
-        if layout.optimizable(order):
-            for _ in range(number):
-                failed |= not _optimise_folio(inode, hugepage, layout.restored(order))
-    hugepage.optimise_failed = failed
-
-
-def _optimise_folio(inode: Inode, hugepage: Hugepage, pages: int) -> bool:
-    """Free so many vmemmap ``pages`` of one folio; False, and nothing freed, if that could not be done."""
-    if inode.host.kernel.shared_tail_pages:
-        try:
-            inode.vmemmap.alloc(1)  # a folio's new head page, one folio at a time; the old one goes with the others
-        except OutOfMemory:
-            inode.stats.optimise_failures += 1
-            return False
-        inode.vmemmap.free(1)
-    hugepage.restored -= pages
-    inode.vmemmap.free(pages)
-    inode.work.vmemmap_pages_freed += pages
-    inode.work.optimises += 1
-    inode.host.count_flush()
-    return True
