@@ -13,10 +13,11 @@ from typing import Any
 
 import click
 
-from gmemsim import __version__, compiled
+from gmemsim import compiled
 from gmemsim.cli import exits
 from gmemsim.cli.group import CommandRow, LateGroup
 from gmemsim.registry import Registry
+from gmemsim.version import __version__
 
 COMMANDS: Registry[CommandRow] = Registry("command")
 """Every command, in the order of the help; sections are what people want."""

@@ -35,7 +35,6 @@ from typing import Any
 
 import attrs
 
-from gmemsim import __version__
 from gmemsim.errors import KernelError, OutOfMemory, SimulationRefused
 from gmemsim.garbage import fewer_collections
 from gmemsim.gmem.guest import GuestMemfd
@@ -50,6 +49,7 @@ from gmemsim.scenario.workload import expand_step, step_end
 from gmemsim.sim.judge import Verdict, judge, judge_error
 from gmemsim.sim.retries import TRANSIENT, Retries
 from gmemsim.sim.steps import CALLS, detail, extent
+from gmemsim.version import __version__
 
 
 @attrs.frozen

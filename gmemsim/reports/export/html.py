@@ -19,13 +19,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gmemsim import __version__, compiled
+from gmemsim import compiled
 from gmemsim.gmem.policy import KEYS
 from gmemsim.reports import figures
 from gmemsim.reports.views import View
 from gmemsim.reports.words import ESTIMATE, account_label, found, modelled_time, number, times_note, wanted
 from gmemsim.results.timeline import TOTAL
 from gmemsim.units import human_duration, human_size, size_name
+from gmemsim.version import __version__
 
 LIBRARIES = ("attrs", "numpy", "matplotlib", "PyYAML", "sortedcontainers")
 """Packages whose versions are listed beside gmemsim's and Python's."""
