@@ -11,6 +11,11 @@ SCENARIO ?= scenarios/is-it-necessary.yaml
 OUT      ?= out
 OPS      ?= 1000000
 SEED     ?=
+ROWS     ?=
+ROUNDS   ?= 3
+REV      ?= 6861c5a
+JSON     ?=
+MARKDOWN ?=
 WORKERS  ?= auto
 TESTS    ?= gmemsim tests
 
@@ -20,11 +25,17 @@ NBMAKE = --nbmake --nbmake-timeout=60
 PY  = $(VENV)/bin/python
 PIP = $(PY) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
+# The tests of the rooms that are compiled, and of whole runs.
+COMPILED_TESTS = tests/test_compiled.py tests/test_identity.py tests/test_leaks.py tests/xarray tests/host tests/gmem tests/test_run.py
+
+# Options of both benchmarks; BIG=1 adds rows of a million conversions.
+BENCH = --rows '$(ROWS)' --rounds $(ROUNDS) $(if $(BIG),--big) $(if $(JSON),--json $(JSON)) $(if $(MARKDOWN),--markdown $(MARKDOWN))
+
 # What ruff reads; notebooks are formatted, and their lines may end in a value.
 SOURCES = gmemsim tests
 FORMATTED = $(SOURCES) notebooks
 
-.PHONY: help run test test-compiled quick fast lint types imports dead bench oracle notebooks clean
+.PHONY: help run test test-compiled quick fast wheel lint types imports dead bench bench-compare oracle notebooks clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -56,7 +67,12 @@ fast: $(VENV)/.installed-dev ## compile the core with mypyc; GMEMSIM_PURE=1 swit
 
 test-compiled: fast ## the tests of the compiled rooms, compiled
 	@echo "== test-compiled: pytest"
-	@GMEMSIM_COMPILED=required $(PY) -m pytest -n $(WORKERS) tests/test_compiled.py tests/xarray tests/host tests/gmem tests/test_run.py
+	@GMEMSIM_COMPILED=required $(PY) -m pytest -n $(WORKERS) $(COMPILED_TESTS)
+
+wheel: $(VENV)/.installed-dev $(if $(COMPILED),fast) ## build a wheel into dist: of pure Python, or with COMPILED=1 for this platform
+	@echo "== wheel: $(if $(COMPILED),for this platform,pure Python)"
+	@GMEMSIM_WHEEL=$(if $(COMPILED),compiled,pure) $(PY) -m pip wheel -q --disable-pip-version-check --no-deps --wheel-dir dist .
+	@ls -t dist/*.whl | head -n 1
 
 lint: $(VENV)/.installed-dev ## check the style, the format and the complexity of the code
 	@echo "== lint: ruff"
@@ -75,9 +91,13 @@ dead: $(VENV)/.installed-dev ## look for code that nothing uses and that is no p
 	@echo "== dead: vulture"
 	@$(PY) -m vulture
 
-bench: $(VENV)/.installed-dev ## measure the speed of the tree and of whole runs
-	@echo "== bench: pytest-benchmark"
-	@$(PY) -m pytest tests/bench --benchmark-enable --benchmark-only
+bench: $(VENV)/.installed-dev ## measure the speed of ROWS (a pattern; default all), in CPU time; JSON=FILE, ROUNDS=3, BIG=1
+	@echo "== bench: this tree, pure and compiled"
+	@$(PY) -m tests.bench $(BENCH)
+
+bench-compare: $(VENV)/.installed-dev ## measure the git revision REV and this tree in turn; MARKDOWN=PAGE puts the table there
+	@echo "== bench-compare: $(REV) and this tree"
+	@$(PY) -m tests.bench $(BENCH) --compare $(REV)
 
 oracle: $(VENV)/.installed-dev ## compare OPS random tree operations with the kernel's own lib/xarray.c
 	@echo "== oracle: building the kernel's xarray"
@@ -91,7 +111,7 @@ notebooks: $(VENV)/.installed-dev ## execute the notebooks
 
 clean: ## remove the environment, outputs and caches
 	@echo "== clean: removing environments, $(OUT) and caches"
-	@rm -rf .venv .venv-* $(VENV) $(OUT) .coverage .coverage.* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
+	@rm -rf .venv .venv-* $(VENV) $(OUT) .coverage .coverage.* build dist gmemsim/compiled/lib .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
 	@find gmemsim tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment that was interrupted half-way has no stamp and is made anew.

@@ -52,10 +52,14 @@ def _exact(text: str, pattern: re.Pattern[str], units: dict[str, int], expected:
     match = pattern.fullmatch(text)
     if match is None:
         raise ValueError(f"found {quote(text)}, expected {expected}{spelling_hint(text, units)}")
-    return Fraction(match["number"]) * units[match["unit"]]
+    number, unit = match.groups()
+    return Fraction(number) * units[unit]
 
 
 def _parse(text: str, pattern: re.Pattern[str], units: dict[str, int], expected: str, smallest: str) -> int:
+    match = pattern.fullmatch(text)
+    if match is not None and match[1].isdigit():
+        return int(match[1]) * units[match[2]]
     value = _exact(text, pattern, units, expected)
     if value.denominator != 1:
         raise ValueError(f"found {quote(text)}, which is not a whole number of {smallest}")

@@ -17,6 +17,7 @@ UNTRACED = (
     "bench/*",
     "oracle/*",
     "*/test_laws.py*",
+    "test_identity.py*",
     "*boot-sensitivity*",
     "*host-64-guests*",
     "gmem/test_failures.py*any?",

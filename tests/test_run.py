@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import platform
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
+import gmemsim
+from gmemsim import compiled
 from gmemsim.errors import SimulationRefused
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.scenario.format.load import load_scenario, parse_scenario
@@ -45,6 +50,7 @@ DOCUMENTED = {
     "estimates",
     "slabs_at_least_bytes",
     "work",
+    "provenance",
 }
 """What ``gmemsim.results.summary`` documents beside them, in every run."""
 
@@ -436,3 +442,22 @@ workload: []
 """
     with pytest.raises(SimulationRefused, match="starts private"):
         run(parse_scenario(text))
+
+
+# -- provenance --------------------------------------------------------------------------------------------------------
+
+
+def test_the_summary_says_what_made_it(tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_bytes(SCENARIOS[0].read_bytes())
+    scenario = load_scenario(path)
+    made = run(scenario).summary["provenance"]
+    assert made == {
+        "gmemsim": gmemsim.__version__,
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "compiled": compiled.active(),
+        "scenario": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "generation": ["B"],
+        "costs": scenario.host.costs,
+    }
+    assert run(attrs.evolve(scenario, sha256=None)).summary["provenance"]["scenario"] is None

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from gmemsim import __version__
+from gmemsim import __version__, compiled
 from gmemsim.cli import exits
 from gmemsim.cli.group import CommandRow, LateGroup
 from gmemsim.registry import Registry
@@ -65,7 +65,7 @@ class Commands(LateGroup):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="gmemsim")
+@click.version_option(f"{__version__} ({compiled.form()})", prog_name="gmemsim")
 def gmemsim() -> None:
     """What does converting guest_memfd memory between shared and private cost the host?
 

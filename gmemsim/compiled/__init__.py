@@ -50,6 +50,7 @@ MODULES = (
     "gmemsim.gmem.pamt",
     "gmemsim.gmem.stage2",
     "gmemsim.gmem.inode",
+    "gmemsim.gmem.merging",
     "gmemsim.gmem.restructure",
     "gmemsim.gmem.population",
     "gmemsim.gmem.conversion",
@@ -80,16 +81,26 @@ def stamp() -> str:
     return digest.hexdigest()
 
 
+def up_to_date() -> bool:
+    """Whether there is a compiled form, made of these sources for this Python."""
+    return STAMP.exists() and STAMP.read_text() == stamp()
+
+
 def active() -> bool:
     """Whether the compiled modules are the ones that are imported."""
     return any(isinstance(finder, _Finder) for finder in sys.meta_path)
+
+
+def form() -> str:
+    """The form that is imported, in words."""
+    return "compiled" if active() else "pure Python"
 
 
 def activate() -> None:
     """Import the compiled modules from now on, if there are any and they were made from these sources."""
     if os.environ.get("GMEMSIM_PURE") or active() or not STAMP.exists():
         return
-    if STAMP.read_text() == stamp():
+    if up_to_date():
         sys.meta_path.insert(0, _Finder())
     else:
         print("gmemsim: the compiled form is older than the sources and is not used; `make fast`", file=sys.stderr)

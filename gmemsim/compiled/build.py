@@ -13,7 +13,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from gmemsim.compiled import LIBRARY, MODULES, SUFFIX, source_of, stamp
+from gmemsim.compiled import LIBRARY, MODULES, STAMP, SUFFIX, source_of, stamp, up_to_date
 
 
 def missing() -> str | None:
@@ -21,6 +21,8 @@ def missing() -> str | None:
     compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
     if shutil.which(compiler) is None:
         return f"the C compiler {compiler}"
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        return "Python.h (the package python3-dev, or its like)"
     try:
         import mypyc.build  # noqa: F401
         import setuptools  # noqa: F401
@@ -56,11 +58,14 @@ def build() -> None:
                 place = LIBRARY / made.relative_to(temporary)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(made, place)
-    (LIBRARY / "stamp").write_text(made_from)
+    STAMP.write_text(made_from)
 
 
 def main() -> int:
-    """Compile if that is possible; 0 even if not, since the sources work as they are."""
+    """Compile if that is possible and needed; 0 even if not, since the sources work as they are."""
+    if up_to_date():
+        print("gmemsim: the compiled form is up to date")
+        return 0
     lacking = missing()
     if lacking is not None:
         print(f"gmemsim: not compiled, {lacking} is missing; everything works without, only slower", file=sys.stderr)

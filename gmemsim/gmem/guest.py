@@ -4,9 +4,9 @@
 Theory of operation
 -------------------
 A call checks its arguments as generation C's ioctl contract wants it (DOMAIN.md section 4), then leaves the work to
-``conversion`` (attributes), ``restructure`` (splits and merges), ``population`` (memory in and out) and ``stage2``, all
-of which work on the :class:`~gmemsim.gmem.inode.Inode`.  Every call is all or nothing except where the modelled kernel
-is not, and then says so.  ``check()`` holds after each.
+``conversion`` (attributes), ``restructure`` (splits), ``merging`` (merges), ``population`` (memory in and out) and
+``stage2``, all of which work on the :class:`~gmemsim.gmem.inode.Inode`.  Every call is all or nothing except where the
+modelled kernel is not, and then says so.  ``check()`` holds after each.
 
 Offsets and sizes are bytes; inside, everything is a page index.  What may live here: calls, and views of the state for
 those who only look (reports, recorders, tests); none of them needs to know how the state is kept.
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from gmemsim.errors import BadAddress, BadFileDescriptor, Invalid, KernelError, NotSupported, OutOfMemory
-from gmemsim.gmem import population, restructure
+from gmemsim.gmem import merging, population, restructure
 from gmemsim.gmem.check import check
 from gmemsim.gmem.conversion import PROCEDURES, convert
 from gmemsim.gmem.hugepage import Hugepage
@@ -224,7 +224,7 @@ class GuestMemfd:
     def _punch(self, hugepage: Hugepage) -> None:
         inode, first, end = self.inode, hugepage.first, hugepage.end
         try:
-            nodes = restructure.reserve_merge(inode, hugepage)
+            nodes = merging.reserve_merge(inode, hugepage)
         except OutOfMemory as error:
             error.error_offset = inode.offset(first)
             raise
@@ -236,7 +236,7 @@ class GuestMemfd:
         except KernelError:
             nodes.close()
             raise
-        restructure.merge_whole(inode, hugepage, nodes)
+        merging.merge_whole(inode, hugepage, nodes)
         inode.zap(first, end)
         inode.filemap.remove(first, inode.page_order)
         population.retire(inode, hugepage)
@@ -264,7 +264,7 @@ class GuestMemfd:
         inode = self.inode
         for _, _, hugepage in list(inode.pieces(start, end)):
             if hugepage is not None and inode.pins.first_pinned(hugepage.first, hugepage.end) is None:
-                restructure.merge_outside(inode, hugepage)
+                merging.merge_outside(inode, hugepage)
                 population.retire(inode, hugepage)
 
     # -- references ------------------------------------------------------------------------------------------------

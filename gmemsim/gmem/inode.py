@@ -2,18 +2,19 @@
 """The inode: all state of one guest_memfd, and the small steps that several of those who work on it need.
 
 What may live here: state, and methods that keep two parts of it in step (a folio is counted here and on the host).
-What a call does is elsewhere: ``conversion`` (attributes), ``restructure`` (splits and merges), ``population``
-(memory in and out), ``stage2``; the calls themselves are ``guest``'s.  Each part of the state has one writer:
+What a call does is elsewhere: ``conversion`` (attributes), ``restructure`` (splits), ``merging`` (merges),
+``population`` (memory in and out), ``stage2``; the calls themselves are ``guest``'s.  Each part of the state has few
+writers:
 
-=================================================  ======================================
+=================================================  ==============================================
 attributes                                         ``conversion``
-hugepages' folios, restored vmemmap, descriptors   ``restructure``
+hugepages' folios, restored vmemmap, descriptors   ``restructure``, ``merging``
 hugepages, small, filemap roots, metadata          ``population``
 host_mapped, pins, orphaned, poisoned, closed      ``guest`` (``population`` for holes)
 touched                                            ``guest``, ``restructure``; ``population`` forgets
 assigned                                           ``guest`` (``population`` for memory that goes)
 stage2                                             ``guest``, ``conversion``, ``restructure``
-=================================================  ======================================
+=================================================  ==============================================
 
 ``check`` verifies how they fit together; a new part of the state belongs into the table above and into ``check``.
 Ranges are page indices, half-open; offsets of errors are bytes.

@@ -13,7 +13,7 @@ A guest_memfd without hugepages has folios of one base page; ranges of them come
 from __future__ import annotations
 
 from gmemsim.errors import KernelError, OutOfMemory
-from gmemsim.gmem import restructure
+from gmemsim.gmem import merging, restructure
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode
 from gmemsim.gmem.ranges import gaps
@@ -118,7 +118,7 @@ def lose(inode: Inode, hugepage: Hugepage) -> None:
 def _drop(inode: Inode, hugepage: Hugepage) -> None:
     """Take a hugepage, in whatever pieces it is, out of the filemap; it is whole then.  Erasing needs no memory."""
     inode.filemap.remove_range(hugepage.first, hugepage.end)
-    restructure.merge_outside(inode, hugepage)
+    merging.merge_outside(inode, hugepage)
 
 
 def _give_back(inode: Inode, hugepage: Hugepage) -> None:

@@ -13,19 +13,22 @@ which the account ``vmemmap`` is what conversions restore; no part of the accoun
 call, requested and failed), ``host_faults`` (how often the host touched shared memory), ``outcomes`` (what went wrong
 without an errno), ``estimates`` (what is no exact count, with its bounds), ``slabs_at_least_bytes`` (a lower bound),
 ``notes`` (sentences on the whole result, such as that it is derived), ``host`` (the pool's GiB, and those without
-private pages) and ``work`` (exact counts of what the host has done, which the modelled times are computed from).
+private pages), ``work`` (exact counts of what the host has done, which the modelled times are computed from) and
+``provenance`` (what made the result, and of what; it alone may differ where everything else is the same).
 
 What may live here: parts of the summary.  Judging it (expectations) is the run's, showing it is for reports.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
 
+from gmemsim.compiled import active
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.attributes import node_bounds
 from gmemsim.gmem.guest import GIB_SHIFT, GuestMemfd
@@ -73,7 +76,8 @@ class State:
     ``now``: simulated ns.  ``orders``: of the folios to report (:func:`folio_orders`).  ``calls``: how calls have ended
     so far.  ``retries``: how many conversions were ``retried`` and ``given_up``.  ``work``: all that the host has done.
     ``profile``: what prices it.  ``partial``: whether the workload is not at its end.  ``replays``: what the recorded
-    logs of the workload hold.  ``verdicts``: those on expectations so far.
+    logs of the workload hold.  ``verdicts``: those on expectations so far.  ``version``: gmemsim's.
+    ``scenario_sha256``: of the scenario's text, ``None`` if it has none.
     """
 
     title: str
@@ -89,6 +93,8 @@ class State:
     partial: bool = False
     replays: Sequence[Mapping[str, Any]] = ()
     verdicts: Sequence[Mapping[str, Any]] = ()
+    version: str = ""
+    scenario_sha256: str | None = None
 
     def of(self, guest: GuestMemfd) -> State:
         """The same moment, of one guest."""
@@ -391,6 +397,22 @@ def _charged(state: State) -> dict[str, int]:
     return {"charged_bytes": guest.charged_bytes(), **limit}
 
 
+# -- provenance --------------------------------------------------------------------------------------------------------
+
+
+def _provenance(state: State) -> dict[str, Any]:
+    """What made the result, and of what; without a time or a place, so the same run gives the same object."""
+    major, minor = sys.version_info[:2]
+    return {
+        "gmemsim": state.version,
+        "python": f"{major}.{minor}",
+        "compiled": active(),
+        "scenario": state.scenario_sha256,
+        "generation": sorted({guest.policy.generation for guest in state.guests}),
+        "costs": state.profile.name,
+    }
+
+
 # -- the tables --------------------------------------------------------------------------------------------------------
 
 _OUTCOMES: Fixed = dict.fromkeys(OUTCOMES, COUNT)
@@ -432,6 +454,7 @@ _PARTS: Mapping[str, Part] = {
     "host": Part(_host, {"regions": COUNT, "regions_without_private": COUNT}),
     "work": Part(_work, dict.fromkeys(COUNTERS, COUNT)),
     "replays": Part(lambda state: list(state.replays) or None),
+    "provenance": Part(_provenance),
     "expect": Part(lambda state: list(state.verdicts)),
 }
 

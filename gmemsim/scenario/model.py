@@ -133,13 +133,6 @@ class GuestSpec:
         Literal["plain", "snp", "tdx"] | None,
         Choice("how stage 2 maps private memory; snp on x86's page sizes if absent, else plain", MAPPINGS),
     ] = None
-    stage2: Annotated[
-        LeafRule,
-        Choice("leaves split with folios: those that cross the range, or all larger", ("range", "follow-folio")),
-    ] = "range"
-    kernel_memory: Annotated[
-        int | None, Size("most kernel memory charged to its memcg; it fails before the host's", unlimited=True)
-    ] = None
     policy: Annotated[Policy, Record("how conversions are carried out", Policy, "a policy")] = attrs.field(
         factory=Policy
     )
@@ -149,6 +142,13 @@ class GuestSpec:
 
     vcpus: Annotated[int, Count("vCPUs, all kicked when mappings go (16: assumed)", least=1, most=MOST_VCPUS)] = VCPUS
     initially_shared: Annotated[bool, Flag("starts shared instead of private; refused for hugepages")] = False
+    stage2: Annotated[
+        LeafRule,
+        Choice("leaves split with folios: those that cross the range, or all larger", ("range", "follow-folio")),
+    ] = "range"
+    kernel_memory: Annotated[
+        int | None, Size("most kernel memory charged to its memcg; it fails before the host's", unlimited=True)
+    ] = None
 
     def mapping_on(self, page_size: int) -> Literal["plain", "snp", "tdx"]:
         """How stage 2 maps private memory on a host with base pages of ``page_size`` bytes."""
@@ -390,7 +390,14 @@ STEPS: tuple[type[Step], ...] = (Allocate, Convert, FaultIn, Pin, Unpin, PunchHo
 
 def step_keys(step: type[Step]) -> dict[str, Entry]:
     """The keys of ``step`` in a file; only a call that can fail may say how it must."""
-    return {name: entry for name, entry in table(step).items() if name != "expect_error" or step.can_fail}
+    if step not in _STEP_KEYS:
+        keys = {name: entry for name, entry in table(step).items() if name != "expect_error" or step.can_fail}
+        _STEP_KEYS[step] = keys
+    return _STEP_KEYS[step]
+
+
+_STEP_KEYS: dict[type[Step], dict[str, Entry]] = {}
+"""What :func:`step_keys` has made, for files with many steps."""
 
 
 @attrs.frozen(kw_only=True)
@@ -432,9 +439,10 @@ def _addresses(scenario: Scenario) -> Mapping[str, tuple[tuple[str, GuestSpec], 
 
 @attrs.frozen(kw_only=True)
 class Scenario:
-    """All there is to know before a run.  ``source`` is the file's name as messages show it.
+    """All there is to know before a run.
 
-    A guest that names no ``mapping`` has here the one that the host's page size gives it.
+    ``source`` is the file's name as messages show it; ``sha256`` is of the text that it was read from, ``None`` for
+    what was made in Python.  A guest that names no ``mapping`` has here the one that the host's page size gives it.
     """
 
     title: str
@@ -444,6 +452,7 @@ class Scenario:
     workload: tuple[Step, ...] = ()
     expect: tuple[Expectation, ...] = ()
     source: str = "<python>"
+    sha256: str | None = attrs.field(default=None, eq=False)
     _by_name: Mapping[str, tuple[tuple[str, GuestSpec], ...]] = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:

@@ -196,7 +196,8 @@ def rows(results: Sequence[Result], metrics: Sequence[str] = (), costs: Sequence
         _sums("splits", "splits", [summary["splits"] for summary in summaries]),
         _sums("merges", "merges", [summary["merges"] for summary in summaries]),
     ]
-    found += [_row(summaries, f"vmemmap_present.{key}", f"vmemmap present, {key}") for key in ("peak", "live")]
+    present = (("peak", "peak"), ("live", "final"))
+    found += [_row(summaries, f"vmemmap_present.{key}", f"vmemmap present, {word}") for key, word in present]
     found.append(_row(summaries, "host_faults", "host faults"))
     wrong = _sums("outcomes", "gone wrong", [summary["outcomes"] for summary in summaries])
     found += [wrong] if any(wrong.values) else []

@@ -15,7 +15,7 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
-from gmemsim import __version__
+from gmemsim import __version__, compiled
 from gmemsim.cli.group import CommandRow
 from gmemsim.cli.main import COMMANDS, gmemsim
 from gmemsim.errors import Fault, InputError, OutOfMemory, SimulationRefused
@@ -100,12 +100,12 @@ def test_a_mistyped_command_is_answered_with_the_right_one(arguments: list[str],
 
 
 def test_version() -> None:
-    assert CliRunner().invoke(gmemsim, ["--version"]).stdout == f"gmemsim, version {__version__}\n"
+    assert CliRunner().invoke(gmemsim, ["--version"]).stdout == f"gmemsim, version {__version__} ({compiled.form()})\n"
 
 
 def test_python_m_is_the_same_command() -> None:
     done = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == (f"gmemsim, version {__version__}\n", "")
+    assert (done.stdout, done.stderr) == (f"gmemsim, version {__version__} ({compiled.form()})\n", "")
 
 
 def commands(group: click.Group, *path: str) -> Iterator[list[str]]:

@@ -19,6 +19,7 @@ import click
 from attrs import frozen
 
 from gmemsim.xarray.lab.interpreter import Interpreter
+from tests.bench.trace import bench_ops
 from tests.oracle.kernel import Results
 from tests.oracle.rules import INDEX_MAX, LEVEL, Rules, is_deep, nodes_added
 
@@ -271,14 +272,6 @@ def traces(seed: str, ops: int) -> Iterator[list[Step]]:
         steps = list(trace(rng, ops))
         ops -= len(steps)
         yield steps
-
-
-def bench_ops(seed: int, ops: int) -> Iterator[str]:
-    """The timing trace: operations at random pages of 256 GiB; driver.c states what each of them does."""
-    rng = random.Random(seed)
-    kinds = ("make4k", "merge2m", "merge1g", "load")
-    for _ in range(ops):
-        yield f"{rng.choices(kinds, (50, 35, 3, 12))[0]} {rng.randrange(1 << 26)}"
 
 
 @click.command()

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.trace import bench_ops
 from tests.oracle import kernel, shrink
 from tests.oracle.compare import compare_chunk
-from tests.oracle.generate import Step, bench_ops, traces
+from tests.oracle.generate import Step, traces
 from tests.oracle.kernel import Results
 from tests.oracle.rules import Rules, nodes_added, steps
 

@@ -345,8 +345,8 @@ def test_a_wrong_policy(policy: str, fault: str) -> None:
         ),
         (
             "x",
-            "found 'x', expected a guest with name, memory, backing, count, mapping, stage2, kernel_memory, policy,"
-            " conversion, vcpus, initially_shared",
+            "found 'x', expected a guest with name, memory, backing, count, mapping, policy, conversion, vcpus,"
+            " initially_shared, stage2, kernel_memory",
         ),
     ],
 )

@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gmemsim import __version__
+from gmemsim import __version__, compiled
 from gmemsim.gmem.policy import KEYS
 from gmemsim.reports import figures
 from gmemsim.reports.views import View
@@ -221,7 +221,12 @@ def _source(source: str) -> str:
 
 
 def _versions(summary: Mapping[str, Any]) -> str:
-    rows = [("gmemsim", __version__), ("Python", platform.python_version()), ("seed", summary["seed"])]
+    rows = [
+        ("gmemsim", __version__),
+        ("form", compiled.form()),
+        ("Python", platform.python_version()),
+        ("seed", summary["seed"]),
+    ]
     for library in LIBRARIES:
         try:
             rows.append((library, version(library)))

@@ -101,7 +101,7 @@ def _accounts(accounts: Mapping[str, Mapping[str, int]], present: Mapping[str, i
     table.add_row("total", *_cells(accounts[TOTAL]), style="bold")
     if present:
         sizes = map(human_size, (present["live"], present["peak"]))
-        table.add_row("vmemmap present, kept included", "", "", "", *sizes, style="dim")
+        table.add_row("vmemmap present", "", "", "", *sizes, style="dim")
     return Group("", table)
 
 

@@ -422,7 +422,17 @@ class PolicyRule(Kind):
         return Count(self.doc, least=self.parameter.least, most=most)
 
 
-@attrs.frozen
+def _is_required(entry: Entry) -> bool:
+    return entry.default is attrs.NOTHING
+
+
+def _maker(entry: Entry) -> Callable[[], Any]:
+    default = entry.default
+    factory: Callable[[], Any] = getattr(default, "factory", lambda: default)
+    return factory
+
+
+@attrs.frozen(eq=False)
 class Entry:
     """One key of a mapping: the attribute it sets, its kind, its default (``attrs.NOTHING``: required)."""
 
@@ -430,16 +440,10 @@ class Entry:
     attribute: str
     kind: Kind
     default: Any
-
-    @property
-    def required(self) -> bool:
-        """Whether the file must have the key."""
-        return self.default is attrs.NOTHING
-
-    def absent(self) -> Any:
-        """The value of a key that the file does not have."""
-        factory = getattr(self.default, "factory", None)
-        return self.default if factory is None else factory()
+    required: bool = attrs.field(init=False, default=attrs.Factory(_is_required, takes_self=True))
+    """Whether the file must have the key."""
+    absent: Callable[[], Any] = attrs.field(init=False, default=attrs.Factory(_maker, takes_self=True))
+    """Makes the value of a key that the file does not have."""
 
 
 def table(cls: type[Any]) -> dict[str, Entry]:

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rows of the command: how it starts, what it draws and writes, sweeps on several processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.bench.meter import Meter, row
+from tests.bench.rows_run import scenario
+
+RFC_COVER = Path(__file__).parents[2] / "scenarios" / "rfc-cover.yaml"
+FIGURES = ("memory", "map", "orders", "calls", "occupancy")
+POINTS = 8
+
+
+@row("start.version", "ms", "CPU time of `gmemsim --version`", collections=False)
+def start_version(meter: Meter) -> float:
+    return meter.command("--version") * 1e3
+
+
+@row("start.rfc-cover", "ms", "CPU time of `gmemsim run scenarios/rfc-cover.yaml`", collections=False)
+def start_rfc_cover(meter: Meter) -> float:
+    return meter.command("run", RFC_COVER) * 1e3
+
+
+def _beside(meter: Meter, conversions: int, *more: str | Path) -> float:
+    """CPU seconds that a run with these options takes longer than without."""
+    path = meter.write("bench.yaml", scenario("staged", 64, 64, meter.scale(conversions)))
+    return meter.command("run", path, *more) - meter.command("run", path)
+
+
+@row("figures.five", "s", "five figures of a run of 2,000 conversions, over the run alone", collections=False)
+def figures_five(meter: Meter) -> float:
+    options = [option for figure in FIGURES for option in ("--figure", figure)]
+    return _beside(meter, 2000, "--out", meter.folder / "out", "--force", *options)
+
+
+@row(
+    "export.jsonl", "µs", "timeline.jsonl of a run of 10,000 conversions, a conversion, over the run", collections=False
+)
+def export_jsonl(meter: Meter) -> float:
+    path = meter.folder / "timeline.jsonl"
+    return _beside(meter, 10_000, "--format", "jsonl", "--out", path, "--force") / meter.scale(10_000) * 1e6
+
+
+def _points_a_second(meter: Meter, jobs: int) -> float:
+    points = meter.scale(POINTS)
+    text = scenario("staged", 64, 64, meter.scale(4000))
+    path = meter.write("bench.yaml", text)
+    vary = f"seed={','.join(str(number) for number in range(points))}"
+    return points / meter.wall(
+        "sweep", path, "--vary", vary, "--metric", "filemap_nodes.peak", "--csv", "--jobs", str(jobs)
+    )
+
+
+@row(
+    "sweep.1",
+    "1/s",
+    "points of a sweep a second on 1 process (wall clock, start included)",
+    collections=False,
+    more=True,
+)
+def sweep_1(meter: Meter) -> float:
+    return _points_a_second(meter, 1)
+
+
+@row("sweep.2", "1/s", "the same on 2 processes", collections=False, more=True)
+def sweep_2(meter: Meter) -> float:
+    return _points_a_second(meter, 2)
+
+
+@row(
+    "sweep.machine",
+    "×",
+    "what 2 processes can gain here: work of two busy loops side by side against one (wall clock)",
+    collections=False,
+    more=True,
+)
+def sweep_machine(meter: Meter) -> float:
+    loop = [sys.executable, "-c", f"for _ in range({100_000 if meter.quick else 10_000_000}): pass"]
+
+    def wall(number: int) -> float:
+        start = time.perf_counter()
+        for process in [subprocess.Popen(loop) for _ in range(number)]:
+            process.wait()
+        return time.perf_counter() - start
+
+    return 2 * wall(1) / wall(2)

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rows of whole runs: by policy, by size, by length; memory; reading scenarios and logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import gmemsim
+from tests.bench.meter import Meter, row
+from tests.bench.rows_api import POLICIES
+
+SIZES = {"64g": 64, "1t": 1024, "16t": 16384}
+"""Sizes of guests in GiB."""
+
+PLACE = 64
+"""GiB at the beginning of a guest that the rows of sizes use: equally many splits whatever the size."""
+
+SPREAD = 1000
+"""Seconds of simulated time in which the conversions come."""
+
+
+def scenario(policy: str, guest: int, used: int, conversions: int) -> str:
+    """Random 4K pages in the first ``used`` GiB are shared and taken back, about as many at a time as there are GiB."""
+    allocations = conversions // 2
+    lifetime = max(SPREAD * 10**6 * used // max(allocations, 1), 1)
+    return f"""
+gmemsim: 1
+title: bench
+host: {{hugetlb: {{1G: {guest}}}}}
+guests: [{{name: vm0, memory: {guest}G, backing: 1G, policy: {{split: {policy}}}}}]
+workload:
+  - allocate: {{guest: vm0, offset: 0, size: {used}G}}
+  - scatter: {{guest: vm0, offset: 0, size: {used}G, count: {allocations}, duration: {SPREAD}s, lifetime: {lifetime}us}}
+"""
+
+
+def run_file(meter: Meter, text: str) -> tuple[float, int]:
+    """CPU seconds of the run of a scenario, read before, and how many conversions it had."""
+    loaded = gmemsim.load_scenario(meter.write("bench.yaml", text))
+    done: list[int] = []
+
+    def run() -> None:
+        done.append(gmemsim.run(loaded).summary["conversions"]["succeeded"])
+
+    return meter.seconds(run), done[0]
+
+
+def _each(policy: str, guest: int, used: int, conversions: int) -> Callable[[Meter], float]:
+    def measure(meter: Meter) -> float:
+        seconds, number = run_file(meter, scenario(policy, guest, used, meter.scale(conversions)))
+        return seconds / number * 1e6
+
+    return measure
+
+
+for _policy in POLICIES:
+    for _label, _number in {"10k": 10**4, "100k": 10**5, "1m": 10**6}.items():
+        row(
+            f"run.{_policy}.{_label}",
+            "µs",
+            f"a conversion in a run of {_number:,}, {_policy}, 1 TiB",
+            collections=_number == 10**4,
+            big=_number > 10**5,
+        )(_each(_policy, 1024, 1024, _number))
+
+for _policy in POLICIES:
+    for _label, _size in SIZES.items():
+        row(
+            f"size.{_policy}.{_label}",
+            "µs",
+            f"a conversion, {_policy}, all in the first {PLACE} GiB of {_label}: equally many splits",
+        )(_each(_policy, _size, PLACE, 10_000))
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+def _memory(policy: str, conversions: int) -> Callable[[Meter], float]:
+    def measure(meter: Meter) -> float:
+        text = scenario(policy, 1024, 1024, meter.scale(conversions))
+        gmemsim.run(
+            gmemsim.load_scenario(meter.write("small.yaml", scenario(policy, 1024, 1024, 2000)))
+        )  # imports, pools
+        loaded = gmemsim.load_scenario(meter.write("bench.yaml", text))
+        results = []
+        grown = meter.grown(lambda: results.append(gmemsim.run(loaded)))
+        return grown / float(results[0].summary["conversions"]["succeeded"])
+
+    return measure
+
+
+for _label, _number in {"50k": 50_000, "1m": 10**6}.items():
+    row(
+        f"memory.staged.{_label}",
+        "B",
+        f"memory a conversion in a run of {_number:,}: RSS at its peak less RSS before",
+        collections=False,
+        big=_number > 10**5,
+    )(_memory("staged", _number))
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+STEPS, EVENTS = 5000, 10_000
+
+
+def steps_file(meter: Meter, steps: int) -> Path:
+    """A scenario with so many conversions written out."""
+    lines = (
+        f"  - convert: {{guest: vm0, offset: {number % 1000 * 4}K, size: 4K, to: {('shared', 'private')[number & 1]},"
+        f" at: {number + 1}ms}}"
+        for number in range(steps)
+    )
+    head = "gmemsim: 1\nhost: {hugetlb: {1G: 1}}\nguests: [{name: vm0, memory: 1G, backing: 1G}]\nworkload:\n"
+    return meter.write("steps.yaml", head + "\n".join(lines) + "\n")
+
+
+@row("yaml.step", "µs", "a step of a scenario file that is read")
+def yaml_step(meter: Meter) -> float:
+    steps = meter.scale(STEPS)
+    path = steps_file(meter, steps)
+    return meter.seconds(lambda: gmemsim.load_scenario(path)) / steps * 1e6
+
+
+@row("yaml.memory", "B", "memory a step of a scenario file: RSS at its peak less RSS before", collections=False)
+def yaml_memory(meter: Meter) -> float:
+    gmemsim.load_scenario(steps_file(meter, 10))  # imports
+    steps = meter.scale(2 * STEPS)
+    path, kept = steps_file(meter, steps), []
+    return meter.grown(lambda: kept.append(gmemsim.load_scenario(path))) / steps
+
+
+def log_file(meter: Meter, events: int) -> Path:
+    """A log of QEMU's trace event kvm_convert_memory: single pages of the first 8 GiB, out and back."""
+    lines = []
+    for number in range(events):
+        seconds, rest = divmod(number * 100, 10**6)
+        page = (number // 2) * 7919 % (1 << 18)  # below the 3 GiB hole
+        way = "shared_to_private" if number & 1 else "private_to_shared"
+        lines.append(
+            f"4711@{1752300000 + seconds}.{rest:06}:kvm_convert_memory start {page << 12:#x} size 0x1000 {way}\n"
+        )
+    return meter.write("qemu.log", "".join(lines))
+
+
+@row("qemu.import", "µs", "an event of a QEMU log: `gmemsim import`, its start included", collections=False)
+def qemu_import(meter: Meter) -> float:
+    events = meter.scale(EVENTS)
+    path = log_file(meter, events)
+    seconds = meter.command("import", "qemu", path, "-o", meter.folder / "imported.yaml", "--memory", "16G", "--force")
+    return seconds / events * 1e6
+
+
+@row("qemu.replay", "µs", "an event of a QEMU log that is replayed in a run, reading included")
+def qemu_replay(meter: Meter) -> float:
+    events = meter.scale(EVENTS)
+    log_file(meter, events)
+    text = """
+gmemsim: 1
+host: {hugetlb: {1G: 16}}
+guests: [{name: vm0, memory: 16G, backing: 1G, policy: {split: staged}}]
+workload:
+  - allocate: {guest: vm0, offset: 0, size: 16G}
+  - replay: {guest: vm0, file: qemu.log, format: qemu}
+"""
+    path, done = meter.write("replay.yaml", text), []
+    seconds = meter.seconds(lambda: done.append(gmemsim.run(gmemsim.load_scenario(path))))
+    assert done[0].summary["conversions"]["succeeded"] == events
+    return seconds / events * 1e6
