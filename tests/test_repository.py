@@ -116,7 +116,7 @@ def unresolved(cited: str, citing: str) -> bool:
 
 
 def test_the_files_are_found() -> None:
-    assert {"gmemsim/geometry.py", "Makefile", ".ci/run", "tests/oracle/driver.c", "tests/oracle/build.sh"} <= {
+    assert {"gmemsim/host/geometry.py", "Makefile", ".ci/run", "tests/oracle/driver.c", "tests/oracle/build.sh"} <= {
         *SOURCES
     }
     assert {"README.md", "docs/DOMAIN.md"} <= {*PAGES}

@@ -26,7 +26,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gmemsim.errors import Again, Invalid, OutOfMemory, Poisoned
-from gmemsim.geometry import Geometry
 from gmemsim.gmem.assigned import Assigned
 from gmemsim.gmem.attributes import Attributes
 from gmemsim.gmem.descent import Descent, Descents
@@ -36,6 +35,7 @@ from gmemsim.gmem.pamt import DynamicPamt
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.ranges import PinCounts, RangeSet, gaps
 from gmemsim.gmem.stage2 import LeafRule, MappingKind, Stage2
+from gmemsim.host.geometry import Geometry
 from gmemsim.host.host import Host
 from gmemsim.host.hugetlb import Subpool
 from gmemsim.units import size_name

@@ -29,9 +29,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from gmemsim.errors import OutOfMemory
-from gmemsim.geometry import Geometry
 from gmemsim.gmem.pamt import DynamicPamt
 from gmemsim.gmem.ranges import RangeSet
+from gmemsim.host.geometry import Geometry
 from gmemsim.host.ledger import Holder
 from gmemsim.host.work import Work
 

@@ -29,11 +29,11 @@ from typing import Any
 import attrs
 
 from gmemsim.compiled import active
-from gmemsim.geometry import Geometry
 from gmemsim.gmem.attributes import node_bounds
 from gmemsim.gmem.guest import GIB_SHIFT, GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import GIVEN, CostProfile
+from gmemsim.host.geometry import Geometry
 from gmemsim.host.host import Host
 from gmemsim.host.ledger import Tally, Total
 from gmemsim.host.slab import slab_of

@@ -20,12 +20,12 @@ from typing import Annotated, ClassVar, Literal
 
 import attrs
 
-from gmemsim.geometry import PAGE_SIZES, Geometry
 from gmemsim.gmem.guest import VCPUS
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.stage2 import LeafRule
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import PROFILES, CostProfile
+from gmemsim.host.geometry import PAGE_SIZES, Geometry
 from gmemsim.host.host import PAMTS
 from gmemsim.host.injection import ANY
 from gmemsim.scenario.format.kinds import (

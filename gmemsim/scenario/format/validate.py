@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from gmemsim.errors import InputError
-from gmemsim.geometry import Geometry
 from gmemsim.gmem.policy import Policy
+from gmemsim.host.geometry import Geometry
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.scenario.format.kinds import ALL, LARGEST, Size, table
 from gmemsim.scenario.format.reader import MISSING, Values
