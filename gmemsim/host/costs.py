@@ -295,8 +295,10 @@ _CLEARING = {
         " and memory of another node, are extrapolated",
         within=38 / CLEARED_BYTES_PER_NS,
     ),
+    "bytes_zeroed": Price(
+        0.0, "contained in bytes_cleared: what a merge must zero is what was not cleared when it was allocated"
+    ),
 }
-_CLEARING["bytes_zeroed"] = _CLEARING["bytes_cleared"]
 
 _KALYAZIN = {
     "base_pages_allocated": Price(
