@@ -140,20 +140,21 @@ class GuestMemfd:
     # -- memory in and out -----------------------------------------------------------------------------------------
 
     def allocate(self, offset: int, size: int) -> None:
-        """fallocate: give every hugepage that touches the range memory now; raises ``OutOfMemory`` (ENOMEM).
+        """fallocate: give memory now to every hugepage that touches ``size`` bytes at ``offset``.
 
-        Hugepages allocated before the failure stay, as after an interrupted fallocate.
+        Raises ``OutOfMemory`` (ENOMEM).  Hugepages allocated before the failure stay, as after an interrupted
+        fallocate.
         """
         self._begin()
         start, end = self._range(offset, size)
         population.populate(self.inode, start, end)
 
     def fault(self, offset: int, size: int | None = None, *, by: Literal["guest", "host"] = "guest") -> None:
-        """The guest, or a host process, touches every page of the range (default: one base page).
+        """The guest, or a host process (``by``, default the guest), touches every page of ``size`` bytes at ``offset``.
 
-        Allocates what is missing.  The host may touch shared pages only (``BadAddress``, EFAULT); a folio that is still
-        large is split for it first (``when: fault``).  Raises ``Poisoned`` (EHWPOISON) for a folio with a memory error,
-        ``OutOfMemory`` (ENOMEM).
+        ``size`` is one base page by default.  What is missing is allocated.  The host may touch shared pages only
+        (``BadAddress``, EFAULT); a folio that is still large is split for it first (``when: fault``).  Raises
+        ``Poisoned`` (EHWPOISON) for a folio with a memory error, ``OutOfMemory`` (ENOMEM).
         """
         self._begin()
         start, end = self._range(offset, self.host.geometry.page_size if size is None else size)
@@ -200,7 +201,7 @@ class GuestMemfd:
                     raise
 
     def punch_hole(self, offset: int, size: int) -> None:
-        """FALLOC_FL_PUNCH_HOLE: give the range's memory back; attributes stay as they are.
+        """FALLOC_FL_PUNCH_HOLE: give back the memory of ``size`` bytes at ``offset``; attributes stay as they are.
 
         On hugepages generation B wants the range aligned to them (``Invalid``, EINVAL); generation A zeroes what is not
         a whole one.  A split hugepage is merged first (``Invalid`` under ``merge: never``); one with pinned pages gives
@@ -270,8 +271,9 @@ class GuestMemfd:
     # -- references ------------------------------------------------------------------------------------------------
 
     def pin(self, offset: int, size: int, *, pages: Literal["each", "first"] = "each") -> None:
-        """Take a long-term reference to ``each`` page of the range, or to its ``first``, faulting it in for the host.
+        """Take a long-term reference to pages of ``size`` bytes at ``offset``, faulting them in for the host.
 
+        ``pages``: ``each`` (default) of the range, or its ``first``.
         Raises what :meth:`fault` by the host raises.
         """
         self._begin()
@@ -282,8 +284,9 @@ class GuestMemfd:
         self.inode.pins.change(start, end, 1)
 
     def unpin(self, offset: int, size: int, *, pages: Literal["each", "first"] = "each") -> None:
-        """Drop a reference that :meth:`pin` took; works on a closed file too.  ``Invalid`` (EINVAL) if a page has none.
+        """Drop references that :meth:`pin` took of ``pages`` of ``size`` bytes at ``offset``; of a closed file too.
 
+        ``Invalid`` (EINVAL) if a page has none.
         References to what a hole has taken away go first.
         After close, the last reference to a hugepage lets it be merged and returned to the pool.
         """
@@ -396,15 +399,18 @@ class GuestMemfd:
         return leaves, self.inode.host_mapped.pages(0, pages)
 
     def all_private(self, start: int, end: int) -> bool:
-        """Whether no page of the range is shared.  O(log ranges)."""
+        """Whether no page from ``start`` to before ``end`` (indices) is shared.  O(log ranges)."""
         return self.inode.attributes.all_private(start, end)
 
     def shared_ranges(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """The shared ranges within the bounds, cut to them.  The guest must not be called meanwhile."""
+        """The shared ranges within ``start`` to ``end`` (page indices), cut to them.
+
+        The guest must not be called meanwhile.
+        """
         return self.inode.attributes.shared_ranges(start, end)
 
     def folio_runs(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """Runs of equal folios that touch the range: (first index, folios, order)."""
+        """Runs of equal folios that touch ``start`` to ``end`` (page indices): (first index, folios, order)."""
         return self.inode.filemap.folios(start, end)
 
     def hugepage_folios(self, page: int) -> dict[int, int] | None:
@@ -449,7 +455,7 @@ class GuestMemfd:
         return self.inode.attributes.all_are(start, end, shared=True)
 
     def has_memory(self, start: int, end: int) -> bool:
-        """Whether any page of the range, of a file without hugepages, has memory."""
+        """Whether any page from ``start`` to before ``end``, of a file without hugepages, has memory."""
         return not self.inode.small.disjoint(start, end)
 
     def outcomes(self) -> dict[str, int]:

@@ -122,6 +122,7 @@ class Policy:
     def rungs(self, backing_order: int, geometry: Geometry) -> tuple[int, ...]:
         """The orders that hugepages of ``backing_order`` pass through, largest first, always ending with 0.
 
+        ``geometry`` says which order a page table maps.
         ``ValueError`` if a ladder does not start at the backing.
         """
         if not backing_order:
@@ -136,7 +137,7 @@ class Policy:
         return rungs[: 1 + sum([WHENS[when].at_conversion for when in self.whens])]
 
     def may_merge(self, splits: int) -> bool:
-        """Whether a folio that has been split so many times may be merged early."""
+        """Whether a folio that has been split ``splits`` times may be merged early."""
         return self.merge_rule.allows(splits)
 
     # -- how it is written -----------------------------------------------------------------------------------------

@@ -103,6 +103,7 @@ class SplitRule(Rule):
     def rungs(self, order: int, geometry: Geometry) -> tuple[int, ...]:
         """The orders that a hugepage of ``order`` passes through, largest first, from ``order`` to 0.
 
+        ``geometry`` says which order a page table maps.
         At each only the folios that hold shared pages split further.  ``ValueError`` if the rule does not fit.
         """
         return (order, 0)
@@ -215,7 +216,7 @@ class MergeRule(Rule):
         self.counts_splits = counts_splits
 
     def allows(self, splits: int) -> bool:
-        """Whether a folio that has been split so many times may still be merged early."""
+        """Whether a folio that has been split ``splits`` times may still be merged early."""
         return True
 
     @property

@@ -56,8 +56,10 @@ class KernelSwitches:
 class Host:
     """A host with ``hugetlb`` hugepages (size in bytes -> number) and ``kernel_memory`` bytes for metadata.
 
-    ``rcu_grace`` is in ns.  Folios of all guests are counted by order in ``folios``.  ``ValueError`` for hugepages that
-    no machine has with the geometry's base pages (``Geometry.hugepage_sizes``), ``OutOfMemory`` if static PAMT does not
+    ``geometry`` (default: 4K pages) and ``kernel`` (default: today's switches) say what machine and kernel it is;
+    ``kernel_memory`` is the budget of all accounts in bytes (default: no limit), ``rcu_grace`` how long a deferred free
+    takes, in ns (default: 10 ms).  Folios of all guests are counted by order in ``folios``.  ``ValueError`` for
+    hugepages that no machine has with the geometry's base pages (``Geometry.hugepage_sizes``), ``OutOfMemory`` if static PAMT does not
     fit into the budget.
 
     >>> host = Host(hugetlb={1 << 30: 4})
@@ -130,7 +132,7 @@ class Host:
         return sum(self.unoptimised.values())
 
     def page_number(self, order: int, pool_index: int) -> int:
-        """The physical page number of the first page of a hugepage."""
+        """The physical page number of the first page of hugepage ``pool_index`` of ``order``."""
         return self.pool.address(self.geometry.size_of(order), pool_index) >> self.geometry.page_shift
 
     def count_flush(self) -> None:

@@ -29,7 +29,7 @@ def profile_of(summary: Mapping[str, Any]) -> CostProfile:
 
 
 def phase_times(events: Sequence[Event], profile: CostProfile) -> Times:
-    """Modelled ns of every event, one row each, by phase in the order of :data:`PHASE_NAMES`.
+    """Modelled ns of ``events`` under ``profile``, one row each, by phase in the order of :data:`PHASE_NAMES`.
 
     An event without work (a wait, an injection) took 0.
     """
@@ -41,7 +41,7 @@ def phase_times(events: Sequence[Event], profile: CostProfile) -> Times:
 
 
 def call_times(events: Sequence[Event], profile: CostProfile) -> Times:
-    """Modelled ns of every event, all phases together."""
+    """Modelled ns of ``events`` under ``profile``, all phases together."""
     times: Times = phase_times(events, profile).sum(axis=1)
     return times
 

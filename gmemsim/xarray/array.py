@@ -148,7 +148,7 @@ class XArray:
         return find.find(self.tree, _checked(index), last, mark)
 
     def find_after(self, index: int, last: int = INDEX_MAX, mark: int | None = None) -> tuple[int, object] | None:
-        """Like :meth:`find`, but of the first entry that begins after ``index`` (``xa_find_after``)."""
+        """Like :meth:`find` with ``last`` and ``mark``, but from after ``index`` on (``xa_find_after``)."""
         return find.find_after(self.tree, _checked(index), last, mark)
 
     def entries(
@@ -208,7 +208,7 @@ class XArray:
         self.tree.store_at(start, shift, sibs, entry)
 
     def growth(self, index: int, order: int) -> int:
-        """Nodes that :meth:`store_order` over entries which are there would add on top of the tree.
+        """Nodes that :meth:`store_order` of ``order`` at ``index``, over entries there, adds on top of the tree.
 
         After an erase the tree may have shrunk; an entry as large as the tree then needs a slot a level higher.
         """
@@ -238,20 +238,26 @@ class XArray:
             index += (sibs + 1) << shift
 
     def create_range(self, index: int, order: int) -> None:
-        """Make every node that order-0 stores in this range will need (``xas_create_range``).  O(nodes made)."""
+        """Make every node that order-0 stores in the block of ``order`` around ``index`` will need.
+
+        The kernel's ``xas_create_range``.  Raises ``OutOfMemory`` (ENOMEM).  O(nodes made).
+        """
         start, shift, sibs = self._slots_of(index, order)
         end = start + ((sibs + 1) << shift)
         for chunk_last in range(end - 1, start - 1, -self.chunk.size):
             self.tree.create(chunk_last, 0, 0)
 
     def insert(self, index: int, entry: object) -> None:
-        """Store ``entry`` (``None`` reserves) where nothing is; raises ``Busy`` where something is (``xa_insert``)."""
+        """Store ``entry`` (``None`` reserves) at ``index`` if nothing is there (``xa_insert``).
+
+        Raises ``Busy`` (EBUSY) where something is, ``OutOfMemory`` (ENOMEM).
+        """
         if self.tree.walk(_checked(index))[2] is not None:
             raise Busy(f"index {index} is in use")
         self._store_one(index, ZERO if entry is None else entry)
 
     def insert_order(self, index: int, order: int, entry: object) -> None:
-        """Store ``entry`` at ``order`` if nothing is in the range; raises ``Exists`` otherwise.
+        """Store ``entry`` of ``order`` at ``index`` if nothing is in its range; raises ``Exists`` (EEXIST) otherwise.
 
         This is what the page cache does when it adds a folio (mm/filemap.c, ``__filemap_add_folio``).
         """
@@ -279,7 +285,7 @@ class XArray:
         self.cmpxchg(index, None, ZERO)
 
     def release(self, index: int) -> None:
-        """Undo :meth:`reserve` if nothing has been stored since (``xa_release``)."""
+        """Undo :meth:`reserve` of ``index`` if nothing has been stored since (``xa_release``)."""
         self.cmpxchg(index, ZERO, None)
 
     # -- marks -----------------------------------------------------------------------------------------------------
@@ -331,11 +337,11 @@ class XArray:
         return self.chunk.nodes_needed(order, new_order)
 
     def check_depth(self, order: int, new_order: int) -> None:
-        """Raise ``OutOfMemory`` where ``xas_split_alloc`` of the profile's kernel refuses this split."""
+        """Raise ``OutOfMemory`` where the profile's ``xas_split_alloc`` refuses ``order`` to ``new_order`` (ENOMEM)."""
         split.check_depth(self.chunk, order, new_order, self.profile)
 
     def try_split_fits(self, order: int, new_order: int) -> bool:
-        """Whether :meth:`try_split` takes this split: it needs one node at most."""
+        """Whether :meth:`try_split` takes ``order`` to ``new_order``: it needs one node at most."""
         return split.try_accepts(self.chunk, order, new_order)
 
     def split(self, index: int, order: int, new_order: int, entry: object = KEEP, *, prealloc: Prealloc) -> None:
@@ -361,7 +367,10 @@ class XArray:
         split.halve(self.tree, index, order, new_order, prealloc)
 
     def try_split(self, index: int, order: int, new_order: int, entry: object = KEEP) -> Prealloc:
-        """Split with at most one node, taken on the spot (``xas_try_split``); returns the (closed) account of nodes.
+        """Split the entry of ``order`` at ``index`` into ``new_order`` with at most one node (``xas_try_split``).
+
+        Every new entry is ``entry`` (default: the old one).  The node is taken on the spot; the (closed) account of
+        nodes is returned.
 
         Raises ``Invalid`` where :meth:`try_split_fits` says no, ``OutOfMemory`` if the node cannot be had.
         """
@@ -386,7 +395,9 @@ class XArray:
         return walk.index
 
     def alloc_cyclic(self, entry: object, next_index: int, first: int = 0, last: int = 0xFFFFFFFF) -> tuple[int, bool]:
-        """Like :meth:`alloc`, but searches from ``next_index`` on and then from ``first``: (index, wrapped around).
+        """Like :meth:`alloc` of ``entry`` up to ``last``, but from ``next_index`` on first: (index, wrapped around).
+
+        If nothing is free there, it starts again from ``first``.
 
         The caller passes the index after the one returned next time (``xa_alloc_cyclic`` keeps it in ``*next``).
         """
