@@ -59,8 +59,8 @@ class Host:
     ``geometry`` (default: 4K pages) and ``kernel`` (default: today's switches) say what machine and kernel it is;
     ``kernel_memory`` is the budget of all accounts in bytes (default: no limit), ``rcu_grace`` how long a deferred free
     takes, in ns (default: 10 ms).  Folios of all guests are counted by order in ``folios``.  ``ValueError`` for
-    hugepages that no machine has with the geometry's base pages (``Geometry.hugepage_sizes``), ``OutOfMemory`` if static PAMT does not
-    fit into the budget.
+    hugepages that no machine has with the geometry's base pages (``Geometry.hugepage_sizes``), ``OutOfMemory`` if
+    static PAMT does not fit into the budget.
 
     >>> host = Host(hugetlb={1 << 30: 4})
     >>> host.pool.available(1 << 30)
