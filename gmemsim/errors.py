@@ -32,8 +32,9 @@ class GmemsimError(Exception):
 class KernelError(GmemsimError):
     """The modelled kernel answered a call with an errno.
 
-    ``errno`` is the positive number (``errno.ENOMEM``); ``error_offset`` is the offset in bytes, from the start
-    of the guest_memfd, at which the call stopped, or ``None`` where the call has no such offset.
+    ``message`` says what was refused and why.  ``errno`` is the positive number (``errno.ENOMEM``); ``error_offset`` is
+    the offset in bytes, from the start of the guest_memfd, at which the call stopped, or ``None`` (default) where the
+    call has no such offset.
     """
 
     errno: ClassVar[int] = 0
@@ -49,7 +50,11 @@ class KernelError(GmemsimError):
 
 
 class OutOfMemory(KernelError):
-    """ENOMEM: an allocation failed.  ``held`` objects had been obtained before the failure and were given back."""
+    """ENOMEM: an allocation failed.
+
+    ``held`` objects (default 0) had been obtained before the failure and were given back; ``message`` and
+    ``error_offset`` (bytes, default ``None``) are as for every :class:`KernelError`.
+    """
 
     errno: ClassVar[int] = _errno.ENOMEM
 

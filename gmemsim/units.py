@@ -105,3 +105,14 @@ def human_duration(ns: float) -> str:
             break
         value, unit = value / 1000, larger
     return f"{value:.0f} {unit}" if unit == "ns" else f"{value:.3g} {unit}"
+
+
+def exact_duration(ns: int) -> str:
+    """``ns`` nanoseconds as a scenario writes them, in the largest unit that leaves a whole number.
+
+    >>> exact_duration(1_500_000), exact_duration(0)
+    ('1500us', '0')
+    """
+    units = {size: name for name, size in TIME_UNITS.items() if name.isascii()}
+    size = next(size for size in sorted(units, reverse=True) if ns % size == 0)
+    return f"{ns // size}{units[size]}" if ns else "0"

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmemsim.gmem.policy import KEYS as POLICY_KEYS
+from gmemsim.gmem.policy import KEYS as READ
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import PRESETS, read_policy
 from gmemsim.gmem.rules import MERGES, ORDERINGS, SPLITS, VMEMMAPS, Hysteresis
@@ -48,7 +49,7 @@ POLICIES = st.builds(
 
 
 def as_text(policy: Policy) -> str:
-    split = policy.split if isinstance(policy.split, str) else "-".join(map(str, policy.split))
+    split = READ["split"].as_text(policy.split)
     merge = policy.merge if isinstance(policy.merge, str) else f"hysteresis-{policy.merge.limit}"
     rest = f"when:{policy.when},vmemmap:{policy.vmemmap},ordering:{policy.ordering}"
     return f"split:{split},merge:{merge},{rest}"

@@ -24,7 +24,7 @@ def one_page_scenario(preset: str, backing: int) -> Scenario:
         Allocate(guest="vm0", offset=0, size=backing),
         Convert(guest="vm0", offset=0, size=4096, to="shared", id="shared"),
     ]
-    if policy.when == "fault":
+    if policy.splits_at_fault:
         steps.append(FaultIn(guest="vm0", offset=0, size=4096, by="host"))
     return Scenario(
         title=preset,
@@ -90,7 +90,9 @@ def test_the_page_it_prints() -> None:
         (["1G", "4K", "--policy", "stagd"], "did you mean 'staged'"),
         (["1G", "4K", "--page-size", "8K"], "expected 4K, 16K or 64K"),
         (["2M", "4K", "--policy", "ladder-1g"], "ladder"),
-        (["1024P", "4K"], "expected at most"),
+        (["1024P", "4K"], "no machine has hugepages of 1024P with 4K pages: they are of 64K, 2M, 32M or 1G"),
+        (["16M", "4K"], "no machine has hugepages of 16M"),
+        (["1G", "64K", "--page-size", "64K"], "with 64K pages: they are of 2M, 512M or 16G"),
     ],
 )
 def test_what_makes_no_sense_is_one_clear_line(arguments: list[str], message: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gmemsim.cli.exits import INTERRUPTED
+from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import check_free, tell_written, write_all
 from gmemsim.cli.parameters import complete_presets, format_options
 from gmemsim.cli.simulate import simulate
@@ -103,7 +103,7 @@ def compare(
     for result in comparison.results.values():
         name_failures(result.scenario.source, result.summary)
     if comparison.partial or not complete:
-        ctx.exit(INTERRUPTED)
+        ctx.exit(interrupted())
     if not comparison.ok:
         ctx.exit(1)
 

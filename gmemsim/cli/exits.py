@@ -63,6 +63,19 @@ class _StandardOutput(io.FileIO):
             raise BrokenOutputError(error.errno, error.strerror) from None
 
 
+_noted: list[int] = []
+
+
+def note_signal(number: int) -> None:
+    """A command will end early, with what it has done so far, because of signal ``number``."""
+    _noted[:] = [number]
+
+
+def interrupted() -> int:
+    """The exit code of a command that a signal has ended early: 143 for SIGTERM, 130 for Ctrl-C."""
+    return TERMINATED if _noted == [signal.SIGTERM] else INTERRUPTED
+
+
 def notice_sigterm() -> None:
     """From now on SIGTERM raises :class:`Terminated`, so that temporary files are removed."""
     signal.signal(signal.SIGTERM, _terminate)

@@ -33,7 +33,7 @@ def explain() -> None:
     "--xarray", type=click.Choice(["rfc", "v6.15"]), default="rfc", show_default=True, help="What the kernel can split."
 )
 def split(old: int, new: int, policies: tuple[str, ...], page_size: int, xarray: str) -> None:
-    """Split a folio of size OLD into folios of size NEW: nodes level by level, vmemmap, descriptors, kernels.
+    """Split a hugepage of size OLD into folios of size NEW: nodes level by level, vmemmap, descriptors, kernels.
 
     Below it stands what every policy pays to share one base page out of a private OLD folio. All figures come from
     carrying the conversion out.
@@ -43,6 +43,7 @@ def split(old: int, new: int, policies: tuple[str, ...], page_size: int, xarray:
       gmemsim explain split 1G 4K
       gmemsim explain split 1G 2M --policy b-today --policy staged-partial
       gmemsim explain split 512M 64K --page-size 64K
+      gmemsim explain split 16G 512M --page-size 64K
     """
     from gmemsim.geometry import PAGE_SIZES, Geometry
     from gmemsim.gmem.presets import PRESETS, distinct_splits
@@ -59,8 +60,8 @@ def split(old: int, new: int, policies: tuple[str, ...], page_size: int, xarray:
         raise click.UsageError(str(error)) from None
     if new_order >= order:
         raise click.UsageError(f"NEW is {size_name(new)}, expected less than OLD, {size_name(old)}")
-    if order > MOST_ORDER:
-        raise click.UsageError(f"OLD is {size_name(old)}, expected at most {size_name(geometry.size_of(MOST_ORDER))}")
+    if problem := geometry.hugepage_problem(old):
+        raise click.UsageError(f"OLD: {problem}")
     kernel = KernelSwitches(xarray="v6.15" if xarray == "v6.15" else "rfc")
     costs = {}
     for name in policies or distinct_splits():
@@ -70,7 +71,3 @@ def split(old: int, new: int, policies: tuple[str, ...], page_size: int, xarray:
             if policies:
                 raise click.UsageError(f"--policy {name}: {error}") from None
     show("explain", explain_split(order, new_order, geometry), costs)
-
-
-MOST_ORDER = 34
-"""64 TiB of 4K pages: far above every hugepage there is."""

@@ -17,6 +17,7 @@ def policies() -> None:
     """
     from gmemsim.gmem.policy import KEYS
     from gmemsim.gmem.presets import PRESETS
+    from gmemsim.gmem.rules import ORDERINGS
 
     width = max(map(len, PRESETS))
     for name, preset in PRESETS.items():
@@ -24,4 +25,9 @@ def policies() -> None:
     click.echo("\nOr NAME=key:value,key:value…, such as mine=split:staged,vmemmap:partial, with")
     for name, key in KEYS.items():
         click.echo(f"{name:{width}}  {', '.join(key.choices())}")
-    click.echo("Any ladder of orders may stand for 18-12-6-0, and any number for 10.")
+    click.echo("\nA conversion that fails leaves, by ordering and by the step that fails:")
+    for name, rule in ORDERINGS.items():
+        click.echo(f"{name} (generation {rule.generation.name})")
+        for step, left in rule.failures:
+            click.echo(f"  {step}: {left}")
+    click.echo("\nAny ladder of orders may stand for 18-12-6-0, and any number for 10.")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A bar for long runs, and Ctrl-C that ends a run with what it has done so far.
+"""A bar for long runs, and signals that end a run with what it has done so far.
 
 Theory of operation
 -------------------
@@ -10,7 +10,7 @@ Both belong into the loop that carries out a run, so both act between two calls,
             if interruption.pressed:
                 break
 
-The first Ctrl-C asks the loop to end after the call it is in; a second one does not wait for that.
+The first Ctrl-C, or SIGTERM, asks the loop to end after the call it is in; a second one does not wait for that.
 
 The bar is drawn on standard error if that is a terminal, after a run has taken :data:`PATIENCE`, and is gone when the
 run is over.  It shows how much of the simulated time has passed, the rate of calls, and the total held now.  Standard
@@ -26,6 +26,7 @@ from collections.abc import Generator
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from gmemsim.cli import exits
 from gmemsim.units import human_duration, human_size
 
 if TYPE_CHECKING:
@@ -43,30 +44,32 @@ INTERVAL = 0.1
 
 
 class Interruption:
-    """Within this context Ctrl-C is noted in ``pressed``; pressed again it raises ``KeyboardInterrupt`` as always.
+    """Within this context Ctrl-C and SIGTERM are noted in ``pressed``; a second one acts as it always does.
 
     A shell lets its background jobs ignore Ctrl-C, and they go on ignoring it.
     """
 
     def __init__(self) -> None:
         self.pressed = False
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
-        main = threading.current_thread() is threading.main_thread()  # only this may change what signals do
-        if main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            self._before = signal.signal(signal.SIGINT, self._press)
+        if threading.current_thread() is threading.main_thread():  # only this may change what signals do
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._press)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _press(self, number: int, frame: FrameType | None) -> None:
+        exits.note_signal(number)
         if self.pressed:
-            raise KeyboardInterrupt
+            raise exits.Terminated if number == signal.SIGTERM else KeyboardInterrupt
         self.pressed = True
 
 

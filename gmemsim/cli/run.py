@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 import click
 
-from gmemsim.cli.exits import INTERRUPTED
+from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import check_free, tell_written, write_all
 from gmemsim.cli.parameters import RegistryOption
 from gmemsim.cli.simulate import simulate
@@ -108,7 +108,7 @@ def run(
     if not result.ok and as_json:
         name_failures(file, result.summary)
     if not complete or result.summary.get("partial"):
-        ctx.exit(INTERRUPTED)
+        ctx.exit(interrupted())
     if not result.ok:
         ctx.exit(1)
 

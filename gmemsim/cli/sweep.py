@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from gmemsim.cli.exits import INTERRUPTED
+from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import check_free, tell_written, write_all
 from gmemsim.cli.parameters import format_options
 from gmemsim.cli.progress import Interruption
@@ -101,7 +101,7 @@ def sweep(
         click.echo(SWEEP_EXPORTS[form].text(result), nl=False)
     complete = out is None or tell_written(out, written, files, err=form is not None)
     if result.partial or not complete:
-        ctx.exit(INTERRUPTED)
+        ctx.exit(interrupted())
 
 
 def _sweep(file: str, varied: tuple[str, ...], metrics: tuple[str, ...], jobs: int) -> Sweep:

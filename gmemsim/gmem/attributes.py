@@ -109,6 +109,10 @@ class Attributes:
         """Whether every page from ``start`` to ``end`` is shared, or every one private."""
         return self._shared.covers(start, end) if shared else self._shared.disjoint(start, end)
 
+    def private_around(self, start: int, end: int) -> tuple[int, int]:
+        """The widest bounds around the range within which all pages outside of the range are private."""
+        return self._shared.around(start, end)
+
     def shared_ranges(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """The shared ranges within the bounds, cut to them."""
         return self._shared.ranges(start, end)
@@ -123,17 +127,18 @@ class Attributes:
 
         Raises ``OutOfMemory`` with nothing held.  O(log ranges).
         """
-        nodes = preallocation(self.ranges, self._spans(start, end))
+        spanning = end - start > 1 and self.ranges > SLOTS_PER_LEAF and self._spans(start, end)
+        nodes = preallocation(self.ranges, spanning)
         self._nodes.alloc(nodes)
         self._preallocated += nodes
         return nodes
 
     def _spans(self, start: int, end: int) -> bool:
-        """Whether a store to the range crosses leaves."""
-        if self.ranges <= SLOTS_PER_LEAF:
+        """Whether a store to the range crosses leaves, of which there are several."""
+        shared = self._shared
+        if shared.disjoint(start, end) or shared.covers(start, end):
             return False
-        first, last = self._shared.flips_to(start), self._shared.flips_to(end - 1)
-        return first // SLOTS_PER_LEAF != last // SLOTS_PER_LEAF
+        return shared.flips_to(start) // SLOTS_PER_LEAF != shared.flips_to(end - 1) // SLOTS_PER_LEAF
 
     def give_back(self, nodes: int) -> None:
         """Give back preallocated ``nodes`` that no store used."""
@@ -146,11 +151,12 @@ class Attributes:
         self.ranges = self._shared.flips_within(self.pages) + 1
         target = 0 if self.pages == 1 else node_estimate(self.ranges)
         self._preallocated -= preallocated  # what is left belongs to other stores
-        surplus = self._nodes.held - self._preallocated - target
-        if surplus > 0:
-            at_once = min(surplus, preallocated)
-            self._nodes.free(at_once)
-            self._nodes.free(surplus - at_once, rcu=True)  # nodes that were in use: readers may still see them
+        surplus = self._nodes.live - self._nodes.deferred - self._preallocated - target
+        if surplus > preallocated:
+            self._nodes.free(preallocated)
+            self._nodes.free(surplus - preallocated, rcu=True)  # they were in use: readers may still see them
+        elif surplus > 0:
+            self._nodes.free(surplus)
 
     def release(self) -> None:
         """Give back all nodes (the inode is gone)."""

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is always true of a guest_memfd, whatever was called and however it ended.
 
-The exceptions are documented ones: with ``when: fault`` shared pages are split only once the host has touched them, and
-generation A's failed rollbacks leave ranges, listed in ``inconsistent``, whose folios do not fit their attributes.
+The exceptions are documented ones: where the policy splits at faults, shared pages become base pages only once the host
+has touched them; and generation A's failed rollbacks leave ranges, listed in ``inconsistent``, whose folios do not fit
+their attributes.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from gmemsim.gmem.inode import Inode
 
 def check(inode: Inode) -> None:
     """``AssertionError`` unless all invariants of ``inode`` hold."""
-    for ranges in (inode.small, inode.host_mapped, inode.poisoned, inode.inconsistent):
+    for ranges in (inode.small, inode.host_mapped, inode.touched, inode.poisoned, inode.inconsistent):
         ranges.check()
     inode.pins.check()
     for hugepage in inode.hugepages.values():
         _check_hugepage(inode, hugepage)
-    folios = sum((hugepage.folios for hugepage in inode.hugepages.values()), start=Counter[int]())
+    there = sum([inode.touched.pages(hugepage.first, hugepage.end) for hugepage in inode.hugepages.values()])
+    assert inode.touched.pages(0, inode.pages) == there, f"{inode.name}: pages touched that are not there"
+    folios = Counter[int]()
+    for hugepage in inode.hugepages.values():
+        folios.update(hugepage.folios)
     folios[0] += inode.small.pages(0, inode.pages)
     assert +inode.folios == +folios, f"{inode.name}: folios {inode.folios} counted, {folios} exist"
     inode.host.ledger.check_held(inode.name)
@@ -40,6 +45,9 @@ def _check_users(inode: Inode) -> None:
     """The host uses shared pages only; the guest maps what exists, and large leaves hold private pages only."""
     shared = inode.attributes.all_are
     for start, end in inode.host_mapped.ranges(0, inode.pages):
+        assert not inode.page_order or inode.touched.covers(start, end), (
+            f"{inode.name}: the host has not touched {start}"
+        )
         assert shared(start, end, shared=True), f"{inode.name}: the host maps private pages of {start} to {end}"
     for start, end, _ in inode.pins.pinned(0, inode.pages):
         assert shared(start, end, shared=True), f"{inode.name}: pinned private pages in {start} to {end}"
@@ -51,6 +59,9 @@ def _check_users(inode: Inode) -> None:
         assert inode.poisoned.disjoint(start, end), f"{where}: a page with a memory error is mapped"
         if order and inode.inconsistent.disjoint(start, end):
             assert inode.attributes.all_private(start, end), f"{where}: shared pages are mapped large"
+        if order and inode.leaves_follow_folios:
+            smallest = min(folio for _, _, folio in inode.filemap.folios(start, end))
+            assert order <= smallest, f"{where}: larger than a folio of order {smallest}"
 
 
 def _check_hugepage(inode: Inode, hugepage: Hugepage) -> None:
@@ -64,12 +75,16 @@ def _check_hugepage(inode: Inode, hugepage: Hugepage) -> None:
     if inode.closed:
         return
     found = inode.filemap.histogram(hugepage.first, hugepage.end)
-    assert found == +hugepage.folios, f"{where}: the filemap has {found}, counted are {hugepage.folios}"
+    assert found == hugepage.folios, f"{where}: the filemap has {found}, counted are {hugepage.folios}"
     private = inode.attributes.all_private(hugepage.first, hugepage.end)
     consistent = inode.inconsistent.disjoint(hugepage.first, hugepage.end)
     if consistent and private and inode.policy.always_merges_early and not hugepage.left_split:
         assert hugepage.whole, f"{where}: all private, but {hugepage.folios}"
-    must_be_split = inode.attributes.shared_ranges if inode.policy.splits_at_conversion else inode.host_mapped.ranges
-    for start, end in must_be_split(hugepage.first, hugepage.end) if consistent else ():
+    if not consistent:
+        return
+    for start, end in inode.attributes.shared_ranges(hugepage.first, hugepage.end):
         orders = {order for _, _, order in inode.filemap.folios(start, end)}
-        assert orders == {0}, f"{where}: pages {start} to {end} are shared, but of orders {orders}"
+        assert max(orders) <= inode.conversion_order, f"{where}: pages {start} to {end} are shared, but of {orders}"
+    for start, end in inode.host_mapped.ranges(hugepage.first, hugepage.end):
+        orders = {order for _, _, order in inode.filemap.folios(start, end)}
+        assert orders == {0}, f"{where}: the host maps pages {start} to {end} of orders {orders}"

@@ -4,10 +4,15 @@
 Theory of operation
 -------------------
 A conversion zaps the range, restructures folios and stores attributes; which comes first decides what a failure leaves.
+The row of each ordering in ``gmem.rules`` says it step by step (``gmemsim policies`` prints that, and docs/failures.md
+shows it in runs); in short:
 
 ``restructure-first`` (generation B): one hugepage at a time.  Each is zapped, restructured, then its attributes are
 stored.  A failure stops the loop: hugepages before it stay converted, the failing one keeps its attributes and folios,
 but its zap is not undone (the guest faults the pages in again).
+
+``block-abort`` (Christopherson's suggestion, on B): the same, but the leaves of the second stage are blocked instead of
+zapped.  If the restructuring fails they are restored, so the guest faults nothing in again; only success removes them.
 
 ``attributes-first`` (generation A): every range that differs is zapped and checked; then for each the attributes are
 stored before its folios are restructured.  On a failure what was done is reversed, last first.  The reversal needs
@@ -19,11 +24,19 @@ down: reference checks, attribute nodes, stage-2 tables, XArray nodes (of a merg
 it), vmemmap pages, descriptors.  A failure leaves everything as it was.  The price is the peak: all reservations of a
 call exist at once.
 
+``split-first`` (generation D): seven steps for the whole call (DOMAIN.md section 10).  1: the attributes' memory and,
+to-private, the node that a merge may need.  2: to-private, unmap host users and check references; to-shared, split all
+hugepages of the range.  3: invalidate begin, and to-shared split the stage-2 leaves that cross the range.  4: zap, the
+point of no return.  5, 6: store the attributes with the memory of step 1, invalidate end.  7: to-private, merge, which
+allocates nothing.  So nothing is zapped in vain.  What a failure in 2 or 3 has split is merged back or stays split
+(``on_split_failure``: neither is decided); the host mappings of step 2 are gone; leaves that were split stay split, and
+a TDX guest can never map them large again.
+
 To-private unmaps host users, then checks references (a pinned folio gives EAGAIN).  To-shared checks no references,
 since the guest is the only user of private memory, but must split stage-2 leaves that cross the range, which may fail;
 and a folio with a memory error is not split (EHWPOISON).
 
-A new ordering is a procedure here, a row of :data:`PROCEDURES`, and its row in ``gmem.policy``.
+A new ordering is a procedure here, a row of :data:`PROCEDURES`, and its row in ``gmem.rules``.
 """
 
 from __future__ import annotations
@@ -34,7 +47,14 @@ from gmemsim.errors import KernelError, OutOfMemory
 from gmemsim.gmem import population, restructure
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode
-from gmemsim.gmem.rules import ATTRIBUTES_FIRST, RESERVE_FIRST, RESTRUCTURE_FIRST, Ordering
+from gmemsim.gmem.rules import (
+    ATTRIBUTES_FIRST,
+    BLOCK_ABORT,
+    RESERVE_FIRST,
+    RESTRUCTURE_FIRST,
+    SPLIT_FIRST,
+    Ordering,
+)
 from gmemsim.xarray import Prealloc
 
 Piece = tuple[int, int, Hugepage | None]
@@ -44,8 +64,33 @@ Procedure = Callable[[Inode, int, int, bool], None]
 """Converts the pages from start to end of an inode to shared (or private); raises ``Again`` or ``OutOfMemory``."""
 
 
+def convert(procedure: Procedure, inode: Inode, start: int, end: int, shared: bool) -> None:
+    """Convert by ``procedure``; if it fails, count what it has zapped of pieces that it has not converted."""
+    inode.stats.zapped.clear()
+    try:
+        procedure(inode, start, end, shared)
+    except KernelError:
+        for low, high, pages in inode.stats.zapped:
+            converted = inode.attributes.all_are(low, high, shared=shared) and inode.inconsistent.disjoint(low, high)
+            inode.stats.zapped_in_vain += 0 if converted else pages
+        raise
+
+
 def restructure_first(inode: Inode, start: int, end: int, shared: bool) -> None:
     """Generation B: one hugepage after the other, its attributes last."""
+    _one_by_one(inode, start, end, shared, blocks=False)
+
+
+def block_abort(inode: Inode, start: int, end: int, shared: bool) -> None:
+    """Generation B with leaves that stay, blocked, until nothing can fail any more."""
+    _one_by_one(inode, start, end, shared, blocks=True)
+
+
+def _one_by_one(inode: Inode, start: int, end: int, shared: bool, blocks: bool) -> None:
+    """One hugepage after the other; if it ``blocks``, the zap comes last.
+
+    Between two calls nobody sees a blocked leaf: it is gone, or restored.
+    """
     attributes = inode.attributes
     for low, high, hugepage in inode.pieces(start, end):
         if (low, high) != (start, end) and attributes.all_are(low, high, shared=shared):
@@ -53,7 +98,9 @@ def restructure_first(inode: Inode, start: int, end: int, shared: bool) -> None:
         try:
             nodes = attributes.preallocate(low, high)
             try:
-                _tear_down(inode, low, high, shared)
+                _prepare(inode, low, high, shared)
+                if not blocks:
+                    _zap(inode, low, high)
                 _restructure(inode, hugepage, low, high, shared)
             except KernelError:
                 attributes.give_back(nodes)
@@ -61,6 +108,8 @@ def restructure_first(inode: Inode, start: int, end: int, shared: bool) -> None:
         except OutOfMemory as error:
             error.error_offset = inode.offset(low)
             raise
+        if blocks:
+            _zap(inode, low, high)
         attributes.store(low, high, shared=shared, preallocated=nodes)
 
 
@@ -133,10 +182,11 @@ class _Reservation:
                 self.merge_nodes = restructure.reserve_merge(inode, self.hugepage)
             return
         inode.refuse_to_split_poisoned(self.low, self.high)
-        inode.stage2.reserve(self.low, self.high)
         if self.hugepage is None:
+            inode.stage2.reserve(self.low, self.high)
             return
-        split = restructure.Split(inode, self.hugepage, self.low, self.high)
+        split = restructure.Split(inode, self.hugepage, self.low, self.high, inode.conversion_order)
+        inode.stage2.reserve(self.low, self.high, split.shrinking())
         if split.steps:
             self.split = split
             split.take_nodes()
@@ -185,15 +235,116 @@ def reserve_first(inode: Inode, start: int, end: int, shared: bool) -> None:
     inode.stage2.give_back()
 
 
-def _tear_down(inode: Inode, low: int, high: int, shared: bool) -> None:
-    """Take the range away from those who must lose it: the guest, and (to-private) every host process."""
+class _Ahead:
+    """What ``split-first`` does before the point of no return, of the ``pieces`` that differ."""
+
+    def __init__(self, inode: Inode, pieces: list[Piece]) -> None:
+        self.inode = inode
+        self.pieces = pieces
+        self.plans: list[restructure.Split] = []
+        self.merges: list[Prealloc] = []
+
+    def reserve_merges(self) -> None:
+        """Take the nodes that merging every hugepage will need; raises ``OutOfMemory`` with some of them held."""
+        for low, _, hugepage in self.pieces:
+            if hugepage is not None:
+                try:
+                    self.merges.append(restructure.reserve_merge(self.inode, hugepage))
+                except OutOfMemory as error:
+                    error.error_offset = self.inode.offset(low)
+                    raise
+
+    def split(self) -> None:
+        """Split folios, then leaves of the second stage; raises ``OutOfMemory`` with some of that done."""
+        inode = self.inode
+        for low, high, hugepage in self.pieces:
+            if hugepage is not None:
+                plan = restructure.Split(inode, hugepage, low, high, inode.conversion_order)
+                self.plans.append(plan)
+                try:
+                    restructure.carry_out(plan)
+                except OutOfMemory as error:
+                    error.error_offset = inode.offset(low)
+                    raise
+        for low, high, _ in self.pieces:
+            try:
+                inode.stage2.split_leaves(low, high)
+            except OutOfMemory as error:
+                error.error_offset = inode.offset(low)
+                raise
+
+    def abandon(self) -> None:
+        """The call has failed: give back nodes; merge back what was split, or leave it so."""
+        for plan in reversed(self.plans):
+            if self.inode.policy.undoes_splits:
+                plan.undo()
+            elif plan.finished:
+                plan.hugepage.left_split = True
+        for nodes in self.merges:
+            nodes.close()
+
+    def merge(self) -> None:
+        """Merge what may be merged now, with the nodes that were taken."""
+        nodes = iter(self.merges)
+        for low, high, hugepage in self.pieces:
+            if hugepage is not None:
+                reserved = next(nodes)
+                restructure.merge(self.inode, hugepage, low, high, reserved)
+                reserved.close()
+
+
+def split_first(inode: Inode, start: int, end: int, shared: bool) -> None:
+    """Generation D: what may fail comes before the zap, for the whole call."""
+    attributes = inode.attributes
+    pieces = [p for p in inode.pieces(start, end) if not attributes.all_are(p[0], p[1], shared=shared)]
+    try:
+        nodes = attributes.preallocate(start, end)
+    except OutOfMemory as error:
+        error.error_offset = inode.offset(pieces[0][0])
+        raise
+    ahead = _Ahead(inode, pieces)
+    try:
+        if shared:
+            inode.refuse_to_split_poisoned(start, end)
+            ahead.split()
+        else:
+            ahead.reserve_merges()
+            inode.unmap_host(start, end)
+            inode.refuse_if_pinned(start, end, start)
+    except KernelError:
+        ahead.abandon()
+        attributes.give_back(nodes)
+        raise
+    for low, high, _ in pieces:
+        _zap(inode, low, high)
+    attributes.store(start, end, shared=shared, preallocated=nodes)
+    if not shared:
+        ahead.merge()
+
+
+def _prepare(inode: Inode, low: int, high: int, shared: bool) -> None:
+    """What must come before the zap: split leaves that cross the range, or unmap host users and check references."""
     if shared:
         inode.refuse_to_split_poisoned(low, high)
         inode.stage2.split_leaves(low, high)
+        if inode.policy.splits_at_conversion:
+            restructure.shrink_leaves(inode, inode.hugepage_at(low), low, high, inode.conversion_order)
     else:
         inode.unmap_host(low, high)
         inode.refuse_if_pinned(low, high, low)
-    inode.zap(low, high)
+
+
+def _zap(inode: Inode, low: int, high: int) -> None:
+    """Take the range away from the guest."""
+    zapped = inode.zap(low, high)
+    if zapped:
+        inode.stats.zapped.append((low, high, zapped))
+
+
+def _tear_down(inode: Inode, low: int, high: int, shared: bool) -> None:
+    """Take the range away from those who must lose it: the guest, and (to-private) every host process."""
+    _prepare(inode, low, high, shared)
+    _zap(inode, low, high)
 
 
 def _restructure(inode: Inode, hugepage: Hugepage | None, low: int, high: int, shared: bool) -> None:
@@ -203,12 +354,14 @@ def _restructure(inode: Inode, hugepage: Hugepage | None, low: int, high: int, s
     if not shared:
         restructure.merge(inode, hugepage, low, high)
     elif inode.policy.splits_at_conversion:
-        restructure.split(inode, hugepage, low, high)
+        restructure.split(inode, hugepage, low, high, inode.conversion_order)
 
 
 PROCEDURES: dict[Ordering, Procedure] = {
     RESTRUCTURE_FIRST: restructure_first,
     ATTRIBUTES_FIRST: attributes_first,
     RESERVE_FIRST: reserve_first,
+    SPLIT_FIRST: split_first,
+    BLOCK_ABORT: block_abort,
 }
 """How a conversion is carried out in every ordering."""

@@ -25,15 +25,21 @@ class Filemap:
     """The filemap of one inode.
 
     ``nodes`` holds its XArray nodes, ``profile`` is what the kernel's splits can do, ``work`` counts what is done.
+    ``charges_splits``: whether nodes for splits are charged to the guest's memcg like all others (default: yes).
     """
 
-    __slots__ = ("_work", "split_nodes", "tree")
+    __slots__ = ("_charges_splits", "_costs", "_holder", "_work", "split_nodes", "tree")
 
-    def __init__(self, nodes: Holder, profile: Profile, work: Work) -> None:
+    def __init__(self, nodes: Holder, profile: Profile, work: Work, charges_splits: bool = True) -> None:
+        self._holder = nodes
         self._work = work
+        self._charges_splits = charges_splits
+        if not charges_splits:
+            nodes.uncharged = self._uncharged
         self.split_nodes = 0
         """Nodes that splits have made: those that kernels without the 2026 fix charge to no memcg."""
         self.tree = XArray(nodes, profile=profile)
+        self._costs: dict[tuple[int, int, bool], tuple[int, int, int]] = {}
         nodes.known = self._nodes
 
     @property
@@ -43,6 +49,13 @@ class Filemap:
 
     def _nodes(self) -> int:
         return self.tree.nodes
+
+    def charged_nodes(self) -> int:
+        """Nodes of the tree that are charged to the guest's memcg."""
+        return self.tree.nodes if self._charges_splits else max(0, self.tree.nodes - self.split_nodes)
+
+    def _uncharged(self) -> int:
+        return self._holder.live - self.charged_nodes()
 
     def holds(self, index: int, entry: object) -> bool:
         """Whether ``entry`` is stored at ``index``."""
@@ -76,29 +89,68 @@ class Filemap:
         """Raise ``OutOfMemory`` if the modelled kernel's ``xas_split_alloc`` refuses this split."""
         self.tree.check_depth(order, new_order)
 
-    def nodes_for(self, order: int, new_order: int) -> int:
-        """Nodes that splitting a folio of ``order`` to ``new_order`` takes."""
-        return self.tree.nodes_needed(order, new_order)
+    def takes_depth(self, order: int, new_order: int) -> bool:
+        """Whether :meth:`check_depth` says nothing."""
+        try:
+            self.check_depth(order, new_order)
+        except OutOfMemory:
+            return False
+        return True
+
+    def nodes_for(self, order: int, new_order: int, halves: bool = False) -> int:
+        """Nodes that :meth:`split` takes."""
+        return self._cost(order, new_order, halves)[0]
+
+    def _cost(self, order: int, new_order: int, halves: bool) -> tuple[int, int, int]:
+        """Nodes taken, slots written, entries stored by a split."""
+        cost = self._costs.get((order, new_order, halves))
+        if cost is None:
+            chunk = self.tree.chunk
+            if halves:
+                nodes = order // chunk.shift - new_order // chunk.shift
+                slots = sum(
+                    [
+                        chunk.size if above == chunk.levels[above] else chunk.widths[above]
+                        for above in range(order, new_order, -1)
+                    ]
+                )
+                cost = nodes, slots, 2 * (order - new_order)
+            else:
+                nodes = self.tree.nodes_needed(order, new_order)
+                cost = nodes, nodes * chunk.size or chunk.widths[order], 1 << order - new_order
+            self._costs[order, new_order, halves] = cost
+        return cost
 
     def preallocate(self, nodes: int) -> Prealloc:
         """Take ``nodes`` for splits to come; raises ``OutOfMemory`` with nothing held."""
-        return self.tree.preallocate(nodes)
+        if self._charges_splits:
+            return self.tree.preallocate(nodes)
+        self._holder.charged = False
+        try:
+            return self.tree.preallocate(nodes)
+        finally:
+            self._holder.charged = True
 
-    def split(self, index: int, order: int, new_order: int, prealloc: Prealloc) -> None:
-        """Split the folio of ``order`` at ``index`` with nodes of ``prealloc``."""
-        used = prealloc.used
-        self.tree.split(index, order, new_order, prealloc=prealloc)
-        filled = prealloc.used - used
-        self.split_nodes += filled
+    def split(self, index: int, order: int, new_order: int, prealloc: Prealloc, halves: bool = False) -> None:
+        """Split the folio of ``order`` that covers ``index`` to ``new_order``, with nodes of ``prealloc``.
+
+        All of it; or, with ``halves``, in halves, then the half that covers ``index``, and so on.
+        """
+        nodes, slots, entries = self._cost(order, new_order, halves)
+        if halves:
+            self.tree.halve(index, order, new_order, prealloc=prealloc)
+        else:
+            self.tree.split(index, order, new_order, prealloc=prealloc)
+        self.split_nodes += nodes
         work = self._work
-        work.nodes_allocated += filled
-        work.slots_written += filled * self.tree.chunk.size or self.tree.chunk.width(order)
-        work.entries_stored += 1 << order - new_order
+        work.nodes_allocated += nodes
+        work.slots_written += slots
+        work.entries_stored += entries
 
-    def split_on_the_spot(self, index: int, order: int, new_order: int) -> None:
-        """Split the folio of ``order`` at ``index``; raises ``OutOfMemory``, with it whole, if a node cannot be had."""
-        with self.preallocate(self.nodes_for(order, new_order)) as prealloc:
-            self.split(index, order, new_order, prealloc)
+    def split_on_the_spot(self, index: int, order: int, new_order: int, halves: bool) -> None:
+        """:meth:`split` with nodes of its own; raises ``OutOfMemory``, with the folio whole, if one cannot be had."""
+        prealloc = self.preallocate(self._cost(order, new_order, halves)[0])
+        self.split(index, order, new_order, prealloc, halves)
 
     def put_back(self, index: int, order: int, entry: object) -> None:
         """Store the old folio in place of what there is of its pieces; raises ``OutOfMemory`` with nothing there."""
@@ -110,7 +162,7 @@ class Filemap:
 
         Raises ``OutOfMemory`` with nothing held.
         """
-        return self.preallocate(self.tree.growth(index, order))
+        return self.tree.preallocate(self.tree.growth(index, order))
 
     def merge(self, index: int, order: int, entry: object, prealloc: Prealloc | None = None) -> None:
         """Make one folio of ``order`` of all folios in its range; all nodes below go.
@@ -125,7 +177,7 @@ class Filemap:
         work = self._work
         work.nodes_allocated += grown
         work.nodes_freed += freed
-        work.slots_written += self.tree.chunk.width(order)
+        work.slots_written += self.tree.chunk.widths[order]
 
     def replace(self, index: int, order: int, new_order: int, entry: object) -> None:
         """Take out the folio of ``order`` at ``index`` and add folios of ``new_order`` in its place, one by one.
@@ -140,7 +192,7 @@ class Filemap:
         work = self._work
         work.nodes_freed += before - after
         work.nodes_allocated += self.tree.nodes - after
-        work.slots_written += folios * self.tree.chunk.width(new_order)
+        work.slots_written += folios * self.tree.chunk.widths[new_order]
         work.entries_stored += folios
 
     def add_folios(self, start: int, end: int, order: int, entry: object) -> None:
@@ -152,7 +204,7 @@ class Filemap:
                 self.tree.store_order(index, block, entry)
                 if block > order:
                     try:
-                        with self.preallocate(self.nodes_for(block, order)) as prealloc:
+                        with self.tree.preallocate(self.nodes_for(block, order)) as prealloc:
                             self.tree.split(index, block, order, prealloc=prealloc)
                     except OutOfMemory:
                         self.tree.store_order(index, block, None)

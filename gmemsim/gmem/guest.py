@@ -21,15 +21,19 @@ from typing import Literal
 from gmemsim.errors import BadAddress, BadFileDescriptor, Invalid, KernelError, NotSupported, OutOfMemory
 from gmemsim.gmem import population, restructure
 from gmemsim.gmem.check import check
-from gmemsim.gmem.conversion import PROCEDURES
+from gmemsim.gmem.conversion import PROCEDURES, convert
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode, Stats
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.ranges import gaps
-from gmemsim.gmem.stage2 import MappingKind
+from gmemsim.gmem.stage2 import LeafRule, MappingKind
 from gmemsim.host.host import Host
+from gmemsim.host.memcg import charged_bytes
 from gmemsim.host.work import Work
 from gmemsim.xarray import Levels, XArray
+
+GIB_SHIFT = 30
+"""An RMP check can be skipped for an aligned GiB (RMPOPT; Kalra, Mar 2026; DOMAIN.md section 10)."""
 
 ATTRIBUTE_PRIVATE = 1 << 3
 """KVM_MEMORY_ATTRIBUTE_PRIVATE (include/uapi/linux/kvm.h)."""
@@ -39,9 +43,13 @@ class GuestMemfd:
     """A guest_memfd of ``size`` bytes on ``host``, backed by hugepages of ``backing`` bytes (or base pages).
 
     ``policy`` says how conversions are carried out (default: ``Policy()``, generation B as it is); ``mapping`` how the
-    second stage maps private memory (``"snp"``, ``"tdx"`` or ``"plain"``); without ``in_place`` the ioctl answers
-    ENOTTY.  ``initially_shared`` is refused for hugepages, as generation B does.  Raises ``Invalid`` (EINVAL) for a
-    size that is no multiple of the backing, ``OutOfMemory`` (ENOMEM) if the pool has too few hugepages to reserve.
+    second stage maps private memory (``"snp"``, ``"tdx"`` or ``"plain"``; default: ``"snp"`` on x86's page sizes,
+    ``"plain"`` on those of arm64); ``stage2`` which of its leaves are split with the folios: those that cross the range
+    (``"range"``), or all that are larger than their folio (``"follow-folio"``); without ``in_place`` the ioctl answers
+    ENOTTY.  ``initially_shared`` is refused for hugepages, as generation B does.  ``kernel_memory`` is the most, in
+    bytes, that may be charged to the guest's memcg (default: no limit).  Raises ``Invalid`` (EINVAL) for a size that is
+    no multiple of the backing, for hugepages that no machine has and for SNP or TDX on arm64's, ``OutOfMemory``
+    (ENOMEM) if the pool has too few hugepages to reserve.
 
     >>> from gmemsim import Host
     >>> host = Host(hugetlb={1 << 30: 1})
@@ -60,19 +68,24 @@ class GuestMemfd:
         size: int,
         backing: int,
         policy: Policy | None = None,
-        mapping: MappingKind = "snp",
+        mapping: MappingKind | None = None,
         in_place: bool = True,
         initially_shared: bool = False,
+        stage2: LeafRule = "range",
+        kernel_memory: int | None = None,
     ) -> None:
         self.host = host
         self.name = name
         self.size = size
         self.backing = backing
-        self.mapping: MappingKind = mapping
+        self.mapping: MappingKind = mapping or host.geometry.default_mapping(backing)
         self.policy = policy or Policy()
         self.in_place = in_place
-        self.inode = Inode(host, name, size, backing, self.policy, mapping, initially_shared)
-        self._convert = PROCEDURES[self.policy.ordering_rule]
+        self.kernel_memory = kernel_memory
+        if kernel_memory is not None:
+            host.ledger.limit_guest(name, kernel_memory)
+        self.inode = Inode(host, name, size, backing, self.policy, self.mapping, initially_shared, stage2)
+        self._procedure = PROCEDURES[self.policy.ordering_rule]
         self._work_before = host.work.counts()
 
     # -- the ioctl -------------------------------------------------------------------------------------------------
@@ -108,9 +121,11 @@ class GuestMemfd:
         start, end = self._range(offset, size)
         inode = self.inode
         if inode.attributes.all_are(start, end, shared=not private):
+            inode.stats.unchanged += 1
             return
+        inode.stats.without_memory += not inode.has_memory(start, end)
         inode.work.conversions += 1
-        self._convert(inode, start, end, not private)
+        convert(self._procedure, inode, start, end, not private)
 
     # -- memory in and out -----------------------------------------------------------------------------------------
 
@@ -139,14 +154,25 @@ class GuestMemfd:
         inode.refuse_poisoned(start, end, 0)
         if by == "host" and not inode.attributes.all_are(start, end, shared=True):
             raise BadAddress("the host touched private memory (SIGBUS)", error_offset=inode.offset(start))
+        inode.stats.host_faults += by == "host"
         population.populate(inode, start, end)
         if by == "host":
             self._split_for_host(start, end)
             inode.host_mapped.add(start, end)
+            self._note_touched(start, end)
             return
         for first, number, order in list(inode.filemap.folios(start, end)):
             low, high = max(first, start), min(first + (number << order), end)
-            inode.stage2.touch(low, high, order, inode.attributes.all_private)
+            try:
+                inode.stage2.touch(low, high, order, inode.attributes.all_private)
+            except OutOfMemory:
+                self._note_touched(start, inode.stage2.first_unmapped(low, high))
+                raise
+        self._note_touched(start, end)
+
+    def _note_touched(self, start: int, end: int) -> None:
+        if self.inode.page_order:
+            self.inode.touched.add(start, end)
 
     def _split_for_host(self, start: int, end: int) -> None:
         inode = self.inode
@@ -154,8 +180,9 @@ class GuestMemfd:
             if hugepage is not None and any(order for _, _, order in inode.filemap.folios(low, high)):
                 try:
                     inode.stage2.split_leaves(low, high)
+                    restructure.shrink_leaves(inode, hugepage, low, high, 0)
                     inode.zap(low, high)
-                    restructure.split(inode, hugepage, low, high)
+                    restructure.split(inode, hugepage, low, high, 0)
                 except OutOfMemory as error:
                     error.error_offset = inode.offset(low)
                     raise
@@ -218,7 +245,7 @@ class GuestMemfd:
             inode.subpool.release()
 
     def _retire_unpinned(self, start: int, end: int) -> None:
-        """Merge and give back every hugepage of the range that nobody pins any more.
+        """Merge and give back every hugepage of the range that is not pinned any more.
 
         The file goes, so nothing is stored in its filemap and nothing can fail.
         """
@@ -330,8 +357,11 @@ class GuestMemfd:
 
     def charged_nodes(self) -> int:
         """XArray nodes of the filemap that are charged to the guest's memcg.  O(1)."""
-        uncharged = 0 if self.host.kernel.account_nodes else self.inode.filemap.split_nodes
-        return self.inode.filemap.nodes - uncharged
+        return self.inode.filemap.charged_nodes()
+
+    def charged_bytes(self) -> int:
+        """Bytes of kernel memory that are charged to the guest's memcg; see :mod:`gmemsim.host.memcg`."""
+        return charged_bytes(self.host.ledger.charged(self.name))
 
     def census(self) -> Levels:
         """The filemap's nodes, and their slots in use, by level.  O(nodes that are not all alike)."""
@@ -365,10 +395,46 @@ class GuestMemfd:
         """Runs of equal folios that touch the range: (first index, folios, order)."""
         return self.inode.filemap.folios(start, end)
 
-    def hugepage_folios(self, page: int) -> Counter[int] | None:
+    def hugepage_folios(self, page: int) -> dict[int, int] | None:
         """Folios by order of the hugepage that holds ``page``; ``None`` if it has no memory."""
         hugepage = self.inode.hugepages.get(page >> self.inode.page_order << self.inode.page_order)
         return None if hugepage is None else hugepage.folios
+
+    def private_regions(self, page: int) -> list[int]:
+        """The aligned GiB of host memory, by number, in which the hugepage that holds ``page`` has a private page.
+
+        None unless this is an open SNP guest and the hugepage has been allocated.  What is counted, and why: an RMP
+        check can be skipped for a GiB in which no page is *assigned*, and the kernel assigns what is private
+        (DOMAIN.md section 10).  It does so at the guest's first touch; here a page counts from the allocation of its
+        hugepage on, as scenarios allocate what guests use.  A page stops counting when it is shared or given back.
+        """
+        hugepage = self.inode.hugepage_at(page)
+        if hugepage is None or self.mapping != "snp" or self.closed:
+            return []
+        return [region for region, start, end in self._regions(hugepage) if not self._all_shared(start, end)]
+
+    def regions_with_private(self) -> set[int]:
+        """The :meth:`private_regions` of all hugepages.  O(hugepages), of which one a region is looked at closely."""
+        found: set[int] = set()
+        if self.mapping == "snp" and not self.closed:
+            for hugepage in self.inode.hugepages.values():
+                for region, start, end in self._regions(hugepage):
+                    if region not in found and not self._all_shared(start, end):
+                        found.add(region)
+        return found
+
+    def _regions(self, hugepage: Hugepage) -> list[tuple[int, int, int]]:
+        """The GiB of host memory that the hugepage lies in, with the part of it that is there: (GiB, start, end)."""
+        shift = GIB_SHIFT - self.inode.page_shift
+        number = self.host.page_number(hugepage.order, hugepage.pool_index)
+        last, to_index = number + (1 << hugepage.order), hugepage.first - number
+        return [
+            (region, max(number, region << shift) + to_index, min(last, region + 1 << shift) + to_index)
+            for region in range(number >> shift, (last - 1 >> shift) + 1)
+        ]
+
+    def _all_shared(self, start: int, end: int) -> bool:
+        return self.inode.attributes.all_are(start, end, shared=True)
 
     def has_memory(self, start: int, end: int) -> bool:
         """Whether any page of the range, of a file without hugepages, has memory."""

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from gmemsim.gmem.ranges import PinCounts
 
 
@@ -33,7 +31,7 @@ class Hugepage:
         self.order = order
         self.pool_index = pool_index
         self.restored = restored
-        self.folios: Counter[int] = Counter({order: 1})
+        self.folios = {order: 1}
         """How many folios of each order it is split into."""
         self.optimise_failed = restored > 0
         """Whether there may be more vmemmap than the folios need, because it could not be optimised."""

@@ -10,7 +10,8 @@ attributes                                         ``conversion``
 hugepages' folios, restored vmemmap, descriptors   ``restructure``
 hugepages, small, filemap roots, metadata          ``population``
 host_mapped, pins, orphaned, poisoned, closed      ``guest`` (``population`` for holes)
-stage2                                             ``guest``, ``conversion``
+touched                                            ``guest``, ``restructure``; ``population`` forgets
+stage2                                             ``guest``, ``conversion``, ``restructure``
 =================================================  ======================================
 
 ``check`` verifies how they fit together; a new part of the state belongs into the table above and into ``check``.
@@ -23,12 +24,15 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gmemsim.errors import Again, Invalid, OutOfMemory, Poisoned
+from gmemsim.geometry import Geometry
 from gmemsim.gmem.attributes import Attributes
+from gmemsim.gmem.descent import Descent, Descents
 from gmemsim.gmem.filemap import Filemap
 from gmemsim.gmem.hugepage import Hugepage
+from gmemsim.gmem.pamt import DynamicPamt
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.ranges import PinCounts, RangeSet
-from gmemsim.gmem.stage2 import MappingKind, Stage2
+from gmemsim.gmem.stage2 import LeafRule, MappingKind, Stage2
 from gmemsim.host.host import Host
 from gmemsim.host.hugetlb import Subpool
 from gmemsim.units import size_name
@@ -38,8 +42,19 @@ class Stats:
     """What has happened to one inode so far; splits and merges are counted by (order, new order)."""
 
     def __init__(self) -> None:
-        self.splits: Counter[tuple[int, int]] = Counter()
+        self.descents: dict[Descent, int] = {}
+        """How many folios were split along which way."""
         self.merges: Counter[tuple[int, int]] = Counter()
+        self.unchanged = 0
+        """Conversions of ranges that were already as wanted."""
+        self.without_memory = 0
+        """Conversions of ranges of which some memory is not allocated: there only the attributes change."""
+        self.host_faults = 0
+        """Calls by which the host touched shared memory: faults and pins."""
+        self.zapped_in_vain = 0
+        """Mapped base pages that conversions have taken out of the second stage and then not converted."""
+        self.zapped: list[tuple[int, int, int]] = []
+        """What the latest conversion has zapped: (start, end, base pages that were mapped)."""
         self.optimise_failures = 0
         """Merges after which the vmemmap could not be optimised again."""
         self.rollback_failures = 0
@@ -48,6 +63,22 @@ class Stats:
         """Hugepages that a failed split of generation A could not put back into the filemap; their contents go too."""
         self.derived_splits = 0
         """Non-uniform splits around more than one page, which no kernel does: their counts are derived."""
+
+    @property
+    def splits(self) -> Counter[tuple[int, int]]:
+        """Folios split, by (order, new order).  O(rungs)."""
+        splits: Counter[tuple[int, int]] = Counter()
+        for descent, times in self.descents.items():
+            for order, new_order, number in descent.rungs:
+                splits[order, new_order] += number * times
+        return splits
+
+
+def _refuse_unknown_machine(geometry: Geometry, name: str, backing: int, mapping: MappingKind) -> None:
+    problem = None if backing == geometry.page_size else geometry.hugepage_problem(backing)
+    problem = problem or geometry.mapping_problem(mapping, backing)
+    if problem:
+        raise Invalid(f"{name}: {problem}")
 
 
 class Inode:
@@ -62,6 +93,7 @@ class Inode:
         policy: Policy,
         mapping: MappingKind,
         initially_shared: bool,
+        stage2: LeafRule = "range",
     ) -> None:
         self.host = host
         self.name = name
@@ -69,13 +101,13 @@ class Inode:
         self.generation = policy.generation_rule
         self.work = host.work
         self.page_shift = host.geometry.page_shift
+        _refuse_unknown_machine(host.geometry, name, backing, mapping)
         self.page_order = host.geometry.order_of(backing)
-        if size <= 0 or size % backing:
-            raise Invalid(f"{name}: size {size_name(size)} is not a multiple of the backing {size_name(backing)}")
-        if initially_shared and self.page_order:
-            raise Invalid(f"{name}: a guest_memfd on hugepages starts private")
+        self._refuse_arguments(size, backing, initially_shared)
         self.pages = size >> self.page_shift
         self.rungs = policy.rungs(self.page_order, host.geometry)
+        # shared pages are split down to this order at conversion: 0, unless some steps are for host faults
+        self.conversion_order = policy.conversion_rungs(self.page_order, host.geometry)[-1]
         ledger = host.ledger
         attribute_nodes = ledger.holder("attributes", name)
         self.subpool: Subpool | None = None
@@ -90,16 +122,22 @@ class Inode:
                 raise
         else:
             self.attributes = Attributes(self.pages, attribute_nodes, shared=initially_shared)
-        self.filemap = Filemap(ledger.holder("filemap_nodes", name), host.kernel.xarray, host.work)
+        self.filemap = Filemap(
+            ledger.holder("filemap_nodes", name), host.kernel.xarray, host.work, host.kernel.account_nodes
+        )
+        self.descents = Descents(self.filemap, self.rungs)
         self.metadata = ledger.holder("folio_metadata", name, object_bytes=self.generation.metadata_bytes)
         self.vmemmap = ledger.holder("vmemmap", name)
         self.memdesc = ledger.holder("memdesc", name)
-        self.stage2 = Stage2(mapping, host.geometry, ledger.holder("stage2_page_tables", name))
+        self.stage2 = self._make_stage2(mapping)
+        self.leaves_follow_folios = stage2 == "follow-folio"  # no leaf may be larger than its folio
         self.hugepages: dict[int, Hugepage] = {}
         self.small = RangeSet()
         """Pages that base-page folios hold, without hugepages."""
         self.host_mapped = RangeSet()
         """Pages that some host process has mapped."""
+        self.touched = RangeSet()
+        """Pages of hugepages that guest or host have faulted in, or that a merge has zeroed; fallocate touches none."""
         self.poisoned = RangeSet()
         self.pins = PinCounts()
         self.orphaned = PinCounts()
@@ -109,6 +147,24 @@ class Inode:
         self.closed = False
         self.inconsistent = RangeSet()
         """Where a failed rollback of generation A has left attributes and folios that do not fit each other."""
+        self._account()
+
+    def _refuse_arguments(self, size: int, backing: int, initially_shared: bool) -> None:
+        if size <= 0 or size % backing:
+            raise Invalid(f"{self.name}: size {size_name(size)} is not a multiple of the backing {size_name(backing)}")
+        if initially_shared and self.page_order:
+            raise Invalid(f"{self.name}: a guest_memfd on hugepages starts private")
+
+    def _make_stage2(self, mapping: MappingKind) -> Stage2:
+        """The second stage, with Dynamic PAMT if this is a TD on a host that has it."""
+        host, ledger = self.host, self.host.ledger
+        pamt: DynamicPamt | None = None
+        if mapping == "tdx" and host.kernel.pamt == "dynamic":
+            pamt = DynamicPamt(ledger.holder("pamt", self.name), host.geometry.pmd_order, self.attributes)
+        return Stage2(mapping, host.geometry, ledger.holder("stage2_page_tables", self.name), pamt)
+
+    def _account(self) -> None:
+        """Tell the ledger what this knows of the objects that it holds."""
         self.metadata.known = self._known_metadata
         self.vmemmap.known = self._known_vmemmap
         self.memdesc.known = self._known_descriptors
@@ -139,16 +195,28 @@ class Inode:
             yield start, stop, self.hugepages.get(start & ~mask)
             start = stop
 
+    def has_memory(self, start: int, end: int) -> bool:
+        """Whether all of the range is allocated.  O(hugepages of the range), or O(log ranges) of base pages."""
+        if not self.page_order:
+            return self.small.covers(start, end)
+        return all(hugepage is not None for _, _, hugepage in self.pieces(start, end))
+
+    def hugepage_at(self, page: int) -> Hugepage | None:
+        """The hugepage that holds ``page``, if it has been allocated."""
+        return self.hugepages.get(page >> self.page_order << self.page_order) if self.page_order else None
+
     def unmap_host(self, start: int, end: int) -> None:
         """Take the range away from every host process."""
-        mapped = self.host_mapped.pages(start, end)
+        mapped = self.host_mapped.pages(start, end) if self.host_mapped.flips else 0
         if mapped:
             self.host_mapped.remove(start, end)
             self.work.zapped_pages += mapped
 
-    def zap(self, start: int, end: int) -> None:
-        """Take the range away from the guest."""
-        self.work.zapped_pages += self.stage2.zap(start, end)
+    def zap(self, start: int, end: int) -> int:
+        """Take the range away from the guest, and return how many base pages it had mapped."""
+        zapped = self.stage2.zap(start, end)
+        self.work.zapped_pages += zapped
+        return zapped
 
     def refuse_if_pinned(self, start: int, end: int, call_start: int) -> None:
         """Raise ``Again`` if a folio of the range is pinned, with the offset ``max(call_start, first folio index)``."""
@@ -160,12 +228,12 @@ class Inode:
 
     def refuse_to_split_poisoned(self, start: int, end: int) -> None:
         """Raise ``Poisoned`` if making the range shared now would split a folio that has a memory error."""
-        if self.policy.splits_at_conversion:
-            self.refuse_poisoned(start, end, 1)
+        if self.poisoned.flips and self.policy.splits_at_conversion:
+            self.refuse_poisoned(start, end, self.conversion_order + 1)
 
     def refuse_poisoned(self, start: int, end: int, least_order: int) -> None:
         """Raise ``Poisoned`` if a folio of the range, of ``least_order`` or more, has a memory error."""
-        if not len(self.poisoned):
+        if not self.poisoned.flips:
             return
         for first, number, order in self.filemap.folios(start, end):
             if order < least_order:
@@ -176,19 +244,27 @@ class Inode:
                 where = self.offset(max(start, page >> order << order))
                 raise Poisoned(f"page {page} has a memory error", error_offset=where)
 
-    def vmemmap_needed(self, hugepage: Hugepage, folios: Counter[int]) -> int:
+    def vmemmap_needed(self, hugepage: Hugepage, folios: dict[int, int]) -> int:
         """vmemmap pages beyond those kept that ``folios`` of the hugepage need under the policy."""
-        return self.policy.vmemmap_needed(self.host.vmemmap, folios, hugepage.order)
+        policy = self.policy
+        if not policy.uses_hvo or hugepage.order in folios:
+            return 0
+        if policy.pieces_stay_optimised:
+            return self.host.vmemmap.needed(folios, hugepage.order, reoptimised=True)
+        return self.host.vmemmap.restored(hugepage.order)
 
-    def replace_folios(self, hugepage: Hugepage, folios: Counter[int]) -> None:
+    def replace_folios(self, hugepage: Hugepage, folios: dict[int, int]) -> None:
         """The hugepage consists of ``folios`` from now on."""
-        self.count_folios(hugepage.folios, -1)
-        hugepage.folios = folios
-        self.count_folios(folios, 1)
-
-    def count_folios(self, folios: Counter[int], sign: int) -> None:
-        """``folios`` appear (``sign`` 1) or disappear (-1): here and on the host."""
         here, host = self.folios, self.host.folios
+        for order, number in hugepage.folios.items():
+            here[order] -= number
+            host[order] -= number
+        hugepage.folios = folios
         for order, number in folios.items():
-            here[order] += sign * number
-            host[order] += sign * number
+            here[order] += number
+            host[order] += number
+
+    def count_folios(self, order: int, number: int) -> None:
+        """``number`` folios of ``order`` appear, or disappear if it is negative: here and on the host."""
+        self.folios[order] += number
+        self.host.folios[order] += number

@@ -16,7 +16,6 @@ either may be given and implies the other.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -26,6 +25,7 @@ from gmemsim.gmem.rules import (
     MERGES,
     ORDERINGS,
     RESTRUCTURE_FIRST,
+    SPLIT_FAILURES,
     SPLITS,
     VMEMMAPS,
     WHENS,
@@ -37,22 +37,23 @@ from gmemsim.gmem.rules import (
     SplitRule,
     VmemmapRule,
 )
-from gmemsim.host.vmemmap import VmemmapLayout
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.registry import Registry
 
-_LADDER: Final = re.compile(r"\d+(?:-\d+)+", re.ASCII)
+_LADDER: Final = re.compile(r"(\d+(?:-\d+)+)(?:@([a-z]+(?:-[a-z]+)*))?", re.ASCII)
 _HYSTERESIS: Final = re.compile(r"hysteresis-(\d+)", re.ASCII)
 
 
 class Policy:
     """One conversion policy; ``ValueError`` with the reason for a value that makes no sense.
 
-    ``split``: ``"uniform"`` (default), ``"staged"``, ``"nonuniform"``, or a tuple of decreasing orders, a ladder.
-    ``when``: ``"conversion"`` (default) or ``"fault"``.  ``merge``: ``"eager"`` (default), ``"cleanup"``, ``"never"``
+    ``split``: ``"uniform"`` (default), ``"staged"``, ``"nonuniform"``, or a tuple of decreasing orders, a ladder; a
+    :class:`Ladder` may say of each step when it is carried out.  ``when``: ``"conversion"`` (default) or ``"fault"``;
+    not beside a ladder that says it.  ``merge``: ``"eager"`` (default), ``"cleanup"``, ``"never"``
     or a :class:`Hysteresis`.  ``vmemmap``: ``"whole"`` (default), ``"reoptimize"``, ``"partial"`` or ``"off"``.
-    ``ordering``: ``"restructure-first"`` (default), ``"attributes-first"`` or ``"reserve-first"``.  ``generation``:
-    ``"A"`` or ``"B"``; by default that of the ordering.
+    ``ordering``: ``"restructure-first"`` (default), ``"attributes-first"``, ``"reserve-first"``, ``"split-first"`` or
+    ``"block-abort"``.  ``generation``: ``"A"``, ``"B"`` or ``"D"``; by default that of the ordering.
+    ``on_split_failure``: ``"undo"`` (default) or, of ``split-first`` only, ``"keep"``.
 
     The attributes of these names hold what was given; the other attributes and the methods are the questions that the
     rest of the package asks.  A policy is a value: do not change one.
@@ -64,28 +65,41 @@ class Policy:
 
     def __init__(
         self,
-        split: str | tuple[int, ...] = "uniform",
-        when: str = "conversion",
+        split: str | tuple[int, ...] | Ladder = "uniform",
+        when: str | None = None,
         merge: str | Hysteresis = "eager",
         vmemmap: str = "whole",
         ordering: str | None = None,
         generation: str | None = None,
+        on_split_failure: str = "undo",
     ) -> None:
-        self.split = split
-        self.when = when
+        self.split = split.orders if isinstance(split, Ladder) and not split.whens else split
         self.merge = merge
         self.vmemmap = vmemmap
-        self.split_rule: SplitRule = SPLITS[split] if isinstance(split, str) else Ladder(split)
+        self.split_rule: SplitRule = SPLITS[split] if isinstance(split, str) else as_ladder(split)
+        self.whens: tuple[str, ...] = self.split.whens if isinstance(self.split, Ladder) else (when or "conversion",)
+        """When each step is carried out, or one time for all of them."""
+        if when is not None and isinstance(self.split, Ladder):
+            raise ValueError(f"the ladder says when each step is split, found when: {when} beside it")
+        self.when = None if isinstance(self.split, Ladder) else self.whens[0]
         self.merge_rule: MergeRule = MERGES[merge] if isinstance(merge, str) else merge
         self.vmemmap_rule: VmemmapRule = VMEMMAPS[vmemmap]
         self.ordering_rule: Ordering = _ordering(ordering, generation)
         self.ordering = self.ordering_rule.name
         self.generation_rule: Generation = self.ordering_rule.generation
         self.generation = self.generation_rule.name
-        self.splits_at_conversion: bool = WHENS[when].at_conversion
-        """Whether shared pages are split inside the conversion."""
-        if not self.splits_at_conversion and self.ordering_rule.needs_conversion_splits:
+        self.splits_at_conversion: bool = WHENS[self.whens[0]].at_conversion
+        """Whether shared pages are split inside the conversion, by some steps at least."""
+        self.splits_at_fault: bool = not WHENS[self.whens[-1]].at_conversion
+        """Whether shared pages are split at the first host fault, by some steps at least."""
+        enough = not self.splits_at_fault if self.ordering_rule.all_or_nothing else self.splits_at_conversion
+        if not enough and self.ordering_rule.needs_conversion_splits:
             raise ValueError(self.ordering_rule.needs_conversion_splits)
+        self.on_split_failure = on_split_failure
+        self.undoes_splits: bool = SPLIT_FAILURES[on_split_failure].undone
+        """Whether a call that fails merges back what it has split."""
+        if not self.undoes_splits and not self.ordering_rule.splits_ahead:
+            raise ValueError(f"on_split_failure: {on_split_failure} is for ordering split-first, found {self.ordering}")
         self.splits_in_single_steps: bool = self.split_rule.single_steps
         """Whether the kernel takes each step of a split by itself."""
         self.keeps_failed_steps: bool = self.split_rule.keeps_failed_steps
@@ -114,24 +128,23 @@ class Policy:
             return (0,)
         return self.split_rule.rungs(backing_order, geometry)
 
+    def conversion_rungs(self, backing_order: int, geometry: Geometry) -> tuple[int, ...]:
+        """Those of :meth:`rungs` that folios pass through at conversion; the others are for the first host fault."""
+        rungs = self.rungs(backing_order, geometry)
+        if not self.splits_at_fault:
+            return rungs
+        return rungs[: 1 + sum([WHENS[when].at_conversion for when in self.whens])]
+
     def may_merge(self, splits: int) -> bool:
         """Whether a folio that has been split so many times may be merged early."""
         return self.merge_rule.allows(splits)
-
-    def vmemmap_needed(self, layout: VmemmapLayout, folios: Counter[int], order: int) -> int:
-        """vmemmap pages beyond the one kept that a hugepage of ``order`` needs, made of ``folios`` (order → number)."""
-        rule = self.vmemmap_rule
-        if not rule.optimised or order in folios:
-            return 0
-        if not rule.pieces_stay_optimised:
-            return layout.restored(order)
-        return layout.needed(folios, order, reoptimised=True)
 
     # -- how it is written -----------------------------------------------------------------------------------------
 
     def as_file(self) -> dict[str, Any]:
         """The policy as a scenario file writes it: key → name, ``{"ladder": [18, 9, 0]}`` or ``{"hysteresis": 10}``."""
-        return {key.name: key.as_file(getattr(self, key.name)) for key in KEYS.values()}
+        values = {key.name: getattr(self, key.name) for key in KEYS.values()}
+        return {name: KEYS[name].as_file(value) for name, value in values.items() if value is not None}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Policy) and self._values() == other._values()
@@ -143,7 +156,12 @@ class Policy:
         return f"Policy({', '.join(f'{key}={getattr(self, key)!r}' for key in KEYS)})"
 
     def _values(self) -> tuple[object, ...]:
-        return type(self), self.split, self.when, self.merge, self.vmemmap, self.ordering, self.generation
+        return type(self), *[getattr(self, key) for key in KEYS]
+
+
+def as_ladder(split: tuple[int, ...] | Ladder) -> Ladder:
+    """The rule of a ladder that is given by its orders, or as it is; ``ValueError`` for orders that are none."""
+    return split if isinstance(split, Ladder) else Ladder(split)
 
 
 def _ordering(ordering: str | None, generation: str | None) -> Ordering:
@@ -163,7 +181,8 @@ class Parameter:
     """The form of a rule that takes a parameter: how files and the command line write it.
 
     ``name`` is its key in a file and ``words`` says what the rule means.  In a file the parameter is one whole number,
-    or a list of them if ``many``, each from ``least`` to ``most`` (``None``: any that fits).  ``expected`` is what a
+    or a list of them if ``many``, each from ``least`` to ``most`` (``None``: any that fits).  ``also`` is a second key,
+    which may be absent: a list of names from the registry ``names``.  ``expected`` is what a
     message says after "expected" about numbers that make no such rule; ``shown`` is how it describes a list.
     """
 
@@ -177,9 +196,13 @@ class Parameter:
         most: int | None = None,
         expected: str,
         shown: str = "",
+        also: str = "",
+        names: Registry[Any] | None = None,
     ) -> None:
         self.name = name
         self.words = words
+        self.also = also
+        self.names = names
         self.many = many
         self.least = least
         self.most = most
@@ -190,12 +213,12 @@ class Parameter:
         """The value that ``text`` of the command line means, ``None`` if it is not of this form."""
         raise NotImplementedError
 
-    def from_file(self, value: Any) -> Any:
-        """The value of :class:`Policy` that a file's number or numbers mean; ``ValueError`` says what is wrong."""
+    def from_file(self, value: Any, also: tuple[str, ...] = ()) -> Any:
+        """The value of :class:`Policy` that a file's numbers, and names, mean; ``ValueError`` says what is wrong."""
         raise NotImplementedError
 
-    def as_file(self, value: Any) -> Any:
-        """The inverse of :meth:`from_file`."""
+    def as_file(self, value: Any) -> dict[str, Any]:
+        """The inverse of :meth:`from_file`: keys with their values."""
         raise NotImplementedError
 
     def as_text(self, value: Any) -> str:
@@ -212,19 +235,30 @@ class _LadderForm(Parameter):
             most=63,
             expected="decreasing orders down to 0",
             shown="orders such as [18, 9, 0]",
+            also="when",
+            names=WHENS,
         )
 
-    def from_text(self, text: str) -> tuple[int, ...] | None:
-        return tuple(map(int, text.split("-"))) if _LADDER.fullmatch(text) else None
+    def from_text(self, text: str) -> tuple[int, ...] | Ladder | None:
+        found = _LADDER.fullmatch(text)
+        if found is None:
+            return None
+        orders = tuple(map(int, found[1].split("-")))
+        return Ladder(orders, tuple(found[2].split("-"))) if found[2] else orders
 
-    def from_file(self, value: Any) -> tuple[int, ...]:
-        return Ladder(tuple(value)).orders
+    def from_file(self, value: Any, also: tuple[str, ...] = ()) -> tuple[int, ...] | Ladder:
+        ladder = Ladder(tuple(value), also)
+        return ladder if also else ladder.orders
 
-    def as_file(self, value: Any) -> list[int]:
-        return list(value)
+    def as_file(self, value: Any) -> dict[str, Any]:
+        ladder = as_ladder(value)
+        when = {self.also: list(ladder.whens)} if ladder.whens else {}
+        return {self.name: list(ladder.orders), **when}
 
     def as_text(self, value: Any) -> str:
-        return "-".join(map(str, value))
+        ladder = as_ladder(value)
+        orders = "-".join(map(str, ladder.orders))
+        return f"{orders}@{'-'.join(ladder.whens)}" if ladder.whens else orders
 
 
 class _HysteresisForm(Parameter):
@@ -235,12 +269,11 @@ class _HysteresisForm(Parameter):
         found = _HYSTERESIS.fullmatch(text)
         return Hysteresis(int(found[1])) if found else None
 
-    def from_file(self, value: Any) -> Hysteresis:
+    def from_file(self, value: Any, also: tuple[str, ...] = ()) -> Hysteresis:
         return Hysteresis(value)
 
-    def as_file(self, value: Any) -> int:
-        limit: int = value.limit
-        return limit
+    def as_file(self, value: Any) -> dict[str, Any]:
+        return {self.name: value.limit}
 
     def as_text(self, value: Any) -> str:
         return f"hysteresis-{value.limit}"
@@ -286,7 +319,7 @@ class Key:
         """A value of :class:`Policy` as a scenario file writes it."""
         if self.parameter is None or isinstance(value, str):
             return value
-        return {self.parameter.name: self.parameter.as_file(value)}
+        return self.parameter.as_file(value)
 
     def as_text(self, value: Any) -> str:
         """A value of :class:`Policy` as the command line takes it."""
@@ -297,8 +330,7 @@ class Key:
     def explained(self, value: Any) -> tuple[str, str]:
         """A value as a file writes it, on one line, and in words what it means."""
         if self.parameter is not None and isinstance(value, Mapping):
-            ((name, argument),) = value.items()
-            return f"{name}: {argument}", self.parameter.words
+            return ", ".join(f"{name}: {argument}" for name, argument in value.items()), self.parameter.words
         return str(value), str(self.rules[str(value)].words)
 
 
@@ -312,7 +344,7 @@ KEYS: Final[Mapping[str, Key]] = {
             _LADDER_FORM,
             "18-12-6-0",
         ),
-        Key("when", "when a hugepage is split", WHENS),
+        Key("when", "when a hugepage is split; conversion if absent", WHENS),
         Key(
             "merge",
             "when a hugepage is merged again: a name or a hysteresis",
@@ -323,6 +355,7 @@ KEYS: Final[Mapping[str, Key]] = {
         Key("vmemmap", "what happens to the vmemmap of a split hugepage", VMEMMAPS),
         Key("ordering", "in which order a conversion does its work", ORDERINGS),
         Key("generation", "which generation of the kernel code is modelled; by the ordering if absent", GENERATIONS),
+        Key("on_split_failure", "what is left of a call's splits if it fails; keep is for split-first", SPLIT_FAILURES),
     )
 }
 """The keys of a policy, in the order in which they are written."""

@@ -12,8 +12,6 @@ A guest_memfd without hugepages has folios of one base page; ranges of them come
 
 from __future__ import annotations
 
-from collections import Counter
-
 from gmemsim.errors import KernelError, OutOfMemory
 from gmemsim.gmem import restructure
 from gmemsim.gmem.hugepage import Hugepage
@@ -56,11 +54,11 @@ def _allocate_hugepage(inode: Inode, first: int) -> None:
         _leave_unoptimised(inode, hugepage)
         inode.subpool.give_back(pool_index)
         raise
-    inode.count_folios(hugepage.folios, 1)
+    inode.count_folios(hugepage.order, 1)
     if inode.policy.splits_at_conversion and not inode.attributes.all_private(first, hugepage.end):
         try:
             for low, high in list(inode.attributes.shared_ranges(first, hugepage.end)):
-                restructure.split(inode, hugepage, low, high)
+                restructure.split(inode, hugepage, low, high, inode.conversion_order)
         except OutOfMemory:
             _drop(inode, hugepage)
             _give_back(inode, hugepage)
@@ -101,7 +99,7 @@ def retire(inode: Inode, hugepage: Hugepage) -> None:
     """A whole hugepage that is in no filemap any more goes back to the pool, or out of use if it has a memory error."""
     _give_back(inode, hugepage)
     del inode.hugepages[hugepage.first]
-    for ranges in (inode.poisoned, inode.inconsistent):
+    for ranges in (inode.touched, inode.poisoned, inode.inconsistent):
         ranges.remove(hugepage.first, hugepage.end)
 
 
@@ -122,7 +120,7 @@ def _drop(inode: Inode, hugepage: Hugepage) -> None:
 
 def _give_back(inode: Inode, hugepage: Hugepage) -> None:
     assert inode.subpool is not None
-    inode.count_folios(hugepage.folios, -1)
+    inode.count_folios(hugepage.order, -1)
     inode.host.registry.remove(inode.host.page_number(hugepage.order, hugepage.pool_index), hugepage.order)
     metadata, descriptors = _lifelong_objects(inode)
     inode.memdesc.free(descriptors)
@@ -152,7 +150,7 @@ def _add_small(inode: Inode, low: int, high: int) -> None:
         error.error_offset = inode.offset(low)
         raise
     inode.small.add(low, high)
-    inode.count_folios(Counter({0: high - low}), 1)
+    inode.count_folios(0, high - low)
     inode.work.entries_stored += high - low
 
 
@@ -169,4 +167,4 @@ def drop_small(inode: Inode, start: int, end: int) -> None:
         for first, last, references in list(inode.pins.pinned(low, high)):
             inode.orphaned.change(first, last, references)
             inode.pins.change(first, last, -references)
-        inode.count_folios(Counter({0: high - low}), -1)
+        inode.count_folios(0, low - high)

@@ -60,6 +60,12 @@ for _name, _policy, _description in (
     ("hysteresis-10", Policy(merge=Hysteresis(10)), "stop merging a folio after 10 re-splits (an AMD tree)"),
     ("cleanup", Policy(merge="cleanup"), "merge only when the memory is given back"),
     ("never", Policy(merge="never"), "never merge while the file is open"),
+    ("split-first", Policy(ordering="split-first"), "the order of January 2026 (D): split, then zap (Tng)"),
+    (
+        "block-abort",
+        Policy(ordering="block-abort"),
+        "B, but leaves are blocked and restored on failure (Christopherson)",
+    ),
     ("reserve-first", Policy(ordering="reserve-first"), "take all memory before anything is torn down (Zhao)"),
 ):
     PRESETS.add(_name, Preset(_policy, _description))

@@ -9,10 +9,16 @@ All bounds are half-open: ``start <= page < end``.
 
 from __future__ import annotations
 
+import sys
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from typing import Final
 
-from sortedcontainers import SortedDict, SortedList
+from sortedcontainers import SortedDict
+
+NO_PAGE: Final = sys.maxsize
+"""Above the index of every page."""
 
 
 def gaps(ranges: Iterable[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -26,64 +32,123 @@ def gaps(ranges: Iterable[tuple[int, int]], start: int, end: int) -> Iterator[tu
 
 
 class RangeSet:
-    """A set of pages; ``len()`` is the number of ranges, O(log n) a lookup, n being that number."""
+    """A set of pages; ``len()`` is the number of ranges, O(log n) a lookup, n being that number.
 
-    __slots__ = ("_flips",)
+    The flips are kept in blocks: plain lists, in order, each with an even number of flips.  So whether a page is a
+    member is seen in one block, by the parity of its flips up to that page, and no flip needs to know its number.
+    ``block_flips`` is about the most that a block has; tests make it small.
+    """
 
-    def __init__(self) -> None:
-        self._flips: SortedList = SortedList()
+    __slots__ = ("_block_flips", "_blocks", "_lasts", "flips")
+
+    def __init__(self, block_flips: int = 1024) -> None:
+        self._block_flips = block_flips
+        self._blocks: list[list[int]] = []
+        self._lasts: list[int] = []  # the last flip of every block
+        self.flips = 0
+        """How often membership changes; 0 exactly if the set is empty."""
 
     def __contains__(self, page: int) -> bool:
-        return bool(self._flips.bisect_right(page) & 1)
+        at = bisect_right(self._lasts, page)
+        return at < len(self._lasts) and bisect_right(self._blocks[at], page) & 1 == 1
 
     def __len__(self) -> int:
-        return len(self._flips) // 2
+        return self.flips // 2
 
     def flips_within(self, end: int) -> int:
         """How often membership changes between two neighbouring pages from page 0 to before ``end``."""
-        flips = self._flips
-        if not flips:
+        if not self.flips:
             return 0
-        at_edges = int(flips[0] == 0) + int(flips[-1] == end)
-        return len(flips) - at_edges
+        return self.flips - int(self._blocks[0][0] == 0) - int(self._lasts[-1] == end)
 
     def flips_to(self, page: int) -> int:
-        """How often membership has changed from before page 0 up to ``page``: the number of the range it lies in."""
-        position: int = self._flips.bisect_right(page)
-        return position
+        """How often membership has changed from before page 0 up to ``page``.  O(number of blocks)."""
+        at = bisect_right(self._lasts, page)
+        flips = sum([len(block) for block in self._blocks[:at]])
+        return flips if at == len(self._blocks) else flips + bisect_right(self._blocks[at], page)
 
     def covers(self, start: int, end: int) -> bool:
         """Whether every page is a member (of no pages, all are)."""
         if start >= end:
             return True
-        flips = self._flips
-        before = flips.bisect_right(start)
-        return bool(before & 1) and flips.bisect_left(end) == before
+        at = bisect_right(self._lasts, start)
+        if at == len(self._lasts):
+            return False
+        block = self._blocks[at]
+        position = bisect_right(block, start)
+        return position & 1 == 1 and block[position] >= end
 
     def disjoint(self, start: int, end: int) -> bool:
         """Whether no page is a member."""
         if start >= end:
             return True
-        flips = self._flips
-        before = flips.bisect_right(start)
-        return not before & 1 and flips.bisect_left(end) == before
+        at = bisect_right(self._lasts, start)
+        if at == len(self._lasts):
+            return True
+        block = self._blocks[at]
+        position = bisect_right(block, start)
+        return position & 1 == 0 and block[position] >= end
+
+    def around(self, start: int, end: int) -> tuple[int, int]:
+        """The widest (low, high) around ``start`` to ``end`` in which no page is a member, these left aside.
+
+        ``low`` is 0 and ``high`` is :data:`NO_PAGE` where no member is in the way.
+        """
+        blocks, lasts = self._blocks, self._lasts
+        at = bisect_left(lasts, start)
+        position = bisect_left(blocks[at], start) if at < len(blocks) else 0
+        if position & 1:
+            low = start
+        elif position:
+            low = blocks[at][position - 1]
+        else:
+            low = lasts[at - 1] if at else 0
+        at = bisect_right(lasts, end)
+        if at == len(blocks):
+            return low, NO_PAGE
+        position = bisect_right(blocks[at], end)
+        return low, end if position & 1 else blocks[at][position]
 
     def replace(self, start: int, end: int, *, member: bool) -> None:
-        """Make every page a member, or none of them."""
-        flips = self._flips
-        if start >= end or not (flips or member):
+        """Make every page a member, or none of them.  O(log n), and moves what comes after it in one block."""
+        if start >= end or not (self.flips or member):
             return
-        first = flips.bisect_left(start)
-        last = flips.bisect_right(end)
+        at = self._block_for(start, end)
+        block = self._blocks[at]
+        first = bisect_left(block, start)
+        last = bisect_right(block, end)
         edges = []
         if bool(first & 1) != member:
             edges.append(start)
         if bool(last & 1) != member:
             edges.append(end)
-        if last > first:
-            del flips[first:last]
-        for edge in edges:
-            flips.add(edge)
+        block[first:last] = edges
+        self.flips += len(edges) - last + first
+        if not block:
+            del self._blocks[at], self._lasts[at]
+            return
+        self._lasts[at] = block[-1]
+        if len(block) > self._block_flips:
+            half = len(block) // 4 * 2
+            self._blocks[at : at + 1] = [block[:half], block[half:]]
+            self._lasts.insert(at, block[half - 1])
+
+    def _block_for(self, start: int, end: int) -> int:
+        """Which block has every flip from ``start`` to ``end``; makes one of those that share them."""
+        blocks, lasts = self._blocks, self._lasts
+        at = bisect_left(lasts, start)
+        if at == len(blocks):
+            if at:
+                return at - 1
+            blocks.append([])
+            lasts.append(start)
+        after = at + 1
+        while after < len(blocks) and blocks[after][0] <= end:
+            after += 1
+        if after > at + 1:
+            blocks[at:after] = [[flip for block in blocks[at:after] for flip in block]]
+            del lasts[at : after - 1]
+        return at
 
     def add(self, start: int, end: int) -> None:
         """Make every page a member."""
@@ -95,35 +160,32 @@ class RangeSet:
 
     def ranges(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """The member ranges within the bounds, cut to them, in order.  The set must not change meanwhile."""
-        flips = self._flips
-        if not flips:
+        at = bisect_right(self._lasts, start)
+        if start >= end or at == len(self._lasts):
             return
-        position = flips.bisect_right(start)
-        low = start
-        if not position & 1:
-            if position == len(flips):
-                return
-            low = flips[position]
-            position += 1
-        while low < end:
-            high = flips[position]
-            yield low, min(high, end)
-            if position + 1 == len(flips):
-                return
-            low = flips[position + 1]
-            position += 2
+        position = bisect_right(self._blocks[at], start) & ~1
+        while at < len(self._blocks):
+            block = self._blocks[at]
+            for flip in range(position, len(block), 2):
+                if block[flip] >= end:
+                    return
+                yield max(block[flip], start), min(block[flip + 1], end)
+            at += 1
+            position = 0
 
     def pages(self, start: int, end: int) -> int:
         """The number of member pages within the bounds."""
-        if not self._flips:
+        if not self.flips:
             return 0
-        return sum(high - low for low, high in self.ranges(start, end))
+        return sum([high - low for low, high in self.ranges(start, end)])
 
     def check(self) -> None:
-        """``AssertionError`` unless the flips are distinct, ordered and even in number."""
-        flips = list(self._flips)
-        assert len(flips) % 2 == 0, f"odd number of flips: {flips}"
+        """``AssertionError`` unless the flips are distinct, ordered and even in number, in every block."""
+        flips = [flip for block in self._blocks for flip in block]
+        assert all(block and len(block) % 2 == 0 for block in self._blocks), f"odd number of flips: {self._blocks}"
         assert all(a < b for a, b in pairwise(flips)), f"flips out of order: {flips}"
+        assert self._lasts == [block[-1] for block in self._blocks], f"last flips {self._lasts} of {self._blocks}"
+        assert self.flips == len(flips), f"{self.flips} flips counted, there are {flips}"
 
 
 class PinCounts:

@@ -76,6 +76,12 @@ B = GENERATIONS.add(
         metadata_bytes=32,
     ),
 )
+D = GENERATIONS.add(
+    "D",
+    Generation(
+        "D", "the order of steps being tried in January 2026: what may fail comes before the zap", metadata_bytes=32
+    ),
+)
 
 
 # -- splitting -----------------------------------------------------------------------------------------------------
@@ -111,25 +117,6 @@ class _Staged(SplitRule):
 class _NonUniform(SplitRule):
     def rungs(self, order: int, geometry: Geometry) -> tuple[int, ...]:
         return tuple(range(order, -1, -1))
-
-
-class Ladder(SplitRule):
-    """Any decreasing ``orders`` that end with 0; ``ValueError`` for others."""
-
-    def __init__(self, orders: tuple[int, ...]) -> None:
-        if len(orders) < 2 or any(a <= b for a, b in pairwise(orders)) or orders[-1] != 0:
-            raise ValueError(f"ladder {list(orders)} must be at least two strictly decreasing orders and end with 0")
-        super().__init__("ladder", "at each rung only the folios that hold shared pages split further")
-        self.orders = orders
-
-    def rungs(self, order: int, geometry: Geometry) -> tuple[int, ...]:
-        """The ladder itself; ``ValueError`` unless it starts at ``order``."""
-        if self.orders[0] != order:
-            raise ValueError(
-                f"ladder {list(self.orders)} starts at order {self.orders[0]},"
-                f" but the backing {geometry.name(order)} is order {order}"
-            )
-        return self.orders
 
 
 SPLITS: Final[Registry[SplitRule]] = Registry("split")
@@ -168,6 +155,47 @@ class WhenRule(Rule):
 WHENS: Final[Registry[WhenRule]] = Registry("when")
 WHENS.add("conversion", WhenRule("conversion", "split inside the conversion call", at_conversion=True))
 WHENS.add("fault", WhenRule("fault", "split at the first host fault of a shared page", at_conversion=False))
+
+
+# -- ladders, each step at its time -----------------------------------------------------------------------------
+
+
+class Ladder(SplitRule):
+    """Any decreasing ``orders`` that end with 0; ``ValueError`` for others.
+
+    ``whens`` says when each of its steps is carried out, ``"conversion"`` or ``"fault"`` for one after the other;
+    default: none, the policy says it for all of them.  A step at a fault cannot be followed by one at conversion.
+    """
+
+    def __init__(self, orders: tuple[int, ...], whens: tuple[str, ...] = ()) -> None:
+        if len(orders) < 2 or any(a <= b for a, b in pairwise(orders)) or orders[-1] != 0:
+            raise ValueError(f"ladder {list(orders)} must be at least two strictly decreasing orders and end with 0")
+        if whens and len(whens) != len(orders) - 1:
+            raise ValueError(f"ladder {list(orders)} has {len(orders) - 1} steps, found {len(whens)} times in when")
+        at_conversion = [WHENS[when].at_conversion for when in whens]
+        if at_conversion != sorted(at_conversion, reverse=True):
+            raise ValueError(f"when {list(whens)} splits at conversion what only a fault before it makes")
+        super().__init__("ladder", "at each rung only the folios that hold shared pages split further")
+        self.orders = orders
+        self.whens = whens
+
+    def rungs(self, order: int, geometry: Geometry) -> tuple[int, ...]:
+        """The ladder itself; ``ValueError`` unless it starts at ``order``."""
+        if self.orders[0] != order:
+            raise ValueError(
+                f"ladder {list(self.orders)} starts at order {self.orders[0]},"
+                f" but the backing {geometry.name(order)} is order {order}"
+            )
+        return self.orders
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ladder) and (self.orders, self.whens) == (other.orders, other.whens)
+
+    def __hash__(self) -> int:
+        return hash((self.orders, self.whens))
+
+    def __repr__(self) -> str:
+        return f"Ladder(orders={self.orders}, whens={self.whens})"
 
 
 # -- merging -------------------------------------------------------------------------------------------------------
@@ -286,8 +314,10 @@ VMEMMAPS.add("off", VmemmapRule("off", "no HVO: the vmemmap is always there", op
 class Ordering(Rule):
     """In which order a conversion does its work; ``gmem.conversion`` has the procedure of each.
 
-    ``generation`` is the kernel that does it so.  ``needs_conversion_splits`` says why it makes no sense with splits
-    at fault; empty where it does.  ``all_or_nothing``: a call that fails leaves everything as it was.
+    ``generation`` is the kernel that does it so.  ``failures``: each step that can fail, and what that leaves.
+    ``needs_conversion_splits`` says why it makes no sense with splits at fault; empty where it does.
+    ``all_or_nothing``: a call that fails leaves everything as it was.  ``splits_ahead``: all hugepages of a call are
+    split before one of them is zapped, so that ``on_split_failure`` has a meaning.
     """
 
     def __init__(
@@ -296,19 +326,33 @@ class Ordering(Rule):
         words: str,
         *,
         generation: Generation,
+        failures: tuple[tuple[str, str], ...],
         needs_conversion_splits: str = "",
         all_or_nothing: bool = False,
+        splits_ahead: bool = False,
     ) -> None:
         super().__init__(name, words)
         self.generation = generation
+        self.failures = failures
         self.needs_conversion_splits = needs_conversion_splits
         self.all_or_nothing = all_or_nothing
+        self.splits_ahead = splits_ahead
 
 
 ORDERINGS: Final[Registry[Ordering]] = Registry("ordering")
 RESTRUCTURE_FIRST = ORDERINGS.add(
     "restructure-first",
-    Ordering("restructure-first", "folios are split or merged, then the attributes are stored", generation=B),
+    Ordering(
+        "restructure-first",
+        "folios are split or merged, then the attributes are stored",
+        generation=B,
+        failures=(
+            ("attributes' memory", "hugepages before it stay converted, this one is as it was"),
+            ("references (to-private)", "as above, and the hugepage is unmapped from the host"),
+            ("stage-2 split (to-shared)", "as the first; leaves that were split stay split"),
+            ("split or merge", "as the first, but the hugepage is zapped: the guest faults it in again"),
+        ),
+    ),
 )
 ATTRIBUTES_FIRST = ORDERINGS.add(
     "attributes-first",
@@ -316,6 +360,13 @@ ATTRIBUTES_FIRST = ORDERINGS.add(
         "attributes-first",
         "attributes are stored first, and rolled back if the rest fails",
         generation=A,
+        failures=(
+            ("references (to-private)", "nothing is converted; ranges before it are unmapped and zapped"),
+            ("stage-2 split (to-shared)", "nothing is converted; ranges before it are zapped"),
+            ("attributes' memory, split or merge", "all is zapped, and what was done is reversed"),
+            ("the reversal", "an inconsistent range: attributes and folios that do not fit each other"),
+            ("a folio's return to the filemap", "the hugepage is lost, with its contents"),
+        ),
         needs_conversion_splits="attributes-first orders what a conversion splits,"
         " and with when: fault it splits nothing",
     ),
@@ -326,8 +377,57 @@ RESERVE_FIRST = ORDERINGS.add(
         "reserve-first",
         "everything that can fail happens before anything is torn down",
         generation=B,
+        failures=(("any step", "everything as it was"),),
         needs_conversion_splits="reserve-first cannot keep its promise with when: fault,"
         " which needs memory at the fault",
         all_or_nothing=True,
     ),
+)
+SPLIT_FIRST = ORDERINGS.add(
+    "split-first",
+    Ordering(
+        "split-first",
+        "all hugepages of a call are split, then zapped, then the attributes are stored",
+        generation=D,
+        failures=(
+            ("attributes' memory, a merge's root", "everything as it was"),
+            ("references (to-private)", "the range is unmapped from the host, nothing is zapped"),
+            ("split (to-shared)", "nothing is zapped; on_split_failure: folios as they were, or left split"),
+            ("stage-2 split (to-shared)", "as above; leaves that were split stay split, with TDX for good"),
+        ),
+        needs_conversion_splits="split-first orders what a conversion splits, and with when: fault it splits nothing",
+        splits_ahead=True,
+    ),
+)
+BLOCK_ABORT = ORDERINGS.add(
+    "block-abort",
+    Ordering(
+        "block-abort",
+        "stage-2 leaves are blocked, and restored if the restructuring fails; only success removes them",
+        generation=B,
+        failures=(
+            ("attributes' memory", "hugepages before it stay converted, this one is as it was"),
+            ("references (to-private)", "as above, and the hugepage is unmapped from the host"),
+            ("stage-2 split (to-shared)", "as the first; leaves that were split stay split"),
+            ("split or merge", "as the second: the leaves are restored, so the guest faults nothing in again"),
+        ),
+    ),
+)
+
+
+# -- what a failed split leaves ------------------------------------------------------------------------------------
+
+
+class SplitFailure(Rule):
+    """What becomes of the hugepages that a call has split when it fails: ``undone`` or left split."""
+
+    def __init__(self, name: str, words: str, *, undone: bool) -> None:
+        super().__init__(name, words)
+        self.undone = undone
+
+
+SPLIT_FAILURES: Final[Registry[SplitFailure]] = Registry("on_split_failure")
+SPLIT_FAILURES.add("undo", SplitFailure("undo", "what the call has split is merged back", undone=True))
+SPLIT_FAILURES.add(
+    "keep", SplitFailure("keep", "what the call has split stays split, until it is merged", undone=False)
 )

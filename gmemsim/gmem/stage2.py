@@ -12,38 +12,60 @@ How large a leaf may get and whether it may grow again depends on the guest:
 
 * ``plain``, ``snp``: up to the folio's size; after a merge the next fault maps it large again (SNP: once the guest has
   re-validated it, which a fault in a scenario stands for);
-* ``tdx``: at most 2M, and a 2M region that has ever been mapped by base pages stays so.
+* ``tdx``: at most 2M, and a 2M region that has ever been mapped by base pages stays so: there is no promotion, and a
+  guest's request to inhibit large mappings of a page is never taken back (Zhao, RFC v3; Christopherson's combined
+  series; DOMAIN.md section 10).  A demote takes a page of the S-EPT, which is a table like any other, and with Dynamic
+  PAMT a pair of pages (:mod:`gmemsim.gmem.pamt`).
+
+A conversion splits the leaves that cross its range, in every generation (:data:`LeafRule` ``range``), so that the
+others may be larger than their folios afterwards (mail of 8 Jan 2026, DOMAIN.md section 10).  Under ``follow-folio``,
+Zhao's rule, none may: whoever splits folios also calls :meth:`Stage2.shrink_leaves` for them (``gmem.restructure``
+does).  Leaves are split there and not zapped, since zapping private memory of a TD would lose its contents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
+from gmemsim.errors import OutOfMemory
 from gmemsim.geometry import Geometry
+from gmemsim.gmem.pamt import DynamicPamt
 from gmemsim.gmem.ranges import RangeSet
 from gmemsim.host.ledger import Holder
 
 MappingKind = Literal["plain", "snp", "tdx"]
 
+LeafRule = Literal["range", "follow-folio"]
+"""Which leaves a split of folios takes apart: those that cross the range, or all that are larger than their folio."""
+
 
 class Stage2:
-    """The stage-2 tables of one guest; pages are guest_memfd indices, ``tables`` holds the table pages."""
+    """The stage-2 tables of one guest; pages are guest_memfd indices, ``tables`` holds the table pages.
 
-    __slots__ = ("_holder", "_leaves", "_levels", "_reserved", "_tables", "kind")
+    ``pamt``: Dynamic PAMT, where the guest has it (default: none).
+    """
 
-    def __init__(self, kind: MappingKind, geometry: Geometry, tables: Holder) -> None:
+    __slots__ = ("_all_leaves", "_holder", "_leaves", "_levels", "_pamt", "_reserved", "_tables", "kind")
+
+    def __init__(self, kind: MappingKind, geometry: Geometry, tables: Holder, pamt: DynamicPamt | None = None) -> None:
         self.kind = kind
         self._holder = tables
+        self._pamt = pamt
         pmd, pud = geometry.pmd_order, geometry.pud_order
         self._levels = (0, pmd) if kind == "tdx" else (0, pmd, pud)
         self._leaves = {order: RangeSet() for order in (0, pmd, pud)}  # pages by the order of the leaf that maps them
+        self._all_leaves = tuple(self._leaves.values())
         self._tables: dict[int, set[int]] = {pud: set(), pmd: set()}  # regions of that order that have a table
         self._reserved = 0
         tables.known = self._known_tables
 
     def _known_tables(self) -> int:
         return sum([len(regions) for regions in self._tables.values()]) + self._reserved
+
+    def _mapped(self) -> bool:
+        small, middle, large = self._all_leaves
+        return bool(small.flips or middle.flips or large.flips)
 
     def touch(self, start: int, end: int, folio_order: int, all_private: Callable[[int, int], bool]) -> int:
         """The guest touches ``start`` to ``end``, which folios of ``folio_order`` hold.
@@ -76,6 +98,8 @@ class Stage2:
 
     def _map_small(self, start: int, end: int) -> int:
         self._make_tables(start, 0)
+        if self._pamt is not None:
+            self._pamt.map_small(start, end)
         made = end - start - self._leaves[0].pages(start, end)
         self._leaves[0].add(start, end)
         return made
@@ -110,36 +134,76 @@ class Stage2:
 
         Raises ``OutOfMemory`` if a table page cannot be had; leaves split before it stay split.
         """
-        if not any(self._leaves.values()):
+        if not self._mapped():
             return
         for edge in (start, end):
-            for order, regions in self._tables.items():
+            for order in self._tables:
                 if edge & (1 << order) - 1 and edge in self._leaves[order]:
-                    self._take_table()
-                    region = edge >> order
-                    regions.add(region)
-                    first, last = region << order, region + 1 << order
-                    below = max(smaller for smaller in self._leaves if smaller < order)
-                    self._leaves[order].remove(first, last)
-                    self._leaves[below].add(first, last)
+                    self._split_leaf(order, edge >> order)
 
-    def reserve(self, start: int, end: int) -> int:
-        """Take the tables that :meth:`split_leaves` of this range will need, and return how many.
+    def shrink_leaves(self, start: int, end: int, order: int) -> None:
+        """Split the leaves of the range that are larger than ``order``.  O(leaves split).
 
-        Raises ``OutOfMemory`` with none taken.
+        Raises ``OutOfMemory`` if a table page cannot be had; leaves split before it stay split.
         """
-        needed = set()
+        for above in self._tables:
+            if above <= order:
+                continue
+            for low, high in list(self._leaves[above].ranges(start, end)):
+                for region in range(low >> above, (high - 1 >> above) + 1):
+                    self._split_leaf(above, region)
+
+    def _split_leaf(self, order: int, region: int) -> None:
+        """Make leaves of the next size of the leaf of ``order`` that maps ``region``."""
+        below = max(smaller for smaller in self._leaves if smaller < order)
+        self._take_table()
+        if not below and self._pamt is not None:
+            try:
+                self._pamt.take(region)
+            except OutOfMemory:
+                self._holder.free(1)
+                raise
+        self._tables[order].add(region)
+        first, last = region << order, region + 1 << order
+        self._leaves[order].remove(first, last)
+        self._leaves[below].add(first, last)
+
+    def reserve(self, start: int, end: int, shrinking: Iterable[tuple[int, int, int]] = ()) -> int:
+        """Take what :meth:`split_leaves` of the range will need, and :meth:`shrink_leaves` of each of ``shrinking``.
+
+        Returns the number of tables.  Raises ``OutOfMemory`` with nothing taken.
+        """
+        needed = self._to_shrink(shrinking)
         for edge in (start, end):
             for order in self._tables:
                 larger = (leaves for above, leaves in self._leaves.items() if above >= order)
                 if edge & (1 << order) - 1 and any(edge in leaves for leaves in larger):
                     needed.add((order, edge >> order))
         self._holder.alloc(len(needed))
+        if self._pamt is not None:
+            try:
+                self._pamt.reserve(sum([order == self._levels[1] for order, _ in needed]))
+            except OutOfMemory:
+                self._holder.free(len(needed))
+                raise
         self._reserved += len(needed)
         return len(needed)
 
+    def _to_shrink(self, shrinking: Iterable[tuple[int, int, int]]) -> set[tuple[int, int]]:
+        """The tables that :meth:`shrink_leaves` of all these would make: (order, region)."""
+        needed: set[tuple[int, int]] = set()
+        for start, end, largest in shrinking:
+            for order in self._tables:
+                for above, leaves in self._leaves.items():
+                    if largest < order <= above:
+                        for low, high in leaves.ranges(start, end):
+                            needed.update([(order, r) for r in range(low >> order, (high - 1 >> order) + 1)])
+        return needed
+
     def give_back(self) -> None:
-        """Give back the tables that are reserved and not used."""
+        """Give back what is reserved and not used."""
+        if self._pamt is not None:
+            self._pamt.give_back()
         self._holder.free(self._reserved)
         self._reserved = 0
 
@@ -148,7 +212,7 @@ class Stage2:
 
         A leaf that crosses a bound goes as a whole; :meth:`split_leaves` keeps what is outside.
         """
-        if not any(self._leaves.values()):
+        if not self._mapped():
             return 0
         zapped = 0
         start, end = self._whole_leaves(start, end)
@@ -157,6 +221,8 @@ class Stage2:
             if pages:
                 leaves.remove(start, end)
                 zapped += pages
+        if self._pamt is not None:
+            self._pamt.unmapped(start, end, self._leaves[0])
         return zapped
 
     def _whole_leaves(self, start: int, end: int) -> tuple[int, int]:
@@ -168,6 +234,14 @@ class Stage2:
             if end & mask and end in self._leaves[order]:
                 end = (end | mask) + 1
         return start, end
+
+    def first_unmapped(self, start: int, end: int) -> int:
+        """The first page of the range that is not mapped; ``end`` if all are."""
+        for low, high in sorted([(low, high) for low, high, _ in self.leaves(start, end)]):
+            if low > start:
+                break
+            start = high
+        return start
 
     def leaf_order(self, page: int) -> int | None:
         """Order of the leaf that maps ``page``, ``None`` if it is not mapped."""
@@ -186,6 +260,8 @@ class Stage2:
             regions.clear()
         for leaves in self._leaves.values():
             leaves.remove(0, pages)
+        if self._pamt is not None:
+            self._pamt.unmapped(0, pages, self._leaves[0])
 
     def check(self, pages: int) -> None:
         """``AssertionError`` unless every leaf has the tables above it."""
@@ -194,8 +270,10 @@ class Stage2:
             leaves.check()
             for start, end in leaves.ranges(0, pages):
                 mapped += end - start
-                assert not (start | end) & (1 << order) - 1, f"leaf of order {order} from {start} to {end} is crooked"
+                assert not (start | end) & (1 << order) - 1, f"leaf of order {order} at {start} is not aligned"
                 for above, regions in self._tables.items():
                     missing = [r for r in range(start >> above, (end - 1 >> above) + 1) if r not in regions]
                     assert above <= order or not missing, f"leaf of order {order} at {start} has no table"
         assert mapped <= pages, f"{mapped} pages mapped twice"
+        if self._pamt is not None:
+            self._pamt.check(self._leaves[0], pages)

@@ -4,6 +4,12 @@
 A new account is a new row here, and the place that takes its memory.  The ledger, the summary, metrics, tables, figures
 and slabs read this table; nothing else names an account, except whoever holds its objects.  An object's size is
 in bytes; the size of an account made of pages is the base page.
+
+*Charged* to the memcg of the guest is what the kernel allocates with ``__GFP_ACCOUNT``; the row says why.  Not charged:
+the registry, whose XArray has no accounting flag (DOMAIN.md section 3); ``attributes``, whose nodes guest_memfd takes
+with GFP_KERNEL (posted with "In-place conversion support"); ``vmemmap``, restored with GFP_KERNEL and
+__GFP_RETRY_MAYFAIL (DOMAIN.md section 10).  Assumed not to be charged: ``folio_metadata``, since A's come from
+kmalloc-64 and not from kmalloc-cg-64, and ``memdesc``, as struct pages are not.
 """
 
 from __future__ import annotations
@@ -33,6 +39,7 @@ class Account:
 
     ``object_bytes``: bytes of one object, ``None`` for base pages.  ``estimate``: the number of objects is an estimate
     and not a count.  ``colour``: the account's colour in every figure, as ``#rrggbb``.  ``words``: what it is.
+    ``charged``: why a guest's objects are charged to its memcg; empty if they are not (see above).
     """
 
     name: str
@@ -40,6 +47,7 @@ class Account:
     colour: str
     words: str
     estimate: bool = False
+    charged: str = ""
 
     @property
     def is_pages(self) -> bool:
@@ -62,7 +70,13 @@ def _add(rows: Iterable[Account]) -> None:
 
 _add(
     (
-        Account("filemap_nodes", XA_NODE_BYTES, "#0072B2", "XArray nodes of the guests' page caches, roots included"),
+        Account(
+            "filemap_nodes",
+            XA_NODE_BYTES,
+            "#0072B2",
+            "XArray nodes of the guests' page caches, roots included",
+            charged="the page cache has XA_FLAGS_ACCOUNT; those of splits: host.account_nodes (DOMAIN.md section 2)",
+        ),
         Account("registry_nodes", XA_NODE_BYTES, "#56B4E9", "XArray nodes of the global registry of folio metadata"),
         Account(
             "attributes",
@@ -74,7 +88,20 @@ _add(
         Account("folio_metadata", FOLIO_METADATA_BYTES, "#F0E442", "guest_memfd's own objects for its hugepages"),
         Account("vmemmap", None, "#E69F00", "pages of struct pages that are present beyond what HVO keeps"),
         Account("vmemmap_page_tables", None, "#CC79A7", "PTE pages that map vmemmap page by page"),
-        Account("stage2_page_tables", None, "#D55E00", "tables of the guests' second-stage translation"),
+        Account(
+            "stage2_page_tables",
+            None,
+            "#D55E00",
+            "tables of the guests' second-stage translation",
+            charged="KVM takes its page tables with GFP_KERNEL_ACCOUNT (virt/kvm/kvm_main.c, arch/x86/kvm/mmu)",
+        ),
+        Account(
+            "pamt",
+            None,
+            "#882255",
+            "pages of the TDX module's metadata of memory (PAMT)",
+            charged="a guest's pairs are taken with GFP_KERNEL_ACCOUNT (Edgecombe, Dynamic PAMT v4 07/16, Nov 2025)",
+        ),
         Account(
             "memdesc",
             FOLIO_DESCRIPTOR_BYTES,

@@ -202,6 +202,7 @@ _LIBRARY = {
         SPLIT_18_TO_0_NS / SPLIT_18_TO_0_SLOTS,
         "134 µs for splitting order 18 to 0 (266,304 slots) with the kernel's lib/xarray.c in user space",
     ),
+    "bytes_zeroed": Price(0.0, "no published figure for zeroing at merges: not priced"),
     "rcu_synchronisations": Price(10_000_000.0, "assumed: one grace period of 10 ms, the default of host.rcu_grace"),
 }
 

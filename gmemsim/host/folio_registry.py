@@ -22,11 +22,14 @@ class FolioRegistry:
         nodes.known = self.nodes
 
     def add(self, page_number: int, order: int, owner: object) -> None:
-        """Enter a folio; raises ``OutOfMemory``, and then may leave empty nodes behind as the kernel does."""
+        """Enter the folio of ``order`` at physical page ``page_number``, which belongs to ``owner``.
+
+        Raises ``OutOfMemory`` (ENOMEM), and then may leave empty nodes behind as the kernel does.
+        """
         self._tree.store_order(page_number, order, owner)
 
     def remove(self, page_number: int, order: int) -> None:
-        """Take a folio out."""
+        """Take out the folio of ``order`` at physical page ``page_number``."""
         self._tree.store_order(page_number, order, None)
 
     def nodes(self) -> int:

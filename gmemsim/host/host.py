@@ -1,5 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The modelled host: one ledger, one pool, one registry of folios, and the switches of its kernel."""
+"""The modelled host: one ledger, one pool, one registry of folios, and the switches of its kernel.
+
+What stays when the last guest is gone: the PTE pages that map the pool's vmemmap page by page, which no kernel gives
+back (DOMAIN.md section 5), and the vmemmap of hugepages that could not be optimised again when they were merged.  The
+latter is possible only with shared tail pages, where optimising takes a page for the new head; such a hugepage goes
+back to the pool unoptimised and its next user finds it so (:attr:`Host.unoptimised`).  ``check()`` holds the ledger to
+exactly these.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +31,16 @@ STRUCT_PAGE_BYTES_OF = {"struct-page": 64, "struct-page-32": 32, "struct-page-8"
 """Bytes of vmemmap per base page in every memdesc regime (kernelnewbies' memdesc plan, DOMAIN.md section 5)."""
 
 
+PAMTS = ("none", "static", "dynamic")
+"""How the host keeps the TDX module's metadata: not at all, for all memory, or where it is mapped by base pages."""
+
+STATIC_PAMT_PER_MILLE = 4
+"""Static PAMT is "about 0.4 %" of memory (DOMAIN.md section 10), a rounded figure, so that its pages are an estimate.
+
+Here it is taken of the hugepage pool, rounded up to pages; a host has it for all of its memory.
+"""
+
+
 @attrs.frozen(kw_only=True)
 class KernelSwitches:
     """What differs between the kernels that a host may run; see ``scenario.schema.HostSpec`` for the meanings."""
@@ -33,12 +50,15 @@ class KernelSwitches:
     synchronize_rcu: bool = False
     account_nodes: bool = True
     shared_tail_pages: bool = False
+    pamt: str = attrs.field(default="none", validator=attrs.validators.in_(PAMTS))
 
 
 class Host:
     """A host with ``hugetlb`` hugepages (size in bytes -> number) and ``kernel_memory`` bytes for metadata.
 
-    ``rcu_grace`` is in ns.  Folios of all guests are counted by order in ``folios``.
+    ``rcu_grace`` is in ns.  Folios of all guests are counted by order in ``folios``.  ``ValueError`` for hugepages that
+    no machine has with the geometry's base pages (``Geometry.hugepage_sizes``), ``OutOfMemory`` if static PAMT does not
+    fit into the budget.
 
     >>> host = Host(hugetlb={1 << 30: 4})
     >>> host.pool.available(1 << 30)
@@ -55,6 +75,9 @@ class Host:
         kernel: KernelSwitches | None = None,
     ) -> None:
         self.geometry = geometry or Geometry()
+        for size in hugetlb or {}:
+            if problem := self.geometry.hugepage_problem(size):
+                raise ValueError(problem)
         self.kernel = kernel or KernelSwitches()
         self.ledger = Ledger(object_sizes(self.geometry.page_size), budget=kernel_memory, rcu_grace=rcu_grace)
         self.work = Work()
@@ -68,6 +91,13 @@ class Host:
         self.vmemmap_of_pool: Holder = self.ledger.holder("vmemmap", HOST)
         """Who holds those pages."""
         self.vmemmap_of_pool.known = self._left_unoptimised
+        self.static_pamt = 0
+        """Pages of static PAMT, an estimate."""
+        if self.kernel.pamt == "static":
+            self.static_pamt = -(-self.pool.bytes * STATIC_PAMT_PER_MILLE // 1000 // self.geometry.page_size)
+        pamt = self.ledger.holder("pamt", HOST)
+        pamt.known = self._known_pamt
+        pamt.alloc(self.static_pamt)
         self._vmemmap_tables = self.ledger.holder("vmemmap_page_tables", HOST)
         self._vmemmap_tables.known = self._tables_of_optimised
         self._optimised: set[int] = set()
@@ -83,11 +113,18 @@ class Host:
         self._vmemmap_tables.alloc(self._tables_of(size))
         self._optimised.add(size)
 
+    def optimises(self, size: int) -> bool:
+        """Whether HVO has optimised the pool of hugepages of ``size`` bytes."""
+        return size in self._optimised
+
     def _tables_of(self, size: int) -> int:
         return self.vmemmap.page_tables_for(self.geometry.order_of(size), self.pool.total(size))
 
     def _tables_of_optimised(self) -> int:
         return sum([self._tables_of(size) for size in self._optimised])
+
+    def _known_pamt(self) -> int:
+        return self.static_pamt
 
     def _left_unoptimised(self) -> int:
         return sum(self.unoptimised.values())

@@ -70,12 +70,17 @@ class HugePool:
         """The sizes of the pool in bytes, largest first."""
         return tuple(self._sizes)
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of all hugepages, lost ones included."""
+        return sum(size * pages.total for size, pages in self._sizes.items())
+
     def total(self, size: int) -> int:
         """Hugepages of ``size`` bytes in all; here and below, ``KeyError`` for a size that is not there."""
         return self._sizes[size].total
 
     def free(self, size: int) -> int:
-        """Hugepages of ``size`` that nobody has taken, promised ones included."""
+        """free hugepages of ``size``, promised ones included."""
         return self._sizes[size].free
 
     def lost(self, size: int) -> int:

@@ -10,7 +10,8 @@ that can happen to an allocation live here:
 
 * **counting**: live, peak and cumulative objects per holder, per account and in all, bytes per guest and in
   all;
-* the **budget**: the sum of all live bytes never exceeds it (frees that wait for RCU are still live);
+* the **budget**: the sum of all live bytes never exceeds it (frees that wait for RCU are still live), nor what is
+  charged to a guest's memcg its limit, which is asked first (:mod:`gmemsim.host.memcg`);
 * **fault injection**: the n-th object requested of an account, or of all of them, cannot be had.
 
 An allocation of n objects stands for n calls of the kernel's allocator.  If the k-th fails, the first k - 1
@@ -24,7 +25,7 @@ Two devices keep the common case short, because a million conversions pass throu
   that is read is the larger of the noted and the current one.  The row of all accounts at the highest total
   is kept in the same way.
 * *One comparison guards everything.*  ``_limit`` is the total up to which an allocation needs no second look:
-  the budget, or -1 while a fault is armed.
+  the budget, or -1 while a fault is armed or a guest has a limit of its own.
 
 ``allocated`` is not stored: it is ``live + freed`` by construction.
 """
@@ -33,17 +34,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from typing import Literal, get_args
+from typing import get_args
 
 from gmemsim.errors import OutOfMemory
 from gmemsim.host.accounts import ACCOUNTS
+from gmemsim.host.injection import ANY, Injection, InjectionMode
+from gmemsim.host.memcg import Memcg
 from gmemsim.host.rcu import DeferredFrees
 from gmemsim.units import human_size
-
-ANY = "any"
-"""The account of an injection that counts the objects of all accounts."""
-
-InjectionMode = Literal["once", "forever"]
 
 _UNLIMITED = sys.maxsize
 
@@ -105,26 +103,6 @@ class Total(_Counts):
         return max(self._noted_peak_bytes, self.live_bytes)
 
 
-class Injection:
-    """An armed fault: ``left`` more objects of ``account``, the failing one included, until it strikes.
-
-    ``nth`` is what ``left`` was in the beginning.  ``left`` is 1 for as long as a ``forever`` injection keeps striking.
-    """
-
-    __slots__ = ("account", "left", "mode", "nth")
-
-    def __init__(self, account: str, nth: int, mode: InjectionMode) -> None:
-        self.account = account
-        self.nth = nth
-        self.mode: InjectionMode = mode
-        self.left = nth
-
-    def __str__(self) -> str:
-        later = " and all later ones" if self.mode == "forever" else ""
-        of = "any account" if self.account == ANY else self.account
-        return f"injected fault at object {self.nth} of {of}{later}"
-
-
 class Holder(Tally):
     """The tally of one ``account`` of one ``guest``, and the only way to change it; :meth:`Ledger.holder` makes it.
 
@@ -132,7 +110,19 @@ class Holder(Tally):
     :meth:`Ledger.check_held` finds what leaks.
     """
 
-    __slots__ = ("_index", "_ledger", "_of_account", "_of_all", "_of_guest", "account", "deferred", "guest", "known")
+    __slots__ = (
+        "_index",
+        "_ledger",
+        "_of_account",
+        "_of_all",
+        "_of_guest",
+        "account",
+        "charged",
+        "deferred",
+        "guest",
+        "known",
+        "uncharged",
+    )
 
     def __init__(self, ledger: Ledger, index: int, account: str, guest: str, object_bytes: int) -> None:
         super().__init__(object_bytes)
@@ -141,6 +131,10 @@ class Holder(Tally):
         self.deferred = 0
         """Objects freed with ``rcu`` whose memory has not returned yet; they are part of ``live``."""
         self.known: Callable[[], int] | None = None
+        self.charged = bool(ACCOUNTS[account].charged)
+        """Whether what is taken now is charged to the guest's memcg."""
+        self.uncharged: Callable[[], int] | None = None
+        """Live objects that are charged to nobody although the account is charged."""
         self._ledger = ledger
         self._index = index
         self._of_account = ledger.tallies[account]
@@ -278,6 +272,7 @@ class Ledger:
         self._limit = _UNLIMITED if budget is None else budget
         self._now = 0
         self._deferred: DeferredFrees[Holder] = DeferredFrees()
+        self._memcgs: dict[str, Memcg] = {}
         self._row = [0] * len(ACCOUNTS)
         self._high_water = -1  # the highest total noted since the reset, and the row at that instant
         self._high_water_row = self._row.copy()
@@ -309,6 +304,10 @@ class Ledger:
         """What ``guest`` holds by account, in the order of ``ACCOUNTS``; ``KeyError`` if it has no holder."""
         self.guest_total(guest)
         return {account: self.holder(account, guest) for account in ACCOUNTS}
+
+    def charged(self, guest: str) -> list[Holder]:
+        """The holders of ``guest`` whose objects are charged to its memcg."""
+        return [self.holder(name, guest) for name, account in ACCOUNTS.items() if account.charged]
 
     def live_row(self) -> list[int]:
         """Live bytes by account, in the order of ``ACCOUNTS``."""
@@ -352,6 +351,11 @@ class Ledger:
         self._injections.append(Injection(account, nth, mode))
         self._limit = -1
 
+    def limit_guest(self, guest: str, limit: int) -> None:
+        """Let no more than ``limit`` bytes be charged to the memcg of ``guest``."""
+        self._memcgs[guest] = Memcg(guest, limit, self.charged(guest))
+        self._limit = -1
+
     def armed(self) -> tuple[Injection, ...]:
         """The injections that have not been disarmed, oldest first."""
         return tuple(self._injections)
@@ -366,6 +370,9 @@ class Ledger:
         for injection in concerned:
             if injection.left < failing:
                 failing, cause = injection.left, str(injection)
+        memcg = self._memcgs.get(holder.guest) if holder.charged else None
+        if memcg is not None and memcg.room(holder.object_bytes) + 1 < failing:
+            failing, cause = memcg.room(holder.object_bytes) + 1, memcg.refusal()
         if self.budget is not None:
             room = (self.budget - self.total.live_bytes) // holder.object_bytes
             if room + 1 < failing:
@@ -379,7 +386,8 @@ class Ledger:
                     self._injections.remove(injection)
                 else:
                     injection.left = 1
-        self._limit = -1 if self._injections else _UNLIMITED if self.budget is None else self.budget
+        looks_twice = self._injections or self._memcgs
+        self._limit = -1 if looks_twice else _UNLIMITED if self.budget is None else self.budget
         return failing, cause
 
     # -- time -----------------------------------------------------------------------------------------------
@@ -451,6 +459,11 @@ class Ledger:
         ]
         if self.budget is not None and self.total.peak_bytes > self.budget:
             wrong.append(f"{self.total.peak_bytes} bytes were live at once, the budget is {self.budget}")
+        wrong += [
+            f"{guest}: {memcg.charged()} bytes are charged, the limit is {memcg.limit}"
+            for guest, memcg in self._memcgs.items()
+            if memcg.charged() > memcg.limit
+        ]
         if sum(self.high_water_row()) > self.total.peak_bytes:
             wrong.append(f"the high-water row {self.high_water_row()} exceeds the peak")
         return wrong

@@ -6,7 +6,7 @@ Theory of operation
 The ledger counts objects; the kernel takes whole *slabs* of 2^k pages
 and cuts objects out of them.  The figures here are a **lower bound**: the fewest slabs that can hold so many
 objects.  After a merge has freed most of the nodes, the rest may lie scattered over many slabs; that
-fragmentation is not modelled, and whoever shows these figures says so.
+fragmentation is not modelled, and every report of these figures says so.
 
 SLUB takes the smallest slab that has room for a number of objects which grows with the CPUs of the machine,
 and that wastes at most a sixteenth (``calculate_order()`` in mm/slub.c: 4 x (bits of the CPU count + 1)
@@ -48,7 +48,10 @@ class Slab:
 
     @classmethod
     def holding(cls, object_bytes: int, page_size: int = 4096) -> Slab:
-        """The slab that SLUB chooses for objects of ``object_bytes``, at most a page."""
+        """The slab that SLUB chooses for objects of ``object_bytes``, at most a base page of ``page_size`` bytes.
+
+        ``ValueError`` for larger objects, or smaller ones than a byte.
+        """
         if not 0 < object_bytes <= page_size:
             raise ValueError(f"objects of {object_bytes} bytes do not fit into pages of {page_size}")
         orders = range(MAX_ORDER + 1)
@@ -67,9 +70,9 @@ class Slab:
 
 
 def slab_of(account: str, page_size: int = 4096) -> Slab:
-    """The slab of an account's objects; for accounts made of pages, each page is its own.
+    """The slab of the objects of ``account``; of accounts made of pages, each page is its own.
 
-    ``ValueError`` for an unknown account.
+    ``page_size`` is the base page in bytes.  ``ValueError`` for an unknown account.
     """
     row = ACCOUNTS[account]
     if row.is_pages:

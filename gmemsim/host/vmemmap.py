@@ -13,22 +13,20 @@ A hugepage in pieces needs different amounts, depending on what the kernel is ab
 
 * without re-optimising, any split needs all of its vmemmap: ``restored(order)`` pages;
 * with it, every piece that is at least one full page table of memory (2M with 4K pages) keeps just one
-  vmemmap page, and the smaller pieces need all of theirs.  Nobody has implemented this; the figures are
+  vmemmap page, and the smaller pieces need all of theirs.  Not implemented in any tree; the figures are
   derived.
 
 vmemmap is mapped by 2M entries at first.  Freeing single pages of it needs 4K entries, hence one page of PTEs
 for each 2M of vmemmap, which restoring does not give back.
 
 This module is arithmetic only: who holds the pages is the ledger's business, when they move is
-``gmem.restructure``'s.  The *kept* pages are not counted anywhere: the ledger's ``vmemmap`` is what is
-present beyond them.
+``gmem.restructure``'s.  The ledger's ``vmemmap`` is what is present beyond the *kept* pages;
+:meth:`VmemmapLayout.present` says what is there all the time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import attrs
 
 from gmemsim.geometry import STRUCT_PAGE_BYTES, Geometry
 
@@ -38,10 +36,14 @@ STRUCT_PAGE_SIZES = (64, 32, 8)
 KEPT_PAGES = 1
 """vmemmap pages that an optimised hugepage keeps (Documentation/mm/vmemmap_dedup.rst)."""
 
+MAX_ORDER = 64
+"""Larger than the order of any folio: an index has as many bits."""
 
-@attrs.frozen
+
 class VmemmapLayout:
-    """The vmemmap of a machine: its ``geometry`` and the size of a struct page in bytes.
+    """The vmemmap of a machine: its ``geometry`` (default: 4K pages) and the size of a struct page in bytes.
+
+    Every answer is a look-up in a table by order.  ``ValueError`` for a size that no kernel has or plans.
 
     >>> layout = VmemmapLayout(Geometry(4096))
     >>> layout.restored(18), layout.restored(9)
@@ -50,12 +52,23 @@ class VmemmapLayout:
     518
     """
 
-    geometry: Geometry = attrs.field(factory=Geometry)
-    struct_page_bytes: int = attrs.field(default=STRUCT_PAGE_BYTES, validator=attrs.validators.in_(STRUCT_PAGE_SIZES))
+    def __init__(self, geometry: Geometry | None = None, struct_page_bytes: int = STRUCT_PAGE_BYTES) -> None:
+        if struct_page_bytes not in STRUCT_PAGE_SIZES:
+            raise ValueError(f"struct_page_bytes is {struct_page_bytes}, expected one of {STRUCT_PAGE_SIZES}")
+        self.geometry = geometry or Geometry()
+        self.struct_page_bytes = struct_page_bytes
+        page_size, pmd_order = self.geometry.page_size, self.geometry.pmd_order
+        self._pages = tuple([(struct_page_bytes << order) // page_size for order in range(MAX_ORDER + 1)])
+        self._restored = tuple(
+            [
+                pages - KEPT_PAGES if order >= pmd_order and pages > KEPT_PAGES else 0
+                for order, pages in enumerate(self._pages)
+            ]
+        )
 
     def pages_of(self, order: int) -> int:
         """Whole vmemmap pages of a folio of ``order``; 0 if it shares one with its neighbours."""
-        return (self.struct_page_bytes << order) // self.geometry.page_size
+        return self._pages[order]
 
     def optimizable(self, order: int) -> bool:
         """Whether HVO can save anything on a hugepage of ``order``.
@@ -63,15 +76,21 @@ class VmemmapLayout:
         It takes two vmemmap pages or more, and an order that is a hugepage: the smaller sizes that HugeTLB
         knows (64K with 4K pages, 2M with 16K and 64K pages) have less than one.
         """
-        return order >= self.geometry.pmd_order and self.pages_of(order) > KEPT_PAGES
+        return self._restored[order] > 0
 
     def kept(self, order: int) -> int:
         """vmemmap pages that an optimised folio of ``order`` keeps: 1, or all if none can be saved."""
-        return KEPT_PAGES if self.optimizable(order) else self.pages_of(order)
+        return self._pages[order] - self._restored[order]
 
     def restored(self, order: int) -> int:
         """vmemmap pages that a restore of a hugepage of ``order`` allocates and an optimise frees."""
-        return self.pages_of(order) - self.kept(order)
+        return self._restored[order]
+
+    def present(self, order: int, *, optimised: bool) -> int:
+        """Bytes of vmemmap of a whole hugepage of ``order``, or of a base page; ``optimised``: on a host with HVO."""
+        if optimised and self.optimizable(order):
+            return KEPT_PAGES * self.geometry.page_size
+        return self.struct_page_bytes << order
 
     def page_tables_for(self, order: int, hugepages: int) -> int:
         """PTE pages for the vmemmap of so many neighbouring ``hugepages`` of ``order``, once optimised.
@@ -91,11 +110,12 @@ class VmemmapLayout:
         ``reoptimised`` says whether the pieces that are hugepages themselves are optimised.  ``ValueError``
         if the folios do not add up to the hugepage.
         """
-        if sum(count << order for order, count in folio_orders.items()) != 1 << hugepage_order:
+        pages = saved = 0
+        for order, count in folio_orders.items():
+            pages += count << order
+            saved += count * self._restored[order]
+        if pages != 1 << hugepage_order:
             raise ValueError(f"folios {dict(folio_orders)} do not make up one of order {hugepage_order}")
-        if folio_orders.get(hugepage_order) or not self.optimizable(hugepage_order):
+        if folio_orders.get(hugepage_order):
             return 0
-        if not reoptimised:
-            return self.restored(hugepage_order)
-        saved = sum(count * self.restored(order) for order, count in folio_orders.items())
-        return self.restored(hugepage_order) - saved
+        return self._restored[hugepage_order] - (saved if reoptimised else 0)

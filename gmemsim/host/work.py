@@ -4,14 +4,14 @@
 The host owns one :class:`Work`, as it owns one ledger; whoever does something counts it there.  What one call did is
 the difference between two moments (:meth:`Work.counts`, :meth:`Work.since`).  ``host.costs`` prices the counts.
 
-A new counter is an attribute of :class:`Work` and its phase in :data:`PHASES`; every cost profile must then say what it
-costs, or that it is not priced.
+A new counter is an attribute of :class:`Work` and its phase in :data:`PHASES`, both at the same place of their lists;
+every cost profile must then say what it costs, or that it is not priced.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
 
@@ -20,16 +20,15 @@ Counts = tuple[int, ...]
 
 
 class Work:
-    """Counters, all of which only grow."""
+    """Counters, all of which only grow.  The constructor takes them by name, or in the order of :data:`COUNTERS`."""
 
     def __init__(
         self,
-        *,
         nodes_allocated: int = 0,
         nodes_freed: int = 0,
         slots_written: int = 0,
-        entries_stored: int = 0,
         folios_split: int = 0,
+        entries_stored: int = 0,
         folios_merged: int = 0,
         vmemmap_pages_restored: int = 0,
         vmemmap_pages_freed: int = 0,
@@ -41,6 +40,7 @@ class Work:
         conversions: int = 0,
         zapped_pages: int = 0,
         allocations: int = 0,
+        bytes_zeroed: int = 0,
     ) -> None:
         self.nodes_allocated = nodes_allocated
         """XArray nodes taken for a filemap."""
@@ -48,10 +48,10 @@ class Work:
         """XArray nodes given back, after a grace period or at once."""
         self.slots_written = slots_written
         """Slots of nodes written by splits and stores: 64 for each node that a split fills."""
-        self.entries_stored = entries_stored
-        """Filemap entries stored for single folios, such as one for each page of a hugepage that was split."""
         self.folios_split = folios_split
         """Folios that were taken apart: 1 for 1G to 4K."""
+        self.entries_stored = entries_stored
+        """Filemap entries stored for single folios, such as one for each page of a hugepage that was split."""
         self.folios_merged = folios_merged
         """Folios that were joined into larger ones: 262,144 for 4K to 1G."""
         self.vmemmap_pages_restored = vmemmap_pages_restored
@@ -74,6 +74,8 @@ class Work:
         """Base pages removed from the guest's second-stage tables or from host mappings."""
         self.allocations = allocations
         """Hugepages taken from the pool for a guest."""
+        self.bytes_zeroed = bytes_zeroed
+        """Bytes zeroed at merges: what of the merged folio nobody has ever touched."""
 
     def counts(self) -> Counts:
         """All counters now, in the order of :data:`COUNTERS`."""
@@ -82,13 +84,12 @@ class Work:
 
     def since(self, before: Counts) -> Work:
         """What has been done since :meth:`counts` said ``before``."""
-        now = self.counts()
-        return Work.of(tuple([count - earlier for count, earlier in zip(now, before, strict=True)]))
+        return Work(*map(operator.sub, self.counts(), before))
 
     @staticmethod
     def of(counts: Counts) -> Work:
         """The work that ``counts`` say."""
-        return Work(**dict(zip(COUNTERS, counts, strict=True)))
+        return Work(*counts)
 
     def add(self, other: Work) -> None:
         """Count ``other`` in."""
@@ -96,7 +97,7 @@ class Work:
             setattr(self, name, getattr(self, name) + count)
 
     def __add__(self, other: Work) -> Work:
-        return Work.of(tuple([a + b for a, b in zip(self.counts(), other.counts(), strict=True)]))
+        return Work(*map(operator.add, self.counts(), other.counts()))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Work) and self.counts() == other.counts()
@@ -124,6 +125,7 @@ PHASES: Final[Mapping[str, str]] = MappingProxyType(
         "conversions": "convert",
         "zapped_pages": "zap",
         "allocations": "allocate",
+        "bytes_zeroed": "zero",
     }
 )
 """Which phase of an operation each counter belongs to."""
@@ -131,4 +133,4 @@ PHASES: Final[Mapping[str, str]] = MappingProxyType(
 COUNTERS: Final = tuple(PHASES)
 """The names of all counters."""
 
-_counts = attrgetter(*COUNTERS)
+_counts = operator.attrgetter(*COUNTERS)

@@ -8,11 +8,13 @@ computed from a :class:`State`, and the numbers in it that can be named as metri
 list ``guests``, is made in the same way of :data:`GUEST_PARTS`.  :mod:`gmemsim.results.metrics` walks the same rows to
 check a metric, so a new part is one new row and nothing else.
 
-Schema 1 fixes the keys.  Beside what was designed first stand ``calls`` (every kind of call, requested and failed),
-``outcomes`` (what went wrong without an errno), ``estimates`` (what is no exact count, with its bounds),
-``slabs_at_least_bytes`` (a lower bound), ``notes`` (sentences on the whole result, such as that it is derived),
-``work`` (exact counts of what the host has done, which the modelled times are computed from) and ``provenance`` (what
-made the result, and of what; it alone may differ where everything else is the same).
+Schema 1 fixes the keys.  Beside what was designed first stand ``vmemmap_present`` (all vmemmap of the hugepages, of
+which the account ``vmemmap`` is what conversions restore; no part of the accounts' total), ``calls`` (every kind of
+call, requested and failed), ``host_faults`` (how often the host touched shared memory), ``outcomes`` (what went wrong
+without an errno), ``estimates`` (what is no exact count, with its bounds), ``slabs_at_least_bytes`` (a lower bound),
+``notes`` (sentences on the whole result, such as that it is derived), ``host`` (the pool's GiB, and those without
+private pages), ``work`` (exact counts of what the host has done, which the modelled times are computed from) and
+``provenance`` (what made the result, and of what; it alone may differ where everything else is the same).
 
 What may live here: parts of the summary.  Judging it (expectations) is the run's, showing it is for reports.
 """
@@ -29,7 +31,7 @@ import attrs
 from gmemsim.compiled import active
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.attributes import node_bounds
-from gmemsim.gmem.guest import GuestMemfd
+from gmemsim.gmem.guest import GIB_SHIFT, GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import CostProfile
 from gmemsim.host.host import Host
@@ -60,6 +62,9 @@ CALL_KINDS = ("allocate", "convert", "fault", "pin", "unpin", "punch_hole", "poi
 OUTCOMES = ("optimise_failures", "rollback_failures", "inconsistent_pages", "lost_hugepages")
 """What can go wrong without an errno, counted per guest and in all."""
 
+Retries = Mapping[str, Counter[str]]
+"""How often each guest's conversions were ``retried`` and ``given_up``."""
+
 Calls = Mapping[str, Counter[tuple[str, str | None]]]
 """How often each guest's calls of a kind ended with an errno (``None``: success): guest -> (kind, errno) -> number."""
 
@@ -69,9 +74,10 @@ class State:
     """A run at one moment, as the summary reads it.
 
     ``now``: simulated ns.  ``orders``: of the folios to report (:func:`folio_orders`).  ``calls``: how calls have ended
-    so far.  ``work``: all that the host has done.  ``profile``: what prices it.  ``partial``: whether the workload is
-    not at its end.  ``replays``: what the recorded logs of the workload hold.  ``verdicts``: those on expectations so
-    far.  ``version``: gmemsim's.  ``scenario_sha256``: of the scenario's text, ``None`` if it has none.
+    so far.  ``retries``: how many conversions were ``retried`` and ``given_up``.  ``work``: all that the host has done.
+    ``profile``: what prices it.  ``partial``: whether the workload is not at its end.  ``replays``: what the recorded
+    logs of the workload hold.  ``verdicts``: those on expectations so far.  ``version``: gmemsim's.
+    ``scenario_sha256``: of the scenario's text, ``None`` if it has none.
     """
 
     title: str
@@ -83,6 +89,7 @@ class State:
     calls: Calls
     work: Work
     profile: CostProfile
+    retries: Retries = attrs.field(factory=dict)
     partial: bool = False
     replays: Sequence[Mapping[str, Any]] = ()
     verdicts: Sequence[Mapping[str, Any]] = ()
@@ -180,9 +187,53 @@ def _slabs(state: State) -> dict[str, int]:
     }
 
 
+# -- vmemmap -----------------------------------------------------------------------------------------------------------
+
+
+def _vmemmap_present(state: State) -> dict[str, int]:
+    """Bytes of all vmemmap of hugepage pools and of guests on base pages: kept by HVO, restored, or always there.
+
+    How much is there all the time is fixed when the guests are made; what is restored beyond it is the account
+    ``vmemmap``, so the peak of the sum is the sum of that and the account's peak.
+    """
+    return _present(_always_present(state), state.host.ledger.tallies["vmemmap"])
+
+
+def _guest_vmemmap_present(state: State) -> dict[str, int]:
+    """As :func:`_vmemmap_present`, of the memory of one guest."""
+    return _present(_vmemmap_of(state.guest), state.host.ledger.guest_tallies(state.guest.name)["vmemmap"])
+
+
+def _present(always: int, restored: Tally | Total) -> dict[str, int]:
+    live, peak = always + restored.live_bytes, always + restored.peak_bytes
+    return {"live": live, "peak": peak, "live_bytes": live, "peak_bytes": peak}
+
+
+def _vmemmap_of(guest: GuestMemfd) -> int:
+    """Bytes of vmemmap that the memory of ``guest`` has all the time."""
+    present = guest.host.vmemmap.present(guest.page_order, optimised=guest.policy.uses_hvo)
+    return present * (guest.pages >> guest.page_order)
+
+
+def _always_present(state: State) -> int:
+    """Bytes of vmemmap of all guests, and of the hugepages that no guest has reserved."""
+    host = state.host
+    total = sum(map(_vmemmap_of, state.guests))
+    for size in host.pool.sizes():
+        reserved = sum(guest.size // size for guest in state.guests if guest.backing == size)
+        order = host.geometry.order_of(size)
+        total += host.vmemmap.present(order, optimised=host.optimises(size)) * (host.pool.total(size) - reserved)
+    return total
+
+
 # -- calls -------------------------------------------------------------------------------------------------------------
 
 _CALLS: Fixed = {"requested": COUNT, "succeeded": COUNT, "failed": {ERRNO: COUNT}}
+
+_REMARKABLE = ("unchanged", "retried", "given_up", "zapped_in_vain")
+"""What else is counted of conversions; like errnos, only what has happened has a key."""
+
+_CONVERSIONS: Fixed = {**_CALLS, **dict.fromkeys(_REMARKABLE, COUNT)}
 
 
 def _ended(state: State, kind: str) -> dict[str, Any]:
@@ -197,12 +248,23 @@ def _ended(state: State, kind: str) -> dict[str, Any]:
 
 
 def _conversions(state: State) -> dict[str, Any]:
-    return _ended(state, "convert")
+    """Conversions requested, succeeded, failed, and what else there is to know of them."""
+    more: Counter[str] = Counter()
+    for guest in state.guests:
+        more["unchanged"] += guest.stats.unchanged
+        more["zapped_in_vain"] += guest.stats.zapped_in_vain
+        more.update(state.retries.get(guest.name, {}))
+    return _ended(state, "convert") | {key: more[key] for key in _REMARKABLE if more[key]}
 
 
 def _calls(state: State) -> dict[str, Any]:
     kinds = {kind for calls in state.calls.values() for kind, _ in calls}
     return {kind: _ended(state, kind) for kind in sorted(kinds)}
+
+
+def _host_faults(state: State) -> int:
+    """Calls by which the host touched shared memory."""
+    return sum(guest.stats.host_faults for guest in state.guests)
 
 
 def _outcomes(state: State) -> dict[str, int]:
@@ -250,8 +312,35 @@ def _modelled(state: State) -> dict[str, float]:
     return state.profile.price(state.work)
 
 
+def regions_without_private(host: Host, guests: Iterable[GuestMemfd]) -> int:
+    """Aligned GiB of the hugepage pool in which no SNP guest has a private page: see ``GuestMemfd.private_regions``.
+
+    O(hugepages).
+    """
+    return host_regions(host) - len(set().union(*(guest.regions_with_private() for guest in guests)))
+
+
+def host_regions(host: Host) -> int:
+    """Aligned GiB that the hugepage pool lies in; the last may be filled in part."""
+    return -(-host.pool.bytes // (1 << GIB_SHIFT))
+
+
+def _host(state: State) -> dict[str, int]:
+    return {
+        "regions": host_regions(state.host),
+        "regions_without_private": regions_without_private(state.host, state.guests),
+    }
+
+
+def _static_pamt(state: State) -> dict[str, Any]:
+    """The estimate of static PAMT, where the host has it."""
+    pages = state.host.static_pamt
+    source = "about 0.4 % of memory, a rounded figure, of the hugepage pool (DOMAIN.md section 10)"
+    return {"pamt": {"static": pages, "source": source}} if pages else {}
+
+
 def _estimates(state: State) -> dict[str, Any]:
-    """What is no exact count: maple tree nodes with their bounds, and every time."""
+    """What is no exact count: maple tree nodes with their bounds, static PAMT, and every time."""
     open_guests = (guest for guest in state.guests if not guest.closed and guest.pages > 1)
     bounds = [node_bounds(guest.attribute_ranges) for guest in open_guests]
     return {
@@ -260,6 +349,7 @@ def _estimates(state: State) -> dict[str, Any]:
             "live_at_most": sum(high for _, high in bounds),
             "source": "nodes of a maple tree with so many ranges, measured on lib/maple_tree.c (6.12)",
         },
+        **_static_pamt(state),
         "modelled_time_ns": {"profile": state.profile.name, "source": state.profile.description},
     }
 
@@ -271,11 +361,29 @@ def _work(state: State) -> dict[str, int]:
 def _notes(state: State) -> list[str] | None:
     """What must be said of the whole result, a sentence each; ``None`` if there is nothing."""
     notes = []
+    lazy = (guest for guest in state.guests if guest.page_order and guest.policy.splits_at_fault)
+    idle = [guest.name for guest in lazy if not guest.stats.host_faults]
+    if idle:
+        names = ", ".join(idle[:3]) + (f" and {len(idle) - 3:,} more" if len(idle) > 3 else "")
+        split = "splits" if len(idle) == 1 else "split"
+        notes.append(f"{names} {split} at the first host fault, and the host touched nothing: that split nothing")
+    if bare := sum(guest.stats.without_memory for guest in state.guests):
+        were = "1 conversion was" if bare == 1 else f"{bare:,} conversions were"
+        notes.append(f"{were} of memory that is not allocated: nothing was split or merged there")
     if derived := sum(guest.stats.derived_splits for guest in state.guests):
         notes.append(
             f"derived: {derived:,} non-uniform splits are around more than one page; folio_split works around one page"
         )
+    if pages := state.host.static_pamt:
+        notes.append(f"estimate: {pages:,} pages of pamt are static, about 0.4 % of the hugepage pool")
     return notes or None
+
+
+def _charged(state: State) -> dict[str, int]:
+    """What is charged to the guest's memcg, and its limit if it has one."""
+    guest = state.guest
+    limit = {} if guest.kernel_memory is None else {"limit_bytes": guest.kernel_memory}
+    return {"charged_bytes": guest.charged_bytes(), **limit}
 
 
 # -- provenance --------------------------------------------------------------------------------------------------------
@@ -298,24 +406,36 @@ def _provenance(state: State) -> dict[str, Any]:
 
 _OUTCOMES: Fixed = dict.fromkeys(OUTCOMES, COUNT)
 
+_PRESENT: Fixed = dict.fromkeys(("live", "peak", "live_bytes", "peak_bytes"), BYTES)
+"""All in bytes; like an account's, so that whoever reads those finds it."""
+
 _PARTS: Mapping[str, Part] = {
     "schema": Part(lambda state: SCHEMA),
     "title": Part(lambda state: state.title),
     "seed": Part(lambda state: state.seed),
     "end_time_ns": Part(lambda state: state.now, NS),
     "partial": Part(lambda state: state.partial or None),
-    "conversions": Part(_conversions, _CALLS),
+    "conversions": Part(_conversions, _CONVERSIONS),
     "splits": Part(_splits, {CHANGE: COUNT}),
     "merges": Part(_merges, {CHANGE: COUNT}),
     "folios": Part(_folios, {SIZE: COUNT}),
     "accounts": Part(_accounts, account_keys),
+    "vmemmap_present": Part(_vmemmap_present, _PRESENT),
     "modelled_time_ns": Part(_modelled, dict.fromkeys((*PHASES.values(), "total"), ESTIMATED_NS)),
     "guests": Part(lambda state: [_fill(GUEST_PARTS, state.of(guest)) for guest in state.guests]),
     "calls": Part(_calls, dict.fromkeys(CALL_KINDS, _CALLS)),
+    "host_faults": Part(_host_faults, COUNT),
     "outcomes": Part(_outcomes, _OUTCOMES),
-    "estimates": Part(_estimates, {"attributes": dict.fromkeys(("live_at_least", "live_at_most"), ESTIMATED_COUNT)}),
+    "estimates": Part(
+        _estimates,
+        {
+            "attributes": dict.fromkeys(("live_at_least", "live_at_most"), ESTIMATED_COUNT),
+            "pamt": {"static": ESTIMATED_COUNT},
+        },
+    ),
     "slabs_at_least_bytes": Part(_slabs, _slab_keys),
     "notes": Part(_notes),
+    "host": Part(_host, {"regions": COUNT, "regions_without_private": COUNT}),
     "work": Part(_work, dict.fromkeys(COUNTERS, COUNT)),
     "replays": Part(lambda state: list(state.replays) or None),
     "provenance": Part(_provenance),
@@ -328,13 +448,16 @@ _GUEST_PARTS: Mapping[str, Part] = {
     "backing": Part(lambda state: state.guest.backing, BYTES),
     "mapping": Part(lambda state: state.guest.mapping),
     "policy": Part(lambda state: state.guest.policy.as_file()),
-    "conversions": Part(_conversions, _CALLS),
+    "conversions": Part(_conversions, _CONVERSIONS),
     "splits": Part(_splits, {CHANGE: COUNT}),
     "merges": Part(_merges, {CHANGE: COUNT}),
     "folios": Part(_folios, {SIZE: COUNT}),
     "accounts": Part(_guest_accounts, account_keys),
+    "vmemmap_present": Part(_guest_vmemmap_present, _PRESENT),
+    "host_faults": Part(_host_faults, COUNT),
     "outcomes": Part(_outcomes, _OUTCOMES),
     "filemap_nodes_charged": Part(lambda state: state.guest.charged_nodes(), COUNT),
+    "kernel_memory": Part(_charged, {"charged_bytes": BYTES, "limit_bytes": BYTES}),
 }
 
 for _name, _part in _PARTS.items():

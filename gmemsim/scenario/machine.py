@@ -1,27 +1,59 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The memory map of the modelled virtual machine, QEMU's q35: where guest-physical memory is and where it is not.
+"""The memory map of the modelled virtual machine, one of QEMU's: where guest-physical memory is and where it is not.
 
-Both the logs (``logs.slots``) and the generators (``generators.swiotlb``) need it.
+Theory of operation
+-------------------
+A machine with little memory has all of it from address 0 on.  From a ``limit`` on it is split: ``split`` bytes stay
+below the hole under 4G that devices need, the rest continues at 4G.  Both the logs (``logs.slots``) and the generators
+(``generators.swiotlb``, ``generators.boot``) need it; a new machine type is a row here.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-LOW_MEMORY_LIMIT: Final = 0xB000_0000
-"""A q35 machine of at least this size has its memory split (QEMU, ``hw/i386/pc_q35.c``, ``lowmem``)."""
+import attrs
 
-LOW_MEMORY_SPLIT: Final = 0x8000_0000
-"""Low memory of a q35 machine that is split (same source)."""
+from gmemsim.registry import Registry
 
 ABOVE_4G: Final = 1 << 32
 """Where the memory that the hole displaces continues (QEMU, ``hw/i386/pc.c``, ``above_4g_mem_start``)."""
 
 
+@attrs.frozen
+class MachineType:
+    """A machine of ``limit`` bytes of memory or more keeps ``split`` of them below the hole."""
+
+    name: str
+    limit: int
+    split: int
+
+    def low_memory(self, memory: int) -> int:
+        """Bytes below the hole of a machine of ``memory`` bytes; all of it if there is no hole."""
+        return self.split if memory >= self.limit else memory
+
+    def memory_for(self, end: int) -> int | None:
+        """The least memory with which addresses below ``end`` are memory; ``None`` if ``end`` lies in the hole.
+
+        >>> MACHINES["q35"].memory_for(0x4_8000_0000) == 16 << 30, MACHINES["q35"].memory_for(0xFEE0_1000)
+        (True, None)
+        """
+        if end <= self.split or end < self.limit:
+            return end
+        return max(self.limit, self.split + end - ABOVE_4G) if end > ABOVE_4G else None
+
+
+MACHINES: Final[Registry[MachineType]] = Registry("machine type")
+Q35: Final = MACHINES.add("q35", MachineType("q35", limit=0xB000_0000, split=0x8000_0000))
+"""QEMU, ``hw/i386/pc_q35.c``, ``lowmem``."""
+MACHINES.add("pc", MachineType("pc", limit=0xE000_0000, split=0xC000_0000))
+"""QEMU, ``hw/i386/pc_piix.c``, ``lowmem`` and ``max_ram_below_4g``, with the alignment to 1G of machines since 2.0."""
+
+
 def low_memory(memory: int) -> int:
-    """Bytes below the hole under 4G of a machine of ``memory`` bytes; all of it if there is no hole.
+    """Bytes below the hole under 4G of a q35 machine of ``memory`` bytes; all of it if there is no hole.
 
     >>> low_memory(1 << 30) == 1 << 30, low_memory(16 << 30) == 2 << 30
     (True, True)
     """
-    return LOW_MEMORY_SPLIT if memory >= LOW_MEMORY_LIMIT else memory
+    return Q35.low_memory(memory)

@@ -22,10 +22,13 @@ import attrs
 
 from gmemsim.geometry import PAGE_SIZES, Geometry
 from gmemsim.gmem.policy import Policy
+from gmemsim.gmem.stage2 import LeafRule
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import PROFILES
-from gmemsim.host.ledger import ANY
+from gmemsim.host.host import PAMTS
+from gmemsim.host.injection import ANY
 from gmemsim.scenario.format.kinds import (
+    ALL,
     Choice,
     Count,
     Duration,
@@ -45,11 +48,15 @@ VERSION = 1
 MOST_INSTANCES = 4096
 """Guests of a host, instances counted: more than any host runs, and few enough to list."""
 
-EVERY = "all"
+EVERY = ALL
 """The name by which a step addresses all guests; no guest may have it."""
 
+MAPPINGS = ("plain", "snp", "tdx")
 Memdesc = Literal["struct-page", "struct-page-32", "struct-page-8", "folio-descriptors"]
 State = Literal["shared", "private"]
+Extent = int | Literal["all"]
+"""Bytes from an offset on, or ``"all"``: to the guest's end."""
+
 Operator = Literal["eq", "ne", "le", "ge", "approx"]
 
 
@@ -90,6 +97,10 @@ class HostSpec:
     ] = False
     account_nodes: Annotated[bool, Flag("preallocated nodes are charged (kernels with the 2026 fix)")] = True
     shared_tail_pages: Annotated[bool, Flag("one shared vmemmap tail page per order and zone")] = False
+    pamt: Annotated[
+        Literal["none", "static", "dynamic"],
+        Choice("TDX's metadata: none, 0.4 % of the pool, or a pair of pages for each 2M mapped by base pages", PAMTS),
+    ] = "none"
 
     @property
     def geometry(self) -> Geometry:
@@ -106,8 +117,16 @@ class GuestSpec:
     backing: Annotated[int, Size("its hugepages, or the base page", aligned=True)]
     count: Annotated[int, Count("guests like this one", least=1, most=MOST_INSTANCES)] = 1
     mapping: Annotated[
-        Literal["plain", "snp", "tdx"], Choice("how stage 2 maps private memory", ("plain", "snp", "tdx"))
-    ] = "snp"
+        Literal["plain", "snp", "tdx"] | None,
+        Choice("how stage 2 maps private memory; snp on x86's page sizes if absent, else plain", MAPPINGS),
+    ] = None
+    stage2: Annotated[
+        LeafRule,
+        Choice("leaves split with folios: those that cross the range, or all larger", ("range", "follow-folio")),
+    ] = "range"
+    kernel_memory: Annotated[
+        int | None, Size("most kernel memory charged to its memcg; it fails before the host's", unlimited=True)
+    ] = None
     policy: Annotated[Policy, Record("how conversions are carried out", Policy, "a policy")] = attrs.field(
         factory=Policy
     )
@@ -116,6 +135,10 @@ class GuestSpec:
     )
 
     initially_shared: Annotated[bool, Flag("starts shared instead of private; refused for hugepages")] = False
+
+    def mapping_on(self, page_size: int) -> Literal["plain", "snp", "tdx"]:
+        """How stage 2 maps private memory on a host with base pages of ``page_size`` bytes."""
+        return self.mapping or Geometry(page_size).default_mapping(self.backing)
 
     @property
     def instances(self) -> tuple[str, ...]:
@@ -129,6 +152,14 @@ class ExpectedError:
 
     errno: Annotated[str, Errno("the errno it must fail with")]
     error_offset: Annotated[int | None, Size("the offset it must stop at", zero=True)] = None
+
+
+@attrs.frozen(kw_only=True)
+class Retry:
+    """A conversion that fails with EAGAIN or ENOMEM is tried again after ``delay`` ns, up to ``times`` times."""
+
+    times: Annotated[int, Count("how often it is tried again", least=1, most=1_000_000)]
+    delay: Annotated[int, Duration("time before it is tried again")]
 
 
 @attrs.frozen(kw_only=True)
@@ -156,41 +187,72 @@ class GuestStep(Step):
     guest: Annotated[str, Name("which guest, group of guests, or all")]
 
 
+def bytes_of(size: Extent, offset: int, memory: int) -> int:
+    """The bytes that ``size`` means at ``offset`` of a guest with ``memory`` bytes."""
+    return size if isinstance(size, int) else memory - offset
+
+
 @attrs.frozen(kw_only=True)
 class RangeStep(GuestStep):
-    """A step for ``size`` bytes at ``offset`` of a guest."""
+    """A step for a range that begins at ``offset`` of a guest."""
 
     offset: Annotated[int, Size("first byte", aligned=True, zero=True)]
-    size: Annotated[int, Size("bytes; 0 only to see it refused", aligned=True, zero=True)]
+
+    def extent(self, memory: int, page_size: int) -> tuple[int, int]:
+        """Offset and bytes of the range in a guest with ``memory`` bytes."""
+        raise NotImplementedError
 
 
 @attrs.frozen(kw_only=True)
-class Allocate(RangeStep):
+class SizedStep(RangeStep):
+    """A step for ``size`` bytes at ``offset`` of a guest."""
+
+    size: Annotated[
+        Extent, Size("bytes, or all: to the guest's end; 0 only to see it refused", aligned=True, zero=True, whole=True)
+    ]
+
+    def extent(self, memory: int, page_size: int) -> tuple[int, int]:
+        """Offset and bytes of the range in a guest with ``memory`` bytes."""
+        return self.offset, bytes_of(self.size, self.offset, memory)
+
+
+@attrs.frozen(kw_only=True)
+class Allocate(SizedStep):
     """fallocate: give the range memory now instead of at the first fault."""
 
     key: ClassVar[str] = "allocate"
 
 
 @attrs.frozen(kw_only=True)
-class Convert(RangeStep):
+class Convert(SizedStep):
     """KVM_SET_MEMORY_ATTRIBUTES2: make the range shared or private."""
 
     key: ClassVar[str] = "convert"
 
     to: Annotated[State, Choice("what it becomes", ("shared", "private"))]
+    retry: Annotated[Retry | None, Record("how it is tried again; not at all if absent", Retry, "a retry")] = None
 
 
 @attrs.frozen(kw_only=True)
 class FaultIn(RangeStep):
-    """The guest, or the host's user space, touches every page of the range."""
+    """The guest, or the host's user space, touches every page of the range: one base page if it has no ``size``."""
 
     key: ClassVar[str] = "fault"
 
+    size: Annotated[
+        Extent | None,
+        Size("bytes, or all: to the guest's end; one base page if absent", aligned=True, zero=True, whole=True),
+    ] = None
+
     by: Annotated[Literal["guest", "host"], Choice("who touches it", ("guest", "host"))] = "guest"
+
+    def extent(self, memory: int, page_size: int) -> tuple[int, int]:
+        """Offset and bytes of the range in a guest with ``memory`` bytes."""
+        return self.offset, page_size if self.size is None else bytes_of(self.size, self.offset, memory)
 
 
 @attrs.frozen(kw_only=True)
-class ReferenceStep(RangeStep):
+class ReferenceStep(SizedStep):
     """A step for references to ``each`` page of the range, or to its ``first``."""
 
     pages: Annotated[Literal["each", "first"], Choice("which pages", ("each", "first"))] = "each"
@@ -211,7 +273,7 @@ class Unpin(ReferenceStep):
 
 
 @attrs.frozen(kw_only=True)
-class PunchHole(RangeStep):
+class PunchHole(SizedStep):
     """FALLOC_FL_PUNCH_HOLE: give the range's memory back; its attributes stay."""
 
     key: ClassVar[str] = "punch_hole"
@@ -234,7 +296,7 @@ class Close(GuestStep):
 
 
 @attrs.frozen(kw_only=True)
-class Unshare(RangeStep):
+class Unshare(SizedStep):
     """To private what of the range is shared; only generators make it.
 
     What it converts is known when it is its turn, and counts as ``convert``: one conversion for each contiguous part
@@ -244,10 +306,12 @@ class Unshare(RangeStep):
 
     key: ClassVar[str] = "convert"
 
+    size: int
     piece: int | None = None
     span: int = 0
+    retry: Retry | None = None
 
-    def conversions(self, name: str, shared: Iterable[tuple[int, int]]) -> Iterator[Convert]:
+    def calls(self, name: str, shared: Iterable[tuple[int, int]]) -> Iterator[Convert]:
         """The conversions of the guest ``name`` of which the bytes ``start`` … ``end`` of each in ``shared`` are."""
         piece = self.piece or self.size
         for start, end in shared:
@@ -255,8 +319,33 @@ class Unshare(RangeStep):
                 begun = (start - self.offset) // piece * piece
                 stop = min(end, self.offset + begun + piece)
                 at = None if self.at is None else self.at + self.span * begun // self.size
-                yield Convert(guest=name, at=at, offset=start, size=stop - start, to="private", where=self.where)
+                yield Convert(
+                    guest=name,
+                    at=at,
+                    offset=start,
+                    size=stop - start,
+                    to="private",
+                    retry=self.retry,
+                    where=self.where,
+                )
                 start = stop
+
+
+@attrs.frozen(kw_only=True)
+class Touch(SizedStep):
+    """The host touches what of the range is shared; only generators make it.
+
+    What that is is known when it is its turn, and counts as ``fault``: one fault for each contiguous part.
+    """
+
+    key: ClassVar[str] = "fault"
+
+    size: int
+
+    def calls(self, name: str, shared: Iterable[tuple[int, int]]) -> Iterator[FaultIn]:
+        """The faults of the guest ``name`` of which the bytes ``start`` … ``end`` of each in ``shared`` are."""
+        for start, end in shared:
+            yield FaultIn(guest=name, at=self.at, offset=start, size=end - start, by="host", where=self.where)
 
 
 @attrs.frozen(kw_only=True)
@@ -329,10 +418,11 @@ def _addresses(scenario: Scenario) -> Mapping[str, tuple[tuple[str, GuestSpec], 
 
 @attrs.frozen(kw_only=True)
 class Scenario:
-    """All there is to know before a run.
+    """All there is to know before a run.  ``source`` is the file's name as messages show it.
 
-    ``source`` is the file's name as messages show it; ``sha256`` is of the text that it was read from, ``None`` for
-    what was made in Python.
+    ``sha256`` is of the text that it was read from, ``None`` for what was made in Python.
+
+    A guest that names no ``mapping`` has here the one that the host's page size gives it.
     """
 
     title: str
@@ -343,9 +433,13 @@ class Scenario:
     expect: tuple[Expectation, ...] = ()
     source: str = "<python>"
     sha256: str | None = attrs.field(default=None, eq=False)
-    _by_name: Mapping[str, tuple[tuple[str, GuestSpec], ...]] = attrs.field(
-        init=False, eq=False, repr=False, default=attrs.Factory(_addresses, takes_self=True)
-    )
+    _by_name: Mapping[str, tuple[tuple[str, GuestSpec], ...]] = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        page_size = self.host.page_size
+        mapped = tuple(attrs.evolve(guest, mapping=guest.mapping_on(page_size)) for guest in self.guests)
+        object.__setattr__(self, "guests", mapped)
+        object.__setattr__(self, "_by_name", _addresses(self))
 
     def instances(self, name: str) -> tuple[tuple[str, GuestSpec], ...]:
         """The guests that a step for ``name`` addresses, in order; ``KeyError`` if there is no such guest."""

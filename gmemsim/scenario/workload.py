@@ -28,14 +28,15 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Annotated, ClassVar, Literal, get_args
 
 import attrs
 
-from gmemsim.scenario.format.kinds import Choice, Count, Duration, Inner, Size
-from gmemsim.scenario.model import Convert, GuestSpec, GuestStep, Scenario, State, Step
+from gmemsim.scenario.format.kinds import Choice, Count, Duration, Inner, Number, Record, Size
+from gmemsim.scenario.model import Convert, Extent, GuestSpec, GuestStep, Retry, Scenario, State, Step, Touch, bytes_of
 from gmemsim.units import size_name
 
 Arrival = Literal["fixed", "poisson", "bursts"]
@@ -59,6 +60,10 @@ class Generator(GuestStep):
         Streams, Choice("random numbers of the guests of a group: each its own, or all the same", get_args(Streams))
     ] = "own"
     seed: Annotated[int | None, Count("seed of this step alone; by its place in the workload if absent")] = None
+
+    retry: Annotated[
+        Retry | None, Record("how conversions that fail are tried again; not at all if absent", Retry, "a retry")
+    ] = None
 
     def span(self) -> int:
         """Nanoseconds from its start to its end, for one guest."""
@@ -96,12 +101,51 @@ class Generator(GuestStep):
             if i and self.streams == "own":
                 bits = rng.getrandbits(64)
             at = begin + i * self.stagger
-            streams.append(self.steps(name, guest, scenario.host.page_size, Random(bits), at))
+            steps = self.steps(name, guest, scenario.host.page_size, Random(bits), at)
+            streams.append(self.accompanied(steps, scenario.host.page_size, Random(f"host/{bits}"), at + self.span()))
         return heapq.merge(*streams, key=time_of)
+
+    def accompanied(self, steps: Iterator[Step], page_size: int, rng: Random, end: int) -> Iterator[Step]:
+        """The ``steps`` of one guest with what others do because of them, by time ``end`` at the latest: nothing."""
+        return steps
 
     def convert(self, name: str, at: int, offset: int, size: int, to: State) -> Convert:
         """One conversion of guest ``name``, placed in the file where this generator is."""
-        return Convert(guest=name, at=at, offset=offset, size=size, to=to, where=self.where)
+        return Convert(guest=name, at=at, offset=offset, size=size, to=to, retry=self.retry, where=self.where)
+
+
+@attrs.frozen(kw_only=True)
+class Sharing(Generator):
+    """A generator that shares memory with devices and the VMM, which then touch it.
+
+    For every conversion to shared the host touches the first ``host_share`` of its pages, ``host_delay`` later or when
+    the generator ends; a fraction of a page is a page with that probability.  What is private again by then is left
+    alone.  Both parameters are assumptions: no trace says how much of its shared memory a host touches, or when.
+    """
+
+    host_share: Annotated[
+        float, Number("part of what it shares that the host touches, from 0 to 1 (1: assumed)", least=0, most=1)
+    ] = 1.0
+    host_delay: Annotated[int, Duration("time until the host touches it (1ms: assumed)")] = 1_000_000
+
+    def accompanied(self, steps: Iterator[Step], page_size: int, rng: Random, end: int) -> Iterator[Step]:
+        """The ``steps`` of one guest with the host's accesses to what they share, by time ``end`` at the latest."""
+        return self._touched(steps, page_size, rng, end) if self.host_share else steps
+
+    def _touched(self, steps: Iterator[Step], page_size: int, rng: Random, end: int) -> Iterator[Step]:
+        waiting: deque[Touch] = deque()  # the delay is the same for all, so they are in the order of time
+        for step in steps:
+            while waiting and time_of(waiting[0]) <= time_of(step):
+                yield waiting.popleft()
+            yield step
+            if isinstance(step, Convert) and step.to == "shared":
+                assert isinstance(step.size, int)
+                pages = int(step.size // page_size * self.host_share + rng.random())
+                at = max(time_of(step), min(time_of(step) + self.host_delay, end))
+                if pages:
+                    size = pages * page_size
+                    waiting.append(Touch(guest=step.guest, at=at, offset=step.offset, size=size, where=self.where))
+        yield from waiting
 
 
 @attrs.frozen(kw_only=True)
@@ -241,13 +285,13 @@ class PagePool:
 
 
 @attrs.frozen(kw_only=True)
-class Demand(Generator):
+class Demand(Sharing):
     """Allocations of shared memory that come and, after a lifetime, go: what ``scatter`` and ``granule`` serve."""
 
     count: Annotated[int, Count("allocations", least=1, most=MOST_CONVERSIONS)]
     duration: Annotated[int, Duration("time in which they arrive")] = 0
     offset: Annotated[int, Size("first byte of the range", aligned=True, zero=True)] = 0
-    size: Annotated[int | None, Size("bytes of the range; to the guest's end if absent", aligned=True)] = None
+    size: Annotated[Extent, Size("bytes of the range, or all: to the guest's end", aligned=True, whole=True)] = "all"
     each: Annotated[int | None, Size("bytes of an allocation; one page if absent", aligned=True)] = None
     arrival: Annotated[Arrival, Choice("how they arrive", get_args(Arrival))] = "poisson"
     burst: Annotated[int, Count("allocations of a burst", least=1, most=MOST_CONVERSIONS)] = 16
@@ -259,7 +303,7 @@ class Demand(Generator):
 
     def range_of(self, guest: GuestSpec) -> tuple[int, int]:
         """Offset and bytes of the range."""
-        return self.offset, guest.memory - self.offset if self.size is None else self.size
+        return self.offset, bytes_of(self.size, self.offset, guest.memory)
 
     def range_problem(self, guest: GuestSpec) -> Iterator[tuple[str, str]]:
         """A range past the guest's end."""
@@ -278,9 +322,9 @@ def too_many(key: str, number: int, what: str) -> Iterator[tuple[str, str]]:
         yield key, f"found {number:,} {what}, expected at most {MOST_CONVERSIONS:,}"
 
 
-def misfit(offset: int, size: int | None, guest: GuestSpec) -> Iterator[tuple[str, str]]:
-    """What is wrong with a generator's range (``size`` absent: to the guest's end), by key."""
-    end = guest.memory if size is None else offset + size
+def misfit(offset: int, size: Extent, guest: GuestSpec) -> Iterator[tuple[str, str]]:
+    """What is wrong with a generator's range, by key."""
+    end = offset + bytes_of(size, offset, guest.memory)
     if end > guest.memory or offset >= end:
-        key = "offset" if size is None else "size"
+        key = "size" if isinstance(size, int) else "offset"
         yield key, f"found an end at {size_name(max(end, offset))}, expected at most {size_name(guest.memory)}"

@@ -36,7 +36,7 @@ from typing import Any
 import attrs
 
 from gmemsim import __version__
-from gmemsim.errors import KernelError, SimulationRefused
+from gmemsim.errors import KernelError, OutOfMemory, SimulationRefused
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import PROFILES
@@ -48,7 +48,8 @@ from gmemsim.scenario.logs.replay import replays
 from gmemsim.scenario.model import GuestSpec, HostSpec, Scenario, Step
 from gmemsim.scenario.workload import expand_step, step_end
 from gmemsim.sim.judge import Verdict, judge, judge_error
-from gmemsim.sim.steps import CALLS, detail
+from gmemsim.sim.retries import TRANSIENT, Retries
+from gmemsim.sim.steps import CALLS, detail, extent
 
 
 @attrs.frozen
@@ -69,7 +70,7 @@ def run(scenario: Scenario, *, check: bool = False) -> Result:
     """Carry out ``scenario`` to its end.
 
     ``check`` (default: no) verifies every invariant after every call, which takes time in proportion to what exists.
-    Raises ``SimulationRefused`` if the guests cannot be created on the host.
+    Raises ``SimulationRefused`` if host or guests cannot be created.
 
     >>> from gmemsim.scenario.model import Allocate, Convert, GuestSpec
     >>> out = Convert(guest="vm0", offset=0, size=4096, to="shared")
@@ -93,6 +94,7 @@ def make_host(spec: HostSpec) -> Host:
         synchronize_rcu=spec.synchronize_rcu,
         account_nodes=spec.account_nodes,
         shared_tail_pages=spec.shared_tail_pages,
+        pamt=spec.pamt,
     )
     return Host(
         geometry=spec.geometry,
@@ -114,6 +116,8 @@ def make_guest(host: Host, name: str, spec: GuestSpec) -> GuestMemfd:
         mapping=spec.mapping,
         in_place=spec.conversion == "in-place",
         initially_shared=spec.initially_shared,
+        stage2=spec.stage2,
+        kernel_memory=spec.kernel_memory,
     )
 
 
@@ -122,12 +126,15 @@ class Run(Iterator[Event]):
 
     ``host``, ``guests`` (by name, in the scenario's order), ``now`` (simulated ns) and ``timeline`` may be read at any
     time between two events, and must not be changed.  ``check`` (default: no) verifies every invariant after every
-    call.  Raises ``SimulationRefused`` if the guests cannot be created on the host.
+    call.  Raises ``SimulationRefused`` if host or guests cannot be created.
     """
 
     def __init__(self, scenario: Scenario, *, check: bool = False) -> None:
         self.scenario = scenario
-        self.host = make_host(scenario.host)
+        try:
+            self.host = make_host(scenario.host)
+        except OutOfMemory as error:
+            raise SimulationRefused(f"the host cannot be made: {error}") from None
         self.guests: dict[str, GuestMemfd] = {}
         for spec in scenario.guests:
             for name in spec.instances:
@@ -141,6 +148,8 @@ class Run(Iterator[Event]):
         self._calls: dict[str, Counter[tuple[str, str | None]]] = {name: Counter() for name in self.guests}
         self._verdicts: dict[int, Verdict] = {}  # by the expectation's place in the scenario
         self._errors: list[Verdict] = []
+        self._retries = Retries()
+        self._latest: dict[str, Event] = {}  # by guest
         self._orders = folio_orders(self.host.geometry, self.guests.values())
         self.timeline = Timeline(ACCOUNTS.names(), [self.host.geometry.name(order) for order in self._orders])
         self._sample()
@@ -164,7 +173,15 @@ class Run(Iterator[Event]):
         for index, step in enumerate(scenario.workload):
             end = step_end(scenario, index, self.now)
             for plain in expand_step(scenario, index, self.now):
+                if self._retries:
+                    yield from self._try_again(self.now if plain.at is None else plain.at)
                 yield from self._step(index, plain)
+            if self._retries:
+                yield from self._try_again(None)
+            if step.expect_error is not None:
+                assert isinstance(step, model.GuestStep)
+                events = [self._latest[name] for name in self._instances(step.guest)]
+                self._errors.append(judge_error(step, index, events))
             self._advance(max(end, self.now))
             if step.id is not None:
                 self._judge(step.id)
@@ -206,20 +223,26 @@ class Run(Iterator[Event]):
             self.host.ledger.inject(step.account, step.nth, step.mode)
             words = f"{step.account}, object {step.nth}, {step.mode}"
             yield self._record(Event(self.now, index, step.id, step.key, detail=words))
-        elif isinstance(step, model.Unshare):
+        elif isinstance(step, model.Unshare | model.Touch):
             for name in self._instances(step.guest):
-                for conversion in self._unshare(step, name):
-                    self._advance(max(self.now, conversion.at or 0))
-                    yield self._call(index, conversion, name)
+                yield from self._of_shared(index, step, name)
         else:
             assert isinstance(step, model.GuestStep)
-            events = []
             for name in self._instances(step.guest):
-                event = self._call(index, step, name)
-                events.append(event)
-                yield event
-            if step.expect_error is not None:
-                self._errors.append(judge_error(step, index, events))
+                yield self._attempt(index, step, name)
+
+    def _try_again(self, until: int | None) -> Iterator[Event]:
+        """Carry out the conversions that are to be tried again by the time ``until``, ``None``: all."""
+        for again in self._retries.due(until):
+            self._advance(max(self.now, again.due))
+            yield self._attempt(again.index, again.step, again.name, again.tried)
+
+    def _attempt(self, index: int, step: model.GuestStep, name: str, tried: int = 0) -> Event:
+        """One step for one guest, for which it has been ``tried`` so often."""
+        event = self._latest[name] = self._call(index, step, name)
+        if event.errno in TRANSIENT and isinstance(step, model.Convert):
+            self._retries.failed(self.now, index, step, name, tried)
+        return event
 
     def _call(self, index: int, step: model.GuestStep, name: str) -> Event:
         """One step for one guest: the call, its samples, and its event."""
@@ -235,7 +258,7 @@ class Run(Iterator[Event]):
         self._calls[name][step.key, errno] += 1
         work = guest.work
         self._sample()
-        offset, size = (step.offset, step.size) if isinstance(step, model.RangeStep) else (None, None)
+        offset, size = extent(guest, step) if isinstance(step, model.RangeStep) else (None, None)
         if self._check:
             guest.check()
             self.host.check()
@@ -243,12 +266,13 @@ class Run(Iterator[Event]):
             Event(self.now, index, step.id, step.key, name, offset, size, words, errno, error_offset, work)
         )
 
-    def _unshare(self, step: model.Unshare, name: str) -> list[model.Convert]:
-        """The conversions that take back what is shared in the range now."""
+    def _of_shared(self, index: int, step: model.Unshare | model.Touch, name: str) -> Iterator[Event]:
+        """The calls that ``step`` means for what of its range is shared now."""
         page = self.host.geometry.page_size
-        start, end = step.offset // page, (step.offset + step.size) // page
-        shared = self.guests[name].shared_ranges(start, end)
-        return list(step.conversions(name, ((low * page, high * page) for low, high in shared)))
+        shared = self.guests[name].shared_ranges(step.offset // page, (step.offset + step.size) // page)
+        for call in list(step.calls(name, ((low * page, high * page) for low, high in shared))):
+            self._advance(max(self.now, call.at or 0))
+            yield self._attempt(index, call, name)
 
     def _record(self, event: Event) -> Event:
         self.timeline.event(event)
@@ -272,6 +296,7 @@ class Run(Iterator[Event]):
             guests=tuple(self.guests.values()),
             orders=self._orders,
             calls=self._calls,
+            retries=self._retries.counts,
             work=self.host.work,
             profile=PROFILES[scenario.host.costs],
             version=__version__,

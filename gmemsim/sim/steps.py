@@ -15,18 +15,23 @@ from gmemsim.scenario import model
 from gmemsim.scenario.model import GuestStep
 
 
+def extent(guest: GuestMemfd, step: model.RangeStep) -> tuple[int, int]:
+    """Offset and bytes of the range of ``guest`` that ``step`` is for."""
+    return step.extent(guest.size, guest.host.geometry.page_size)
+
+
 def _convert(guest: GuestMemfd, step: model.Convert) -> None:
-    guest.set_attributes(step.offset, step.size, step.to == "private")
+    guest.set_attributes(*extent(guest, step), step.to == "private")
 
 
 CALLS: Mapping[type[GuestStep], Callable[..., None]] = MappingProxyType(
     {
         model.Convert: _convert,
-        model.Allocate: lambda guest, step: guest.allocate(step.offset, step.size),
-        model.FaultIn: lambda guest, step: guest.fault(step.offset, step.size, by=step.by),
-        model.Pin: lambda guest, step: guest.pin(step.offset, step.size, pages=step.pages),
-        model.Unpin: lambda guest, step: guest.unpin(step.offset, step.size, pages=step.pages),
-        model.PunchHole: lambda guest, step: guest.punch_hole(step.offset, step.size),
+        model.Allocate: lambda guest, step: guest.allocate(*extent(guest, step)),
+        model.FaultIn: lambda guest, step: guest.fault(*extent(guest, step), by=step.by),
+        model.Pin: lambda guest, step: guest.pin(*extent(guest, step), pages=step.pages),
+        model.Unpin: lambda guest, step: guest.unpin(*extent(guest, step), pages=step.pages),
+        model.PunchHole: lambda guest, step: guest.punch_hole(*extent(guest, step)),
         model.Poison: lambda guest, step: guest.poison(step.offset),
         model.Close: lambda guest, step: guest.close(),
     }

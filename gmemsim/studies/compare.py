@@ -47,7 +47,7 @@ def with_policy(scenario: Scenario, policy: Policy) -> Scenario:
 
 
 def usual_policies(scenario: Scenario) -> dict[str, Policy]:
-    """The named policies that differ in how they split or in their vmemmap, as far as they fit the guests."""
+    """The named policies that differ in how they split or in their vmemmap and fit all guests of ``scenario``."""
     fitting = {}
     for name in distinct_splits():
         with contextlib.suppress(ValueError):
@@ -108,9 +108,27 @@ class Comparison:
         return tuple(self.results)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What must be said first: sentences on the whole comparison, then those on single results."""
+        notes = [f"{name}: {note}" for name, result in self.results.items() for note in result.summary.get("notes", ())]
+        return (*_across_hvo(self.results), *notes)
+
+    @property
     def ok(self) -> bool:
         """Whether every expectation of every result holds."""
         return all(result.ok for result in self.results.values())
+
+
+def _across_hvo(results: Mapping[str, Result]) -> list[str]:
+    """A sentence if some results are of hosts with HVO and others of hosts without; none if all are alike."""
+    uses = {name: {guest.policy.uses_hvo for guest in result.scenario.guests} for name, result in results.items()}
+    if len(set().union(*uses.values())) < 2:
+        return []
+    without = ", ".join(name for name, found in uses.items() if False in found)
+    return [
+        f"HVO is off in {without} and on elsewhere: compare vmemmap_present, all vmemmap that is there;"
+        " the account vmemmap is only what is restored"
+    ]
 
 
 def rows(results: Sequence[Result], metrics: Sequence[str] = ()) -> list[ComparisonRow]:
@@ -136,6 +154,8 @@ def rows(results: Sequence[Result], metrics: Sequence[str] = ()) -> list[Compari
         _sums("splits", "splits", [summary["splits"] for summary in summaries]),
         _sums("merges", "merges", [summary["merges"] for summary in summaries]),
     ]
+    found += [_row(summaries, f"vmemmap_present.{key}", f"vmemmap present, {key}") for key in ("peak", "live")]
+    found.append(_row(summaries, "host_faults", "host faults"))
     wrong = _sums("outcomes", "gone wrong", [summary["outcomes"] for summary in summaries])
     found += [wrong] if any(wrong.values) else []
     found.append(_row(summaries, "modelled_time_ns.total", "modelled time"))

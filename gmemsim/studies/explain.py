@@ -89,7 +89,11 @@ class SplitFacts:
 
 
 def explain_split(order: int, new_order: int, geometry: Geometry | None = None) -> SplitFacts:
-    """Split one folio in a tree of its own and look; ``Invalid`` unless ``0 <= new_order < order``."""
+    """Split one folio of ``order`` into folios of ``new_order`` in a tree of its own, and look.
+
+    ``geometry`` (default: 4K pages) says what vmemmap that takes.  ``Invalid`` (EINVAL) unless
+    ``0 <= new_order < order``.
+    """
     geometry = geometry or Geometry()
     tree = XArray()
     tree.store_order(0, order, "folio")
@@ -104,7 +108,7 @@ def explain_split(order: int, new_order: int, geometry: Geometry | None = None) 
         order,
         new_order,
         tuple(Level(shift, new[shift]) for shift in sorted(new, reverse=True)),
-        tree.chunk.level(order),
+        tree.chunk.levels[order],
         layout.needed(folios, order, reoptimised=False),
         layout.needed(folios, order, reoptimised=True),
     )
@@ -139,9 +143,10 @@ class PolicyCost:
 
 
 def share_one_page(policy: Policy, order: int, geometry: Geometry, kernel: KernelSwitches) -> PolicyCost:
-    """Share the first page of a private hugepage of ``order`` on a host of its own, and read the ledger.
+    """Share the first page of a private hugepage of ``order`` under ``policy``, and read the ledger.
 
-    Raises ``ValueError`` if the policy does not fit the hugepage (a ladder that starts elsewhere).
+    The host, with pages of ``geometry`` and the switches of ``kernel``, is made for this.  ``ValueError`` if the policy
+    does not fit the hugepage (a ladder that starts elsewhere).
     """
     size = geometry.size_of(order)
     host = Host(geometry=geometry, hugetlb={size: 1}, kernel=kernel)
@@ -151,7 +156,7 @@ def share_one_page(policy: Policy, order: int, geometry: Geometry, kernel: Kerne
     refused = None
     try:
         guest.set_attributes(0, geometry.page_size, private=False)
-        if not policy.splits_at_conversion:
+        if policy.splits_at_fault:
             guest.fault(0, by="host")
     except KernelError as error:
         refused = str(error)

@@ -94,7 +94,7 @@ class Sweep:
 
 
 def read_variation(text: str) -> Variation:
-    """The variation in ``KEY=VALUE,VALUE…``, where ``0..9`` stands for ten numbers; else ``ValueError``.
+    """The variation that ``text``, ``KEY=VALUE,VALUE…``, says; ``0..9`` stands for ten numbers.  Else ``ValueError``.
 
     Commas within brackets or braces separate nothing.
 
@@ -141,9 +141,10 @@ def _separated(text: str, separator: str) -> list[str]:
 
 
 def points(text: str, source: str, variations: Sequence[Variation], metrics: Sequence[str] = ()) -> list[Point]:
-    """Every variant of the scenario in ``text``, which must be sound; the first variation changes slowest.
+    """Every variant of the scenario in ``text``, which must be sound; the first of ``variations`` changes slowest.
 
-    :class:`InputError` if a variant is not sound, or if a summary of one will not have all ``metrics`` (default: none).
+    ``source`` is the file's name, for messages.  :class:`InputError` if a variant is not sound, or if a summary of one
+    will not have all ``metrics`` (default: none).
     """
     combinations = math.prod(len(variation.values) for variation in variations)
     if combinations > MOST_VARIANTS:
@@ -251,7 +252,11 @@ def _without_expectations(data: Any) -> Any:
 
 
 def evaluate(point: Point, source: str, metrics: Sequence[str]) -> SweepRow:
-    """Run one variant; also in another process."""
+    """Run the variant ``point`` of the scenario ``source`` (the file's name, for messages) and return its ``metrics``.
+
+    Whatever it needs is in its arguments, so it may run in another process.  A variant whose guests cannot be created
+    is a row that says so.
+    """
     try:
         summary: Mapping[str, Any] = run(parse_scenario(point.text, source=source)).summary
     except SimulationRefused as error:
@@ -266,7 +271,11 @@ def sweep(
     executor: Executor | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[SweepRow]:
-    """Run all ``variants``, on ``executor`` if there is one; rows come in order, until ``stop()`` is true."""
+    """Run all ``variants`` of the scenario ``source`` (the file's name, for messages); a row of ``metrics`` for each.
+
+    ``executor`` (default: none, one after the other here) runs them, a Dask client's too.  Rows come in the order of
+    the variants, until ``stop()`` is true (default: never).
+    """
     if executor is None:
         for point in variants:
             if stop():

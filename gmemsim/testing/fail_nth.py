@@ -19,7 +19,7 @@ import attrs
 
 from gmemsim.errors import KernelError
 from gmemsim.gmem.guest import GuestMemfd
-from gmemsim.host.ledger import ANY
+from gmemsim.host.injection import ANY
 
 
 @attrs.frozen

@@ -212,7 +212,11 @@ class XArray:
 
         After an erase the tree may have shrunk; an entry as large as the tree then needs a slot a level higher.
         """
-        return self.tree.growth(last_to_cover(*self._slots_of(index, order)))
+        start, shift, sibs = self._slots_of(index, order)
+        head = self.tree.head
+        if isinstance(head, Node) and start + (1 << order) < self.chunk.size << head.shift:
+            return 0  # well inside: the common case
+        return self.tree.growth(last_to_cover(start, shift, sibs))
 
     def store_range(self, first: int, last: int, entry: object) -> None:
         """Store ``entry`` from ``first`` to ``last`` in as few slots as possible (``xa_store_range``).
@@ -304,7 +308,8 @@ class XArray:
         Raises ``Invalid`` unless ``0 <= new_order < order``; ``OutOfMemory`` where :meth:`check_depth` does, or where a
         node cannot be had (nothing is held then).  O(1).
         """
-        _checked(index)
+        if not 0 <= index <= INDEX_MAX:
+            _checked(index)
         return split.split_alloc(self.tree, order, new_order, self.profile)
 
     def preallocate(self, nodes: int) -> Prealloc:
@@ -340,6 +345,20 @@ class XArray:
         no entry of that order, or if ``prealloc`` has too few nodes.  O(1) for a lazy array, whatever the orders.
         """
         split.split(self.tree, index, order, new_order, entry, prealloc)
+
+    def halve(self, index: int, order: int, new_order: int, *, prealloc: Prealloc) -> None:
+        """Split the entry of ``order`` at ``index`` in halves, then the half that covers it, down to ``new_order``.
+
+        The same as :meth:`split` from order to order, but every node is written once.  O(levels).
+
+        >>> xa = XArray()
+        >>> xa.store_order(0, 18, "a 1G folio")
+        >>> with xa.preallocate(3) as prealloc:
+        ...     xa.halve(4711, 18, 0, prealloc=prealloc)
+        >>> [xa.get_order(index) for index in (4711, 4710, 4709, 0, 8192)]
+        [0, 0, 1, 12, 13]
+        """
+        split.halve(self.tree, index, order, new_order, prealloc)
 
     def try_split(self, index: int, order: int, new_order: int, entry: object = KEEP) -> Prealloc:
         """Split with at most one node, taken on the spot (``xas_try_split``); returns the (closed) account of nodes.
@@ -408,10 +427,11 @@ class XArray:
 
     def _slots_of(self, index: int, order: int) -> tuple[int, int, int]:
         """Start, node shift and siblings of an entry of ``order`` around ``index`` (``XA_STATE_ORDER``)."""
-        _checked(index)
+        if not 0 <= index <= INDEX_MAX:
+            _checked(index)
         if not 0 <= order <= INDEX_BITS:
             raise Invalid(f"order is {order}, expected 0 to {INDEX_BITS}")
-        shift = self.chunk.level(order)
+        shift = self.chunk.levels[order]
         return index >> order << order, shift, (1 << order - shift) - 1
 
 

@@ -71,7 +71,7 @@ ZERO: Final = Zero()
 class Chunk:
     """The shape of every node of a tree: ``XA_CHUNK_SHIFT`` and what follows from it."""
 
-    __slots__ = ("full_trees", "mask", "shift", "siblings", "size")
+    __slots__ = ("full_trees", "levels", "mask", "shift", "siblings", "size", "widths")
 
     def __init__(self, shift: int) -> None:
         self.shift: Final = shift
@@ -84,14 +84,10 @@ class Chunk:
             full.append(1 + (full[-1] << shift))
         self.full_trees: Final = tuple(full)
         """Nodes of a tree with every slot of every node in use, by its height in levels: 0, 1, 65, 4161, ..."""
-
-    def level(self, order: int) -> int:
-        """Shift of the nodes that hold entries of ``order``."""
-        return order - order % self.shift
-
-    def width(self, order: int) -> int:
-        """Slots that an entry of ``order`` takes in its node, the canonical one included."""
-        return 1 << order % self.shift
+        self.levels: Final = tuple([order - order % shift for order in range(INDEX_BITS + 1)])
+        """Shift of the nodes that hold entries, by the entries' order."""
+        self.widths: Final = tuple([1 << order % shift for order in range(INDEX_BITS + 1)])
+        """Slots that an entry takes in its node, the canonical one included, by its order."""
 
     def nodes_needed(self, order: int, new_order: int) -> int:
         """Nodes that a split from ``order`` to ``new_order`` takes (what ``xas_split_alloc`` must allocate).  O(1).
@@ -183,7 +179,7 @@ class Uniform(NodeLike):
             if not self.is_leaf:
                 self._slots = (self.below,) * chunk.size
             else:
-                width, slots = chunk.width(self.order), [self.entry] * chunk.size
+                width, slots = chunk.widths[self.order], [self.entry] * chunk.size
                 for slot in range(chunk.size):
                     if slot % width:
                         slots[slot] = chunk.siblings[slot - slot % width]
@@ -192,7 +188,7 @@ class Uniform(NodeLike):
 
     def _bitmaps(self) -> tuple[int, ...]:
         """The marks of the top node: of every child, or of every canonical slot."""
-        step = self.chunk.width(self.order) if self.is_leaf else 1
+        step = self.chunk.widths[self.order] if self.is_leaf else 1
         bits = ((1 << self.chunk.size) - 1) // ((1 << step) - 1)  # every step-th bit
         return tuple([bits if self.marked >> mark & 1 else 0 for mark in range(MARKS)])
 
@@ -294,9 +290,9 @@ def canonical(slots: Sequence[object], slot: int) -> int:
 def fills(node: Node, slot: int, width: int) -> bool:
     """Whether one entry fills ``width`` slots from ``slot`` on exactly, in a place where an order may lie."""
     slots, end = node.slots, slot + width
-    return (
-        slot % width == 0 and canonical(slots, end - 1) == slot and (end == len(slots) or canonical(slots, end) != slot)
-    )
+    if slot & width - 1 or (width > 1 and canonical(slots, end - 1) != slot):
+        return False
+    return end == len(slots) or not isinstance(slots[end], Sibling) or canonical(slots, end) != slot
 
 
 def entry_width(slots: Sequence[object], slot: int) -> int:

@@ -21,7 +21,7 @@ A :class:`Profile` says which splits the modelled kernel accepts:
 (``order % 6 == 0``) to the next lower order.
 
 What may live here: how many nodes a split takes, which kernel accepts it, and doing it.  A new profile is a row of
-:data:`Profile` and a case of :func:`accepts`.
+:data:`Profile` and a case of :func:`check_depth`.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from gmemsim.xarray.node import (
     Chunk,
     Node,
     NodeLike,
+    Sibling,
     Uniform,
     eager_subtree,
     fills,
-    is_value,
     order_in,
 )
 from gmemsim.xarray.tree import NodeObserver, Tree, nodes_changed
@@ -64,14 +64,9 @@ KEEP: Final = Keep()
 """In place of an entry: keep the one that is there, as folio splits do until the new folios are stored."""
 
 
-def accepts(chunk: Chunk, order: int, new_order: int, profile: Profile) -> bool:
-    """Whether ``xas_split_alloc`` of that kernel takes a split from ``order`` to ``new_order`` at all."""
-    return profile == "rfc" or chunk.level(new_order) + 2 * chunk.shift > order
-
-
 def check_depth(chunk: Chunk, order: int, new_order: int, profile: Profile) -> None:
-    """Raise ``OutOfMemory``, the only errno it has for this, where :func:`accepts` says no."""
-    if not accepts(chunk, order, new_order, profile):
+    """Raise ``OutOfMemory``, its only errno, where that kernel's ``xas_split_alloc`` refuses a split."""
+    if profile == "v6.15" and chunk.levels[new_order] + 2 * chunk.shift <= order:
         raise OutOfMemory(f"xas_split_alloc of {profile} refuses order {order} to {new_order}: too many levels")
 
 
@@ -83,7 +78,7 @@ def check_orders(order: int, new_order: int) -> None:
 
 def try_accepts(chunk: Chunk, order: int, new_order: int) -> bool:
     """Whether ``xas_try_split`` takes this split: within a level, or a full slot to the next lower order."""
-    return chunk.level(new_order) == chunk.level(order) or (order % chunk.shift == 0 and new_order == order - 1)
+    return chunk.levels[new_order] == chunk.levels[order] or (order % chunk.shift == 0 and new_order == order - 1)
 
 
 def split_alloc(tree: Tree, order: int, new_order: int, profile: Profile) -> Prealloc:
@@ -107,15 +102,69 @@ def split(tree: Tree, index: int, order: int, new_order: int, entry: object, pre
     chunk = tree.chunk
     node, slot, old = _entry_of_order(tree, index, order)
     new = old if entry is KEEP else entry
-    width = chunk.width(order)
+    width = chunk.widths[order]
     if new_order < node.shift:
         _push_down(tree, node, slot, width, new_order, new, prealloc)
     else:
-        _regroup(tree, node, slot, width, chunk.width(new_order), new)
-        node.nr_values += width * is_value(new)
-    node.nr_values -= width * is_value(old)
+        _regroup(tree, node, slot, width, chunk.widths[new_order], new)
+        if isinstance(new, int):
+            node.nr_values += width
+    if isinstance(old, int):
+        node.nr_values -= width
     if tree.observer is not None:
         tree.observer.updated(node, 1)
+
+
+def halve(tree: Tree, index: int, order: int, new_order: int, prealloc: Prealloc) -> None:
+    """Split the entry of ``order`` at ``index`` in halves, then the half that covers ``index``, down to ``new_order``.
+
+    The same as a :func:`split` for each order, but every node is written once.  Who observes the tree is told of every
+    split, and marks are spread by every split, so in these cases each is made.  Raises ``Invalid`` as :func:`split`.
+    """
+    check_orders(order, new_order)
+    chunk = tree.chunk
+    node, slot, entry = _entry_of_order(tree, index, order)
+    if tree.observer is not None or node.marks != NO_MARKS:
+        for above in range(order, new_order, -1):
+            split(tree, index, above, above - 1, KEEP, prealloc)
+        return
+    below = order // chunk.shift - new_order // chunk.shift  # nodes to make: one a level
+    prealloc.use(below)
+    nodes_changed(node, below)
+    value = isinstance(entry, int)
+    width = chunk.widths[order]
+    while below:
+        slot = index >> node.shift & chunk.mask
+        if width > 1:
+            _halve(chunk, node.slots, entry, slot, width, 1)
+        child = Node(
+            node.shift - chunk.shift,
+            slot,
+            node,
+            chunk.size,
+            chunk.size * value,
+            NO_MARKS,
+            [entry] * chunk.size,
+            below,
+        )
+        node.slots[slot] = child
+        node.nr_values -= value
+        node, width = child, chunk.size
+        below -= 1
+    _halve(chunk, node.slots, entry, index >> node.shift & chunk.mask, width, chunk.widths[new_order])
+
+
+def _halve(chunk: Chunk, slots: list[object], entry: object, slot: int, width: int, least: int) -> None:
+    """Halve ``entry`` in the ``width`` slots around ``slot``, then the half around ``slot``, down to ``least``."""
+    siblings = chunk.siblings
+    while width > least:
+        width >>= 1
+        other = (slot & -width) ^ width
+        slots[other] = entry
+        slots[other + 1 : other + width] = [siblings[other]] * (width - 1)
+    first = slot & -width
+    slots[first] = entry
+    slots[first + 1 : first + width] = [siblings[first]] * (width - 1)
 
 
 def try_split(tree: Tree, index: int, order: int, new_order: int, entry: object) -> Prealloc:
@@ -137,15 +186,23 @@ def _entry_of_order(tree: Tree, index: int, order: int) -> tuple[Node, int, obje
 
     A run that ``store_range`` made of an odd number of slots, or in an odd place, is no entry of any order.
     """
-    head = tree.head
-    if isinstance(head, Node) and 0 <= index >> head.shift <= tree.chunk.mask:
-        level = tree.chunk.level(order)
-        node, slot, entry = tree.walk_to(index, level)
+    node, chunk = tree.head, tree.chunk
+    if isinstance(node, Node) and 0 <= index >> node.shift <= chunk.mask:
+        mask, level, width = chunk.mask, chunk.levels[order], chunk.widths[order]
+        while node.shift > level:
+            slot = index >> node.shift & mask
+            below = node.slots[slot]
+            if isinstance(below, Uniform):
+                below = tree.open_slot(node, slot, below)
+            if not isinstance(below, Node):
+                break
+            node = below
+        slot = index >> level & mask & -width
+        entry = node.slots[slot]
         if (
-            node is not None
-            and node.shift == level
-            and not (entry is None or isinstance(entry, NodeLike))
-            and fills(node, slot, tree.chunk.width(order))
+            node.shift == level
+            and not (entry is None or isinstance(entry, (NodeLike, Sibling)))
+            and fills(node, slot, width)
         ):
             return node, slot, entry
     have = "no entry"

@@ -271,12 +271,11 @@ class Tree:
         that is larger.  The store takes ``sibs`` slots after the first.  Raises ``OutOfMemory`` at a node that
         cannot be had; nodes added before it stay, empty, as they do in the kernel.
         """
-        last = last_to_cover(index, shift, sibs)
         head = self.head
-        if isinstance(head, Node) and last >> head.shift <= self.chunk.mask:
-            level = head.shift + self.chunk.shift
+        if isinstance(head, Node) and index + (sibs + 1 << shift) < self.chunk.size << head.shift:
+            level = head.shift + self.chunk.shift  # well inside: the common case
         else:
-            level = self.expand(last)
+            level = self.expand(last_to_cover(index, shift, sibs))
         if not level and not allow_root:
             level = self.chunk.shift
         node: Node | None = None
@@ -327,7 +326,7 @@ class Tree:
         else:
             if shift < node.shift:
                 sibs = 0
-            if sibs or not same_entry(first, entry):
+            if sibs or isinstance(first, NodeLike) or not same_entry(first, entry):
                 self._store_slots(node, offset, sibs, entry)
         return None if isinstance(first, NodeLike) else first, sibs
 
@@ -356,7 +355,8 @@ class Tree:
             if sibs:
                 slots[offset + 1 : end] = [self.chunk.siblings[offset]] * sibs
             count += whole - offset
-            values += (whole - offset) * is_value(entry)
+            if isinstance(entry, int):
+                values += whole - offset
         if count or values:
             node.count += count
             node.nr_values += values

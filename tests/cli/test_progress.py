@@ -54,8 +54,8 @@ def ctrl_c_is_noticed() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def interrupted(*arguments: str) -> tuple[int, bytes, str]:
-    """Run gmemsim with standard error on a terminal, press Ctrl-C when the bar is there: code, output, terminal."""
+def interrupted(*arguments: str, number: int = signal.SIGINT) -> tuple[int, bytes, str]:
+    """Run gmemsim with standard error on a terminal, signal it when the bar is there: code, output, terminal."""
     leader, follower = pty.openpty()
     with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=follower) as process:
         os.close(follower)
@@ -69,7 +69,7 @@ def interrupted(*arguments: str) -> tuple[int, bytes, str]:
             except OSError:  # nobody has the other side open any more
                 break
             if b" calls, " in seen and not pressed:
-                process.send_signal(signal.SIGINT)
+                process.send_signal(number)
                 pressed = True
         stdout = process.stdout.read() if process.stdout else b""
     os.close(leader)
@@ -95,6 +95,15 @@ def test_ctrl_c_ends_a_run_with_what_it_has_done(scenario: Path, tmp_path: Path,
     assert "gmemsim: interrupted after " in said
     assert said.endswith(" calls: what follows is partial")
     assert wrote.startswith("wrote ")
+
+
+def test_sigterm_ends_a_run_with_what_it_has_done(scenario: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, stdout, terminal = interrupted("run", str(scenario), "--json", "--out", str(out), number=signal.SIGTERM)
+    assert code == 143, terminal
+    assert json.loads(stdout)["partial"] is True
+    assert json.loads((out / "summary.json").read_text()) == json.loads(stdout)
+    assert "gmemsim: interrupted after " in terminal
 
 
 def press_after(calls: int, times: int = 1) -> Callable[[Run, Console, str], Iterator[Event]]:

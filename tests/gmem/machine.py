@@ -14,8 +14,8 @@ from gmemsim.errors import KernelError, OutOfMemory
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.policy import Policy
-from gmemsim.gmem.rules import ORDERINGS, VMEMMAPS, WHENS, Hysteresis
-from gmemsim.gmem.stage2 import MappingKind
+from gmemsim.gmem.rules import ORDERINGS, SPLIT_FAILURES, VMEMMAPS, WHENS, Hysteresis, Ladder
+from gmemsim.gmem.stage2 import LeafRule, MappingKind
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.host import Host
 from tests.gmem.worlds import G, K, M, attributes, make_host, outcome, settle, state
@@ -62,12 +62,21 @@ def policies(draw: st.DrawFn, order: int, geometry: Geometry) -> Policy:
     splits: list[Any] = ["uniform", "staged", "nonuniform"]
     if order > 1:
         below = draw(st.lists(st.integers(1, order - 1), unique=True, max_size=3))
-        splits.append((order, *sorted(below, reverse=True), 0))
+        ladder = (order, *sorted(below, reverse=True), 0)
+        splits.append(ladder)
+        late = draw(st.integers(0, len(ladder) - 1))
+        splits.append(Ladder(ladder, ("conversion",) * (len(ladder) - 1 - late) + ("fault",) * late))
     merges: list[Any] = ["eager", "eager", "cleanup", "never", Hysteresis(1), Hysteresis(2)]
     ordering = draw(st.sampled_from(ORDERINGS.names()))
+    rule, split = ORDERINGS[ordering], draw(st.sampled_from(splits))
+    if isinstance(split, Ladder):
+        fits = not rule.needs_conversion_splits or split.whens.count("fault") < (1 if rule.all_or_nothing else order)
+        split = split if fits and split.whens[0] == "conversion" else split.orders
+    lazy = not rule.needs_conversion_splits and not isinstance(split, Ladder)
     return Policy(
-        split=draw(st.sampled_from(splits)),
-        when=draw(st.sampled_from(WHENS.names())) if ordering == "restructure-first" else "conversion",
+        split=split,
+        when=draw(st.sampled_from(WHENS.names())) if lazy else None,
+        on_split_failure=draw(st.sampled_from(SPLIT_FAILURES.names())) if ordering == "split-first" else "undo",
         merge=draw(st.sampled_from(merges)),
         vmemmap=draw(st.sampled_from(VMEMMAPS.names())),
         ordering=ordering,
@@ -89,6 +98,11 @@ def ranges(draw: st.DrawFn, guest: GuestMemfd) -> tuple[int, int]:
     return start * page, length * page
 
 
+def mapped_pages(found: dict[str, Any]) -> int:
+    """Base pages that the second stage maps, of a state."""
+    return sum(end - start for start, end, _ in found["stage2"])
+
+
 class Guests(RuleBasedStateMachine):
     """Many guests on one host; every law after every call, and after the last close nothing is left."""
 
@@ -100,6 +114,8 @@ class Guests(RuleBasedStateMachine):
         memdesc=st.sampled_from(["struct-page", "struct-page", "struct-page-32", "folio-descriptors"]),
         xarray=st.sampled_from(["rfc", "rfc", "v6.15"]),
         shared_tail_pages=st.booleans(),
+        account_nodes=st.booleans(),
+        pamt=st.sampled_from(["dynamic", "dynamic", "none"]),
         data=st.data(),
     )
     def boot(self, page_size: int, budget: int | None, data: st.DataObject, **switches: Any) -> None:
@@ -136,7 +152,9 @@ class Guests(RuleBasedStateMachine):
                 size=backing * number,
                 backing=backing,
                 policy=data.draw(policies(order, self.host.geometry)),
-                mapping=data.draw(st.sampled_from(get_args(MappingKind))),
+                mapping=data.draw(st.sampled_from(get_args(MappingKind) if page == 4 * K else ("plain",))),
+                stage2=data.draw(st.sampled_from(get_args(LeafRule))),
+                kernel_memory=data.draw(st.sampled_from([None, None, None, 1 * M, 4 * M])),
                 initially_shared=backing == page and data.draw(st.booleans()),
             )
         except OutOfMemory:
@@ -182,22 +200,31 @@ class Guests(RuleBasedStateMachine):
         self._convert(guest, guest.offset(start), guest.offset(min(end + beyond, guest.pages) - start), True)
 
     def _convert(self, guest: GuestMemfd, offset: int, size: int, private: bool) -> None:
-        before = state(guest) if guest.policy.ordering == "reserve-first" else {}
+        before, ordering = state(guest), guest.policy.ordering
+        in_vain, there = guest.stats.zapped_in_vain, mapped_pages(before)
         rollbacks, shared = guest.stats.rollback_failures, attributes(guest)
         page = guest.host.geometry.page_size
         first, last = offset // page, (offset + size) // page
         error = outcome(lambda: guest.set_attributes(offset, size, private))
         if error is None:
             assert guest.inode.attributes.all_are(first, last, shared=not private)
+            assert guest.stats.zapped_in_vain == in_vain
             return
         assert error.name in ("ENOMEM", "EAGAIN", "EHWPOISON")
         assert error.error_offset is not None
         assert offset <= error.error_offset < offset + size
-        if guest.policy.ordering == "reserve-first":
+        if ordering in ("reserve-first", "split-first", "block-abort"):
+            assert guest.stats.zapped_in_vain == in_vain
+        if ordering == "reserve-first":
             assert state(guest) == before
-        if guest.policy.ordering == "attributes-first" and guest.stats.rollback_failures == rollbacks:
+        if ordering == "split-first":
             assert attributes(guest) == shared
-        if guest.policy.ordering == "restructure-first" and guest.page_order:
+            assert mapped_pages(state(guest)) == there
+            if guest.policy.on_split_failure == "undo":
+                assert state(guest)["filemap"] == before["filemap"]
+        if ordering == "attributes-first" and guest.stats.rollback_failures == rollbacks:
+            assert attributes(guest) == shared
+        if ordering in ("restructure-first", "block-abort") and guest.page_order:
             stopped = error.error_offset // page >> guest.page_order << guest.page_order
             assert guest.inode.attributes.all_are(first, max(first, stopped), shared=not private)
 

@@ -32,7 +32,7 @@ from tests.gmem.worlds import (
     without,
 )
 
-ORDERINGS = ("restructure-first", "attributes-first", "reserve-first")
+ORDERINGS = ("restructure-first", "attributes-first", "reserve-first", "split-first", "block-abort")
 
 SPLITS = [
     pytest.param(2 * M, {"split": "uniform"}, id="2M-uniform"),
@@ -239,7 +239,7 @@ def test_to_private(ordering: str, account: str) -> None:
         assert error.error_offset in pieces(guest)
         if ordering == "reserve-first":
             assert state(guest) == before
-        elif ordering == "attributes-first":
+        elif ordering in ("attributes-first", "split-first"):
             assert guest.stats.rollback_failures == 0
             assert without(outside(state(guest)), "host_mapped") == without(outside(before), "host_mapped")
         else:
@@ -300,6 +300,8 @@ def test_a_budget_one_byte_short(ordering: str, backing: int, split: str) -> Non
         assert guest.host.ledger.total.peak_bytes <= budget
         if ordering == "reserve-first":
             assert state(guest) == before
+        elif ordering == "split-first":
+            assert outside(state(guest)) == outside(before)
         elif ordering == "attributes-first":
             rolled_back = guest.stats.rollback_failures == 0
             assert rolled_back == (attributes(guest) == [])

@@ -91,6 +91,24 @@ def test_split_and_merge(order: int, new_order: int, nodes: int) -> None:
     assert ours.tree.nodes == 0
 
 
+@given(st.integers(1, 18), st.data())
+def test_halving_around_a_page_costs_what_the_splits_cost(order: int, data: st.DataObject) -> None:
+    new_order = data.draw(st.integers(0, order - 1))
+    page = data.draw(st.integers(0, (1 << order) - 1))
+    once, chain = Work(), Work()
+    for work, steps in (
+        (once, [(order, new_order)]),
+        (chain, [(above, above - 1) for above in range(order, new_order, -1)]),
+    ):
+        ours = filemap(work)
+        ours.add(0, order, "entry")
+        for above, below in steps:
+            ours.split_on_the_spot(page, above, below, work is once)
+        assert work.nodes_allocated == ours.split_nodes
+        ours.check()
+    assert once == chain
+
+
 def test_a_terabyte_of_1g_folios() -> None:
     ours = filemap()
     for hugepage in range(1024):

@@ -26,7 +26,9 @@ def shrunken(**policy: Any) -> GuestMemfd:
     return guest
 
 
-@pytest.mark.parametrize("ordering", ["restructure-first", "attributes-first", "reserve-first"])
+@pytest.mark.parametrize(
+    "ordering", ["restructure-first", "attributes-first", "reserve-first", "split-first", "block-abort"]
+)
 def test_a_merge_after_a_hole_takes_a_root(ordering: str) -> None:
     guest = shrunken(ordering=ordering)
     assert guest.nodes() == 4161
@@ -36,7 +38,9 @@ def test_a_merge_after_a_hole_takes_a_root(ordering: str) -> None:
     assert guest.work.nodes_allocated == 1
 
 
-@pytest.mark.parametrize("ordering", ["restructure-first", "attributes-first", "reserve-first"])
+@pytest.mark.parametrize(
+    "ordering", ["restructure-first", "attributes-first", "reserve-first", "split-first", "block-abort"]
+)
 def test_a_merge_without_that_root_is_refused_and_says_where(ordering: str) -> None:
     guest = shrunken(ordering=ordering)
     before = state(guest)
@@ -79,7 +83,9 @@ def test_the_second_of_two_holes_says_its_own_offset() -> None:
     sound(guest)
 
 
-@pytest.mark.parametrize("ordering", ["restructure-first", "attributes-first", "reserve-first"])
+@pytest.mark.parametrize(
+    "ordering", ["restructure-first", "attributes-first", "reserve-first", "split-first", "block-abort"]
+)
 def test_close_cannot_fail(ordering: str) -> None:
     guest = shrunken(ordering=ordering)
     guest.host.ledger.inject("any", 1, "forever")
@@ -261,3 +267,29 @@ def test_a_spanning_store_asks_for_more() -> None:
 
 def test_a_tree_of_one_leaf_takes_one() -> None:
     assert [preallocation(ranges, spanning=False) for ranges in (1, LEAF_ROOM - 1)] == [1, 1]
+
+
+# -- what stays after close --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("backing", "hugepages"), [(2 * M, 4), (G, 2)])
+@pytest.mark.parametrize("shared_tail_pages", [False, True])
+def test_what_stays_after_close_is_the_page_tables_and_what_could_not_be_optimised(
+    backing: int, hugepages: int, shared_tail_pages: bool
+) -> None:
+    """With a fault that strikes for ever: PTE pages of vmemmap, and the vmemmap of hugepages left unoptimised."""
+    guest = make_guest(backing, hugepages, switches={"shared_tail_pages": shared_tail_pages})
+    host = guest.host
+    for hugepage in range(2):
+        guest.set_attributes(hugepage * backing, PAGE, False)
+    guest.host.ledger.inject("any", 1, "forever")
+    guest.close()
+    sound(guest)
+    settle(host)
+    restored = host.vmemmap.restored(host.geometry.order_of(backing))
+    stays = {account: tally.live for account, tally in host.ledger.tallies.items() if tally.live}
+    tables = host.vmemmap.page_tables_for(host.geometry.order_of(backing), hugepages)
+    unoptimised = {"vmemmap": 2 * restored} if shared_tail_pages else {}
+    assert stays == {"vmemmap_page_tables": tables} | unoptimised
+    assert sum(host.unoptimised.values()) == stays.get("vmemmap", 0)
+    assert guest.stats.optimise_failures == (2 if shared_tail_pages else 0)

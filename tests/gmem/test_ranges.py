@@ -7,15 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmemsim.gmem.ranges import PinCounts, RangeSet
+from gmemsim.gmem.ranges import NO_PAGE, PinCounts, RangeSet
 
 PAGES = 24
 bounds = st.tuples(st.integers(0, PAGES), st.integers(0, PAGES))
 changes = st.lists(st.tuples(bounds, st.booleans()), max_size=12)
 
 
-def built(steps: list[tuple[tuple[int, int], bool]]) -> tuple[RangeSet, set[int]]:
-    ranges, model = RangeSet(), set[int]()
+block_sizes = st.sampled_from([2, 4, 6, 1024])
+
+
+def built(steps: list[tuple[tuple[int, int], bool]], block_flips: int = 2) -> tuple[RangeSet, set[int]]:
+    ranges, model = RangeSet(block_flips), set[int]()
     for (start, end), member in steps:
         ranges.replace(start, end, member=member)
         model = model | set(range(start, end)) if member else model - set(range(start, end))
@@ -27,12 +30,15 @@ def runs_of(pages: set[int]) -> list[tuple[int, int]]:
     return [(start, next(p for p in range(start, PAGES + 2) if p not in pages)) for start in starts]
 
 
-@given(changes, bounds)
-def test_a_range_set_is_a_set(steps: list[tuple[tuple[int, int], bool]], window: tuple[int, int]) -> None:
-    ranges, model = built(steps)
+@given(changes, bounds, block_sizes)
+def test_a_range_set_is_a_set(
+    steps: list[tuple[tuple[int, int], bool]], window: tuple[int, int], block_flips: int
+) -> None:
+    ranges, model = built(steps, block_flips)
     ranges.check()
     assert [page for page in range(PAGES + 1) if page in ranges] == sorted(model)
     assert len(ranges) == len(runs_of(model))
+    assert bool(ranges.flips) == bool(model)
     start, end = window
     inside = model & set(range(start, end))
     assert ranges.covers(start, end) == (len(inside) == max(0, end - start))
@@ -41,11 +47,26 @@ def test_a_range_set_is_a_set(steps: list[tuple[tuple[int, int], bool]], window:
     assert list(ranges.ranges(start, end)) == runs_of(inside)
 
 
-@given(changes)
-def test_flips_are_changes_between_neighbours(steps: list[tuple[tuple[int, int], bool]]) -> None:
-    ranges, model = built(steps)
-    changes = sum((page in model) != (page + 1 in model) for page in range(PAGES - 1))
-    assert ranges.flips_within(PAGES) == changes
+@given(changes, block_sizes)
+def test_flips_are_changes_between_neighbours(steps: list[tuple[tuple[int, int], bool]], block_flips: int) -> None:
+    ranges, model = built(steps, block_flips)
+    changes = [page for page in range(-1, PAGES + 1) if (page in model) != (page + 1 in model)]
+    assert ranges.flips_within(PAGES) == len([page for page in changes if 0 <= page < PAGES - 1])
+    assert [ranges.flips_to(page) for page in range(PAGES)] == [
+        len([change for change in changes if change < page]) for page in range(PAGES)
+    ]
+
+
+@given(changes, bounds, block_sizes)
+def test_around_a_range_there_is_no_member(
+    steps: list[tuple[tuple[int, int], bool]], window: tuple[int, int], block_flips: int
+) -> None:
+    ranges, model = built(steps, block_flips)
+    start, end = window
+    if start < end:
+        low = max([page + 1 for page in model if page < start], default=0)
+        high = min([page for page in model if page >= end], default=NO_PAGE)
+        assert ranges.around(start, end) == (low, high)
 
 
 @given(st.lists(st.tuples(bounds, st.sampled_from([1, 1, 2, -1])), max_size=14), bounds)
@@ -72,7 +93,7 @@ def test_pin_counts_are_counts(steps: list[tuple[tuple[int, int], int]], window:
 
 def test_broken_structures_are_noticed() -> None:
     ranges = RangeSet()
-    ranges._flips.add(3)
+    ranges._blocks.append([3])
     with pytest.raises(AssertionError, match="odd number of flips"):
         ranges.check()
     pins = PinCounts()

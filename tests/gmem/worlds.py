@@ -10,7 +10,7 @@ from gmemsim.errors import KernelError
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.policy import Policy
-from gmemsim.gmem.stage2 import MappingKind
+from gmemsim.gmem.stage2 import LeafRule, MappingKind
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.host import Host, KernelSwitches
 
@@ -42,11 +42,12 @@ def make_guest(
     hugepages: int = 1,
     *,
     host: Host | None = None,
-    mapping: MappingKind = "snp",
+    mapping: MappingKind | None = None,
     page_size: int = PAGE,
     allocate: bool = True,
     shared: bool = False,
     switches: Mapping[str, Any] | None = None,
+    stage2: LeafRule = "range",
     **policy: Any,
 ) -> GuestMemfd:
     """A guest of so many hugepages (or base pages), allocated; on a host of its own if none is given."""
@@ -55,7 +56,14 @@ def make_guest(
         host = make_host(pools, page_size=page_size, **(switches or {}))
     size = backing * hugepages
     guest = GuestMemfd(
-        host, "vm0", size=size, backing=backing, mapping=mapping, policy=Policy(**policy), initially_shared=shared
+        host,
+        "vm0",
+        size=size,
+        backing=backing,
+        mapping=mapping,
+        stage2=stage2,
+        policy=Policy(**policy),
+        initially_shared=shared,
     )
     if allocate:
         guest.allocate(0, size)

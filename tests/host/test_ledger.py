@@ -5,7 +5,8 @@ import pytest
 
 from gmemsim.errors import OutOfMemory
 from gmemsim.host.accounts import ACCOUNTS
-from gmemsim.host.ledger import InjectionMode, Ledger
+from gmemsim.host.injection import InjectionMode
+from gmemsim.host.ledger import Ledger
 
 NODE = 576
 PAGE = 4096

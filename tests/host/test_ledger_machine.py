@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from gmemsim.errors import OutOfMemory
 from gmemsim.host.accounts import ACCOUNTS
-from gmemsim.host.ledger import InjectionMode, Ledger
+from gmemsim.host.injection import InjectionMode
+from gmemsim.host.ledger import Ledger
 
 SIZES = {account: 1 + 2 * i for i, account in enumerate(ACCOUNTS)}  # distinct, so that mixed-up accounts show
 USED = ACCOUNTS.names()[:3]

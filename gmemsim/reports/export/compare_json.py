@@ -21,9 +21,11 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     """The comparison as one object: the rows, and the whole summary of every result by name."""
     head = {"schema": SCHEMA, "title": comparison.title, "compared": comparison.what, "reference": comparison.names[0]}
     partial = {"partial": True} if comparison.partial else {}
+    notes = {"notes": list(comparison.notes)} if comparison.notes else {}
     return (
         head
         | partial
+        | notes
         | {"rows": [_json_row(comparison, row) for row in comparison.rows]}
         | {"summaries": {name: result.summary for name, result in comparison.results.items()}}
     )

@@ -35,12 +35,14 @@ def write(comparison: Comparison) -> str:
     widths = [max(len(row[i]) for row in (header, *body)) for i in range(4)]
     rule = ("-" * widths[0], *(f"{'-' * (width - 1)}:" for width in widths[1:]))
     table = [_markdown_row(cells, widths) for cells in (header, rule, *body)]
+    said = [_block(textwrap.fill(f"Note: {_escaped(note)}.", COLUMNS - 1)) for note in comparison.notes]
     first = f"Figures of {reference}; below each those of the others, with delta and ratio against it."
     paragraphs = [first, *filter(None, [the_same(comparison)]), *(f"{note[:1].upper()}{note[1:]}." for note in NOTES)]
     before, *after = [textwrap.fill(paragraph, COLUMNS) for paragraph in paragraphs]
     title = _block(textwrap.fill(_escaped(comparison.title), COLUMNS - 1))
     partial = ["PARTIAL: interrupted.", ""] if comparison.partial else []
-    return "\n".join([title, "", *partial, before, "", *table, "", "\n\n".join(after)]) + "\n"
+    notes = ["\n\n".join(said), ""] if said else []
+    return "\n".join([title, "", *partial, *notes, before, "", *table, "", "\n\n".join(after)]) + "\n"
 
 
 def _markdown_cells(line: ComparedLine) -> tuple[str, ...]:

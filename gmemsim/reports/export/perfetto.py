@@ -35,7 +35,7 @@ SEQUENCE = 1
 HOST_TRACK = 1
 """Identifier of the host's track; counters and guests follow."""
 
-PHASES = ("convert", "zap", "nodes", "vmemmap", "split", "store", "merge", "tlb", "rcu", "allocate")
+PHASES = ("convert", "zap", "nodes", "vmemmap", "split", "store", "merge", "zero", "tlb", "rcu", "allocate")
 """The phases of a call in the order in which the kernel gets to them, as far as they have one."""
 
 assert set(PHASES) == set(PHASE_NAMES)

@@ -33,6 +33,9 @@ LAYOUT = "gmemsim.sim.layout:LayoutRecorder"
 CENSUS = "gmemsim.sim.census:CensusRecorder"
 """The recorder that counts nodes by level, and mappings."""
 
+REGIONS = "gmemsim.sim.regions:RegionsRecorder"
+"""The recorder that counts the GiB of the pool without private pages."""
+
 SUFFIXES = (".png", ".svg")
 """The formats of a figure's file."""
 
@@ -75,6 +78,13 @@ for _name, _module, _words, _caption, _needs in (
     ("orders", "orders", "folios and mappings by size", "Folios and mappings by size over time", CENSUS),
     ("calls", "calls", "modelled time of each", "Modelled time of every call, an estimate", None),
     ("occupancy", "occupancy", "XArray nodes by level", "XArray nodes by level, and how full they are", CENSUS),
+    (
+        "regions",
+        "regions",
+        "GiB of the pool without private pages",
+        "Aligned GiB of the hugepage pool without a private page of an SNP guest",
+        REGIONS,
+    ),
 ):
     FIGURES.add(_name, FigureKind(f"gmemsim.reports.figures.{_module}", _words, _caption, _needs))
 

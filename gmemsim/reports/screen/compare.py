@@ -17,6 +17,8 @@ def render(comparison: Comparison) -> RenderableType:
     first = f"delta and ratio are against {comparison.names[0]}"
     heading = Text(comparison.title, style="bold")
     heading.append(f"\n{first}{', PARTIAL: interrupted' if comparison.partial else ''}\n", style="not bold")
+    for note in comparison.notes:
+        heading.append(f"note: {note}\n", style="not bold")
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("", no_wrap=True)
     table.add_column(comparison.what, overflow="fold")

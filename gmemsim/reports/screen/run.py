@@ -10,7 +10,7 @@ repeats what words and signs already say, so the tables read the same when they 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -33,7 +33,7 @@ def render(result: Reportable) -> RenderableType:
     parts: list[RenderableType] = [
         _heading(summary),
         _facts(summary),
-        _accounts(summary["accounts"]),
+        _accounts(summary["accounts"], summary.get("vmemmap_present")),
         _remarks(summary),
     ]
     if len(summary["guests"]) > 1:
@@ -49,6 +49,8 @@ def _heading(summary: Mapping[str, Any]) -> Text:
     text.append(f"\nsimulated time {end}, seed {summary['seed']}\n", style="not bold")
     if summary.get("partial"):
         text.append("PARTIAL: interrupted before its end\n", style="bold red")
+    for said in summary.get("notes", ()):
+        text.append(f"note: {said}\n", style="not bold")
     return text
 
 
@@ -60,21 +62,35 @@ def _facts(summary: Mapping[str, Any]) -> Table:
     calls = summary["conversions"]
     failed = sum(calls["failed"].values())
     words = f"{number(calls['requested'])} requested, {number(calls['succeeded'])} succeeded"
-    outcome = Text(f"{words}, {number(failed)} failed")
+    unchanged = f" ({number(calls['unchanged'])} changed nothing)" if "unchanged" in calls else ""
+    outcome = Text(f"{words}{unchanged}, {number(failed)} failed")
     if failed:
         outcome.append(f" ({_listing(calls['failed'])})", style="yellow")
+    for key, said in (("retried", "tried again"), ("given_up", "given up")):
+        outcome.append(f", {number(calls[key])} {said}" if key in calls else "")
     table.add_row("conversions", outcome)
     for name in ("splits", "merges", "folios"):
         table.add_row(name, Text(_listing(summary[name]) or "none"))
-    for log in summary.get("replays", ()):
-        table.add_row("log", Text(f"{log['guest']}: {'; '.join(log['remarks'])}"))
+    if summary.get("host_faults"):
+        table.add_row("host faults", number(summary["host_faults"]))
+    for guests, remarks in _logs(summary.get("replays", ())):
+        table.add_row("log", Text(f"{guests}: {remarks}", style="yellow" if "WARNING" in remarks else ""))
     bad = {name.replace("_", " "): n for name, n in summary.get("outcomes", {}).items()}
     if any(bad.values()):
         table.add_row("gone wrong", Text(_listing(bad), style="red"))
     return table
 
 
-def _accounts(accounts: Mapping[str, Mapping[str, int]]) -> RenderableType:
+def _logs(replays: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """The remarks on logs and whose they are: those that are the same for many guests once."""
+    guests: dict[tuple[str, str], list[str]] = {}
+    for log in replays:
+        guests.setdefault((log["file"], "; ".join(log["remarks"])), []).append(log["guest"])
+    for (_, remarks), names in guests.items():
+        yield (names[0] if len(names) == 1 else f"{names[0]} … {names[-1]} ({len(names)} guests)"), remarks
+
+
+def _accounts(accounts: Mapping[str, Mapping[str, int]], present: Mapping[str, int] | None) -> RenderableType:
     used = [name for name, tally in accounts.items() if name != TOTAL and tally["allocated"]]
     if not used:
         return Text("\nNo account held any memory.")
@@ -83,6 +99,9 @@ def _accounts(accounts: Mapping[str, Mapping[str, int]]) -> RenderableType:
         table.add_row(account_label(name), *_cells(accounts[name]))
     table.add_section()
     table.add_row("total", *_cells(accounts[TOTAL]), style="bold")
+    if present:
+        sizes = map(human_size, (present["live"], present["peak"]))
+        table.add_row("vmemmap present, kept included", "", "", "", *sizes, style="dim")
     return Group("", table)
 
 
@@ -112,8 +131,6 @@ def _remarks(summary: Mapping[str, Any]) -> Text:
         phases = sorted(((ns, name) for name, ns in times.items() if ns), reverse=True)
         listed = ", ".join(f"{name} {human_duration(ns)}" for ns, name in phases)
         text.append(f": {listed}" if listed else "")
-    for said in summary.get("notes", ()):
-        text.append(f"\nnote: {said}")
     note = f"\n{ESTIMATE} marks estimates, all else is counted; the total's peak is that of the sum"
     text.append(note, style="dim")
     return text

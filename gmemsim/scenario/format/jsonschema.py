@@ -101,7 +101,10 @@ def _shape(kind: Kind) -> Json:
             if not kind.parameter.many:
                 return {"anyOf": [kind.names.json(), _only(name, number)]}
             numbers = {"type": "array", "items": number, "minItems": 2}
-            return {"anyOf": [kind.names.json(), numbers, _only(name, numbers)]}
+            named = _only(name, numbers)
+            if kind.also:
+                named["properties"][kind.parameter.also] = {"type": "array", "items": {"enum": list(kind.also)}}
+            return {"anyOf": [kind.names.json(), numbers, named]}
         case _:
             return {}
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from inspect import signature
-from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, get_args, get_origin, get_type_hints
 
 import attrs
 
@@ -32,6 +32,9 @@ from gmemsim.units import SIZE_UNITS, TIME_UNITS, parse_duration, parse_size, si
 
 LARGEST = (1 << 63) - 1
 """Offsets are the kernel's ``loff_t`` and times a signed 64-bit count of nanoseconds (292 years)."""
+
+ALL: Final = "all"
+"""The size of a range that ends where the guest's memory does."""
 
 LONGEST_SCALAR = 200
 """Characters in one scalar (the title is the longest); longer text is taken for a mistake."""
@@ -95,25 +98,29 @@ class Size(Scalar):
     """Bytes, with a unit.  ``aligned``: a multiple of the host's page size, which the loader checks.
 
     ``zero`` permits 0; ``allowed`` lists the only sizes there are; ``unlimited`` also takes that word, for
-    ``None``.
+    ``None``; ``whole`` takes the word :data:`ALL`, which stays as it is: only a guest's memory makes it a number.
     """
 
     aligned: bool = attrs.field(default=False, kw_only=True)
     zero: bool = attrs.field(default=False, kw_only=True)
     allowed: tuple[int, ...] = attrs.field(default=(), kw_only=True)
     unlimited: bool = attrs.field(default=False, kw_only=True)
+    whole: bool = attrs.field(default=False, kw_only=True)
 
     @property
     def expected(self) -> str:
         """What a message says after "expected"."""
         if self.allowed:
             return "one of " + ", ".join(map(size_name, self.allowed))
-        return "a size with a unit, such as 4K or 1G" + (", or unlimited" if self.unlimited else "")
+        word = ", or unlimited" if self.unlimited else f", or {ALL}" if self.whole else ""
+        return f"a size with a unit, such as 4K or 1G{word}"
 
-    def read(self, text: str, *, plain: bool) -> int | None:
-        """Bytes, or ``None`` for "unlimited"."""
+    def read(self, text: str, *, plain: bool) -> int | str | None:
+        """Bytes, ``None`` for "unlimited", or :data:`ALL`."""
         if self.unlimited and text == "unlimited":
             return None
+        if self.whole and text == ALL:
+            return ALL
         value = _quantity(self, text, parse_size, SIZE_UNITS, 0 if self.zero else 1)
         if self.allowed and value not in self.allowed:
             raise self.wrong(text)
@@ -123,7 +130,8 @@ class Size(Scalar):
         """A string with a unit, or the number 0 where that is permitted."""
         if self.allowed:
             return {"enum": list(map(size_name, self.allowed))}
-        pattern = r"\d+(\.\d+)?\s*[BKMGTP](iB)?|0[xX][0-9a-fA-F]+" + ("|unlimited" if self.unlimited else "")
+        word = "|unlimited" if self.unlimited else f"|{ALL}" if self.whole else ""
+        pattern = rf"\d+(\.\d+)?\s*[BKMGTP](iB)?|0[xX][0-9a-fA-F]+{word}"
         text: dict[str, Any] = {"type": "string", "pattern": f"^({pattern})$"}
         return {"anyOf": [text, {"const": 0}]} if self.zero else text
 
@@ -381,6 +389,11 @@ class PolicyRule(Kind):
     def names(self) -> Choice:
         """The rules that have a name."""
         return Choice(self.doc, self.of.rules)
+
+    @property
+    def also(self) -> tuple[str, ...]:
+        """What the names of the parameter's second key may be; none if it has no such key."""
+        return () if self.parameter.names is None else self.parameter.names.names()
 
     @property
     def number(self) -> Count:

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.scenario.format.kinds import (
     LONGEST_SCALAR,
+    Choice,
     Entry,
     FileName,
     Kind,
@@ -199,12 +200,24 @@ class Reader:
 
     def _rule(self, kind: PolicyRule, node: Node) -> Any:
         if isinstance(node, MapNode):
-            return self._only(node, kind.parameter.name, lambda value: self._parameter(kind, value))
+            return self._parameters(kind, node)
         if isinstance(node, ListNode) and kind.parameter.many:
             return self._parameter(kind, node)
         return self._scalar(kind.names, node)
 
-    def _parameter(self, kind: PolicyRule, node: Node) -> Any:
+    def _parameters(self, kind: PolicyRule, node: MapNode) -> Any:
+        """A rule with its parameter by key, and perhaps a second one that is a list of names."""
+        also = [value for key, value in node.pairs if kind.parameter.also and key.text == kind.parameter.also]
+        rest = MapNode(node.where, tuple(pair for pair in node.pairs if pair[1] not in also))
+        words: list[Any] = []
+        if also:
+            items = self.items(also[0], "one of " + ", ".join(kind.also) + " for each step")
+            words = [self._scalar(Choice(kind.doc, kind.also), item) for item in items]
+            if MISSING in words or not isinstance(also[0], ListNode):
+                return MISSING
+        return self._only(rest, kind.parameter.name, lambda value: self._parameter(kind, value, tuple(words)))
+
+    def _parameter(self, kind: PolicyRule, node: Node, also: tuple[str, ...] = ()) -> Any:
         form = kind.parameter
         given: Any
         if form.many:
@@ -214,9 +227,15 @@ class Reader:
         elif (given := self._scalar(kind.number, node)) is MISSING:
             return MISSING
         try:
-            return form.from_file(given)
+            form.from_file(given)
         except ValueError:
             self._faults.add(node.where, f"found the {form.name} {quote(str(given))}, expected {form.expected}")
+            return MISSING
+        try:
+            return form.from_file(given, also)
+        except ValueError as error:
+            expected = f"one {form.also} for each step, none at conversion after one at a fault"
+            self._faults.add(node.where, f"found {error}, expected {expected}")
             return MISSING
 
     def _only(self, node: MapNode, key: str, read: Callable[[Node], Any]) -> Any:

@@ -18,7 +18,7 @@ from gmemsim.errors import InputError
 from gmemsim.geometry import Geometry
 from gmemsim.gmem.policy import Policy
 from gmemsim.messages import did_you_mean, quote
-from gmemsim.scenario.format.kinds import LARGEST, Size, table
+from gmemsim.scenario.format.kinds import ALL, LARGEST, Size, table
 from gmemsim.scenario.format.reader import MISSING, Values
 from gmemsim.scenario.format.yaml import Faults
 from gmemsim.scenario.model import (
@@ -68,23 +68,20 @@ class Checker:
         self._grace, self._grace_place = host.get("rcu_grace"), host.place("rcu_grace")
         if self._pools is not MISSING:
             for size in self._pools:
-                self._hugepage(size, host.place("hugetlb"), least=1)
+                self._hugepage(size, host.place("hugetlb"))
             if sum(size * number for size, number in self._pools.items()) > LARGEST:
                 self._faults.add(host.place("hugetlb"), "found more than 2^63 bytes of hugepages, expected less")
 
-    def _hugepage(self, size: int, where: Place, *, least: int) -> int | None:
-        """The order of ``size`` if it can back a guest: from ``least`` to what a two-level table maps."""
-        if self._geometry is None:
-            return None
-        low, high = self._geometry.name(least), self._geometry.name(self._geometry.pud_order)
-        try:
-            order = self._geometry.order_of(size)
-        except ValueError:
-            order = -1
-        if least <= order <= self._geometry.pud_order:
-            return order
-        self._faults.add(where, f"found {size_name(size)}, expected a power of two of pages from {low} to {high}")
-        return None
+    def _hugepage(self, size: int, where: Place) -> bool:
+        """Whether a machine has hugepages of ``size``."""
+        if self._geometry is None or self._geometry.hugepage_problem(size) is None:
+            return True
+        self._faults.add(
+            where,
+            f"found {size_name(size)}, expected {self._geometry.hugepage_names}:"
+            f" no machine has others with {size_name(self._geometry.page_size)} pages",
+        )
+        return False
 
     def guests(self, guests: Iterable[Values | None], where: Place) -> None:
         """Names are unique, memory is made of hugepages that the host has, a ladder begins at the backing."""
@@ -132,9 +129,12 @@ class Checker:
         backing, where = guest.get("backing"), guest.place("backing")
         if backing % self._geometry.page_size:
             return
-        order = self._hugepage(backing, where, least=0)
-        if order is None:
+        if backing != self._geometry.page_size and not self._hugepage(backing, where):
             return
+        order = self._geometry.order_of(backing)
+        mapping = guest.get("mapping")
+        if mapping not in (MISSING, None) and (problem := self._geometry.mapping_problem(mapping, backing)):
+            self._faults.add(guest.place("mapping"), f"found {mapping}, expected plain: {problem}")
         memory = guest.get("memory")
         if memory is not MISSING and memory % backing and memory % self._geometry.page_size == 0:
             self._faults.add(
@@ -192,7 +192,7 @@ class Checker:
             if issubclass(step, RangeStep):
                 self._range(values, guests)
                 if issubclass(step, Allocate | FaultIn):
-                    self._hugepages(values, guests)
+                    self._work(step, values, guests)
         return self._time(step, values, guests, clock)
 
     def _identity(self, values: Values) -> None:
@@ -227,29 +227,47 @@ class Checker:
                 values.place("size"), "found 0, expected more (or expect_error: {errno: EINVAL} to see it refused)"
             )
         for guest in guests:
-            memory = guest.get("memory")
-            if memory is MISSING or offset + size <= memory:
-                continue
-            self._faults.add(
-                values.place("size" if offset < memory else "offset"),
-                f"found a range that ends at {size_name(offset + size)},"
-                f" expected at most the guest's {size_name(memory)}",
-            )
-            return
+            wrong = self._misfit(offset, size, guest.get("memory"))
+            if wrong:
+                given = values.given("size") and size != ALL and offset < guest.get("memory")
+                self._faults.add(values.place("size" if given else "offset"), wrong)
+                return
 
-    def _hugepages(self, values: Values, guests: list[Values]) -> None:
-        """A call that takes hugepages, one after another, takes no more of them than a run can carry out."""
+    def _misfit(self, offset: int, size: Any, memory: Any) -> str:
+        """What is wrong with a range of a guest with so much ``memory``; empty if nothing is, or nobody knows."""
+        if memory is MISSING or (size is None and self._geometry is None):
+            return ""
+        if size == ALL:
+            wrong = f"found an offset of {size_name(offset)}, expected less than the guest's {size_name(memory)}"
+            return wrong if offset >= memory else ""
+        page = 0 if self._geometry is None else self._geometry.page_size
+        end = offset + (page if size is None else size)
+        wrong = f"found a range that ends at {size_name(end)}, expected at most the guest's {size_name(memory)}"
+        return wrong if end > memory else ""
+
+    def _work(self, step: type[Step], values: Values, guests: list[Values]) -> None:
+        """A call that takes memory does not take more than a run can carry out.
+
+        Work is done for every hugepage, and for every page table of small pages that a fault fills.
+        """
         offset, size, name = (values.get(key) for key in ("offset", "size", "guest"))
-        if self._geometry is None or MISSING in (offset, size, name):
+        if self._geometry is None or MISSING in (offset, size, name) or size is None:
             return
-        taken = 0
+        blocks = 0
         for guest in guests:
-            if guest.known("backing", "memory", "count", "name") and guest.get("backing") > self._geometry.page_size:
-                instances = 1 if name != guest.get("name") and name != EVERY else guest.get("count")
-                taken += -(-min(size, guest.get("memory")) // guest.get("backing")) * instances
-        if taken > MOST_CONVERSIONS:
+            if not guest.known("backing", "memory", "count", "name"):
+                continue
+            block, memory = guest.get("backing"), guest.get("memory")
+            if block <= self._geometry.page_size:
+                if step is not FaultIn:
+                    continue
+                block = self._geometry.size_of(self._geometry.pmd_order)
+            instances = 1 if name not in (guest.get("name"), EVERY) else guest.get("count")
+            blocks += -(-(memory if size == ALL else min(size, memory)) // block) * instances
+        if blocks > MOST_CONVERSIONS:
             self._faults.add(
-                values.place("size"), f"found {taken:,} hugepages to take, expected at most {MOST_CONVERSIONS:,}"
+                values.place("size"),
+                f"found {blocks:,} hugepages or page tables to fill, expected at most {MOST_CONVERSIONS:,}",
             )
 
     def _time(self, step: type[Step], values: Values, guests: list[Values], clock: int) -> int:

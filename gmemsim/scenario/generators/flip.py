@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 import attrs
 
 from gmemsim.scenario.format.kinds import LARGEST, Count, Duration, Size
-from gmemsim.scenario.model import GuestSpec, Step
+from gmemsim.scenario.model import Extent, GuestSpec, Step, bytes_of
 from gmemsim.scenario.workload import MOST_CONVERSIONS, Generator, misfit
 
 
@@ -25,7 +25,10 @@ class Flip(Generator):
     key: ClassVar[str] = "flip"
 
     offset: Annotated[int, Size("first byte of the range", aligned=True, zero=True)] = 0
-    size: Annotated[int | None, Size("bytes of the range; one page if absent", aligned=True)] = None
+    size: Annotated[
+        Extent | None,
+        Size("bytes of the range, or all: to the guest's end; one page if absent", aligned=True, whole=True),
+    ] = None
     count: Annotated[int, Count("rounds", least=1, most=MOST_CONVERSIONS)]
     interval: Annotated[int, Duration("from one conversion to the next")]
 
@@ -42,7 +45,7 @@ class Flip(Generator):
 
     def steps(self, name: str, guest: GuestSpec, page_size: int, rng: Random, start: int) -> Iterator[Step]:
         """Alternating conversions of the range."""
-        size = self.size or page_size
+        size = bytes_of(self.size or page_size, self.offset, guest.memory)
         for i in range(self.count):
             at = start + 2 * i * self.interval
             yield self.convert(name, at, self.offset, size, "shared")

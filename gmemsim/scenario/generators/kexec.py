@@ -63,5 +63,6 @@ class Kexec(Generator):
                 size=size,
                 piece=self.piece,
                 span=end - begin,
+                retry=self.retry,
                 where=self.where,
             )

@@ -21,7 +21,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 import attrs
 
 from gmemsim.scenario.format.kinds import Choice, Count, Duration, Flag, Size
-from gmemsim.scenario.model import FaultIn, GuestSpec, Step
+from gmemsim.scenario.model import Extent, FaultIn, GuestSpec, Step, bytes_of
 from gmemsim.scenario.workload import (
     MOST_CONVERSIONS,
     Arrival,
@@ -44,7 +44,7 @@ class LazyAccept(Generator):
     key: ClassVar[str] = "lazy_accept"
 
     offset: Annotated[int, Size("first byte of the range", aligned=True, zero=True)] = 0
-    size: Annotated[int | None, Size("bytes of the range; to the guest's end if absent", aligned=True)] = None
+    size: Annotated[Extent, Size("bytes of the range, or all: to the guest's end", aligned=True, whole=True)] = "all"
     unit: Annotated[int, Size("bytes accepted at once", aligned=True)] = 2 << 20
     duration: Annotated[int, Duration("time in which units are needed")] = 0
     arrival: Annotated[Arrival, Choice("how the need for them arises", get_args(Arrival))] = "poisson"
@@ -60,17 +60,17 @@ class LazyAccept(Generator):
         """A range past the guest's end, or one that is not made of units."""
         wrong = list(misfit(self.offset, self.size, guest))
         yield from wrong
-        size = guest.memory - self.offset if self.size is None else self.size
+        size = bytes_of(self.size, self.offset, guest.memory)
         if not wrong and size % self.unit:
             yield "unit", f"found {size_name(self.unit)}, expected a part of the range of {size_name(size)}"
         yield from too_many("unit", size // self.unit, f"units of {size_name(max(size, 0))}")
 
     def steps(self, name: str, guest: GuestSpec, page_size: int, rng: Random, start: int) -> Iterator[Step]:
         """A touch, or a request and a touch, for every unit."""
-        size = guest.memory - self.offset if self.size is None else self.size
+        size = bytes_of(self.size, self.offset, guest.memory)
         times, places = split_rng(rng), split_rng(rng)
         pool = PagePool(self.offset, size, self.unit)
-        request = guest.mapping == "snp" if self.request is None else self.request
+        request = guest.mapping_on(page_size) == "snp" if self.request is None else self.request
         needs = arrivals(self.arrival, size // self.unit, self.duration, times, burst=self.burst)
         for i, need in enumerate(needs):
             offset = self.offset + i * self.unit if self.order == "ascending" else pool.take(places)

@@ -20,7 +20,7 @@ from typing import Annotated, ClassVar, Final, get_args
 import attrs
 
 from gmemsim.scenario.format.kinds import Choice, Duration, Size
-from gmemsim.scenario.model import GuestSpec, State, Step
+from gmemsim.scenario.model import Extent, GuestSpec, State, Step, bytes_of
 from gmemsim.scenario.workload import Generator, misfit, too_many
 from gmemsim.units import size_name
 
@@ -35,7 +35,7 @@ class MapGpa(Generator):
     key: ClassVar[str] = "mapgpa"
 
     offset: Annotated[int, Size("first byte of the range", aligned=True, zero=True)] = 0
-    size: Annotated[int, Size("bytes of the range", aligned=True)]
+    size: Annotated[Extent, Size("bytes of the range, or all: to the guest's end", aligned=True, whole=True)]
     to: Annotated[State, Choice("what it becomes", get_args(State))]
     chunk: Annotated[int, Size("most bytes of a conversion; 64M: older QEMU", aligned=True)] = CHUNK
     duration: Annotated[int, Duration("time from the first chunk to the end of the last, retries included")] = 0
@@ -47,12 +47,14 @@ class MapGpa(Generator):
     def problems(self, guest: GuestSpec, page_size: int) -> Iterator[tuple[str, str]]:
         """A range past the guest's end, chunks that are too small for it."""
         yield from misfit(self.offset, self.size, guest)
-        yield from too_many("chunk", -(-self.size // self.chunk), f"chunks of {size_name(self.size)}")
+        size = bytes_of(self.size, self.offset, guest.memory)
+        yield from too_many("chunk", -(-size // self.chunk), f"chunks of {size_name(max(size, 0))}")
 
     def steps(self, name: str, guest: GuestSpec, page_size: int, rng: Random, start: int) -> Iterator[Step]:
         """One conversion a chunk."""
-        chunks = -(-self.size // self.chunk)
+        size = bytes_of(self.size, self.offset, guest.memory)
+        chunks = -(-size // self.chunk)
         for i in range(chunks):
             done = i * self.chunk
             at = start + self.duration * i // chunks
-            yield self.convert(name, at, self.offset + done, min(self.chunk, self.size - done), self.to)
+            yield self.convert(name, at, self.offset + done, min(self.chunk, size - done), self.to)

@@ -21,8 +21,8 @@ from typing import Annotated, ClassVar, Final, get_args
 import attrs
 
 from gmemsim.scenario.format.kinds import Choice, Count, Duration, Flag, Size
-from gmemsim.scenario.model import GuestSpec, State, Step
-from gmemsim.scenario.workload import Generator, misfit, too_many
+from gmemsim.scenario.model import Extent, GuestSpec, State, Step, bytes_of
+from gmemsim.scenario.workload import Sharing, misfit, too_many
 
 SPEC_ENTRIES: Final = 253
 """Entries that fit into a request (GHCB specification; DOMAIN.md section 6)."""
@@ -35,13 +35,13 @@ LARGE: Final = 2 << 20
 
 
 @attrs.frozen(kw_only=True)
-class Psc(Generator):
+class Psc(Sharing):
     """Make ``size`` bytes at ``offset`` shared or private in batches of page-state changes."""
 
     key: ClassVar[str] = "psc"
 
     offset: Annotated[int, Size("first byte of the range", aligned=True, zero=True)] = 0
-    size: Annotated[int, Size("bytes of the range", aligned=True)]
+    size: Annotated[Extent, Size("bytes of the range, or all: to the guest's end", aligned=True, whole=True)]
     to: Annotated[State, Choice("what it becomes", get_args(State))]
     entries: Annotated[int, Count("entries of a call; Linux fills 64", least=1, most=SPEC_ENTRIES)] = LINUX_ENTRIES
     large: Annotated[bool, Flag("entries of 2M where they fit")] = True
@@ -55,27 +55,28 @@ class Psc(Generator):
     def problems(self, guest: GuestSpec, page_size: int) -> Iterator[tuple[str, str]]:
         """A range past the guest's end, or one of too many entries."""
         yield from misfit(self.offset, self.size, guest)
-        yield from too_many("size", self._entries(page_size), "entries of page-state changes")
+        yield from too_many("size", self._entries(guest, page_size), "entries of page-state changes")
 
-    def _runs(self, page_size: int) -> Iterator[tuple[int, int, int]]:
+    def _runs(self, guest: GuestSpec, page_size: int) -> Iterator[tuple[int, int, int]]:
         """Neighbouring entries of one size: (offset, bytes of an entry, number), at most three."""
-        end = self.offset + self.size
+        size = bytes_of(self.size, self.offset, guest.memory)
+        end = self.offset + size
         low, high = -(-self.offset // LARGE) * LARGE, end // LARGE * LARGE
         if not self.large or low >= high or page_size >= LARGE:
-            yield self.offset, page_size, self.size // page_size
+            yield self.offset, page_size, size // page_size
             return
         yield self.offset, page_size, (low - self.offset) // page_size
         yield low, LARGE, (high - low) // LARGE
         yield high, page_size, (end - high) // page_size
 
-    def _entries(self, page_size: int) -> int:
-        return sum(number for _, _, number in self._runs(page_size))
+    def _entries(self, guest: GuestSpec, page_size: int) -> int:
+        return sum(number for _, _, number in self._runs(guest, page_size))
 
     def steps(self, name: str, guest: GuestSpec, page_size: int, rng: Random, start: int) -> Iterator[Step]:
         """The conversions that the calls come to."""
-        calls = -(-self._entries(page_size) // self.entries)
+        calls = -(-self._entries(guest, page_size) // self.entries)
         done = 0
-        for offset, entry, number in self._runs(page_size):
+        for offset, entry, number in self._runs(guest, page_size):
             left = number
             while left:
                 call = done // self.entries

@@ -21,7 +21,7 @@ import attrs
 from gmemsim.scenario.format.kinds import Count, Size
 from gmemsim.scenario.machine import low_memory
 from gmemsim.scenario.model import GuestSpec, Step
-from gmemsim.scenario.workload import Generator
+from gmemsim.scenario.workload import Sharing
 from gmemsim.units import size_name
 
 PERCENT: Final = 6
@@ -60,7 +60,7 @@ def describe_misfit(memory: int) -> str:
 
 
 @attrs.frozen(kw_only=True)
-class Swiotlb(Generator):
+class Swiotlb(Sharing):
     """Share the bounce buffer: one conversion at the start."""
 
     key: ClassVar[str] = "swiotlb"

@@ -22,7 +22,7 @@ import attrs
 
 from gmemsim.gmem.ranges import RangeSet, gaps
 from gmemsim.scenario.format.kinds import Flag, Size
-from gmemsim.scenario.model import Convert, Pin, RangeStep, Scenario, Step, Unpin, Unshare
+from gmemsim.scenario.model import Convert, Pin, Scenario, SizedStep, Step, Unpin, Unshare
 from gmemsim.scenario.workload import Composite
 
 
@@ -47,14 +47,14 @@ class Vfio(Composite):
                 yield from self._pins(step, pinned[step.guest], page)
 
     def _pins(self, step: Convert, pinned: RangeSet, page: int) -> Iterator[Step]:
-        start, end = step.offset // page, (step.offset + step.size) // page
+        start, end = _pages(step, page)
         for gap_start, gap_end in list(gaps(pinned.ranges(start, end), start, end)):
             for offset, size in self._units(gap_start * page, gap_end * page, page):
                 yield Pin(guest=step.guest, at=step.at, offset=offset, size=size, where=self.where)
         pinned.add(start, end)
 
-    def _unpins(self, step: RangeStep, pinned: RangeSet, page: int) -> Iterator[Step]:
-        start, end = step.offset // page, (step.offset + step.size) // page
+    def _unpins(self, step: SizedStep, pinned: RangeSet, page: int) -> Iterator[Step]:
+        start, end = _pages(step, page)
         for pinned_start, pinned_end in list(pinned.ranges(start, end)):
             for offset, size in self._units(pinned_start * page, pinned_end * page, page):
                 yield Unpin(guest=step.guest, at=step.at, offset=offset, size=size, where=self.where)
@@ -65,3 +65,9 @@ class Vfio(Composite):
         unit = self.unit or page
         for offset in range(start, end, unit):
             yield offset, min(unit, end - offset)
+
+
+def _pages(step: SizedStep, page: int) -> tuple[int, int]:
+    """First page and the page after the last; generators say sizes in bytes."""
+    assert isinstance(step.size, int)
+    return step.offset // page, (step.offset + step.size) // page

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-r"""``bpftrace``: what a one-liner prints on a running host, for every process that sets KVM's memory attributes.
+"""``bpftrace``: what ``recording/gmem.bt`` prints on a running host, for every process that sets memory attributes.
 
-KVM_SET_MEMORY_ATTRIBUTES is 0x4020aed2: _IOW(0xae, 0xd2, 32 bytes); address, size and attributes are the first three
-64-bit words::
+Theory of operation
+-------------------
+Two ioctls do it (DOMAIN.md section 10).  KVM_SET_MEMORY_ATTRIBUTES, 0x4020aed2, is a call on a VM with guest-physical
+addresses; KVM_SET_MEMORY_ATTRIBUTES2, 0xc080aed2, one on a guest_memfd with offsets, so that its descriptor tells which
+guest_memfd is meant.  The script prints, when a call returns::
 
-    bpftrace -q -e 'tracepoint:syscalls:sys_enter_ioctl /args->cmd == 0x4020aed2/ {
-        $a = args->arg;
-        printf("%d@%llu.%06llu:kvm_set_memory_attributes start 0x%llx size 0x%llx attributes 0x%llx\n",
-            pid, nsecs / 1000000000, nsecs % 1000000000 / 1000,
-            *(uint64 *)uptr($a), *(uint64 *)uptr($a + 8), *(uint64 *)uptr($a + 16)); }' > attributes.log
+    PID@SECONDS.NS:kvm_set_memory_attributes fd 12 start 0x.. size 0x.. attributes 0x.. flags 0x.. errno 0
+    PID@SECONDS.NS:kvm_set_memory_attributes2 fd 14 offset 0x.. size 0x.. attributes 0x.. flags 0x.. errno 11
+        error_offset 0x..
 
-One attribute bit is private; a call with any other bit cannot be used.
+(the last two are one line).  Older recordings have only ``kvm_set_memory_attributes start 0x.. size 0x.. attributes
+0x..``.  One attribute bit is private; a call with any other bit cannot be used.
+
+What may live here: how the script's lines are read.  The script and this module change together
+(``tests/scenario/test_recording.py`` compares them).
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ import re
 from typing import Final
 
 from gmemsim.gmem.guest import ATTRIBUTE_PRIVATE
-from gmemsim.scenario.logs.reading import RANGE, LogFormat
+from gmemsim.scenario.logs.reading import Details, LogFormat
 from gmemsim.scenario.model import State
 
 
@@ -28,9 +33,31 @@ def _state(text: bytes) -> State | None:
     return None if bits & ~ATTRIBUTE_PRIVATE else "private" if bits else "shared"
 
 
+def _details(event: re.Match[bytes]) -> Details:
+    fd, kind, flags, errno, stopped = event.group("fd", "kind", "flags", "errno", "stopped")
+    return Details(
+        fd=None if fd is None else int(fd),
+        in_file=kind == b"offset",
+        flags=int(flags or b"0", 16),
+        errno=int(errno or b"0"),
+        stopped=None if stopped is None else int(stopped, 16),
+    )
+
+
+_HEX: Final = rb"0x(?P<%b>[0-9a-fA-F]{1,16})\b"
+
 BPFTRACE: Final = LogFormat(
     "bpftrace",
-    mark=re.compile(rb"kvm_set_memory_attributes start "),
-    event=re.compile(rb"kvm_set_memory_attributes" + RANGE + rb"attributes 0x(?P<to>[0-9a-fA-F]{1,16})\b"),
+    mark=re.compile(rb"kvm_set_memory_attributes2? (?:fd|start|offset) "),
+    event=re.compile(
+        rb"kvm_set_memory_attributes2?(?: fd (?P<fd>\d{1,10}))? (?P<kind>start|offset) "
+        + rb" ".join([_HEX % b"start", b"size", _HEX % b"size", b"attributes", _HEX % b"to"])
+        + rb"(?: flags "
+        + _HEX % b"flags"
+        + rb")?"
+        rb"(?: errno (?P<errno>\d{1,4})\b)?"
+        rb"(?: error_offset " + _HEX % b"stopped" + rb")?"
+    ),
     state=_state,
+    details=_details,
 )

@@ -13,14 +13,19 @@ Lines end with a newline and are numbered by it.  A carriage return ends no line
 belong to the event behind it.
 
 Time starts at 0 with the first event.  An event without a timestamp comes a stated spacing after the one before it; one
-with a timestamp as long after the one before it as the two stamps are apart.  Stamps that go back are an error, or
-taken for "now" up to a tolerance, for recorders that write each CPU's events for themselves.
+with a timestamp as long after the one before it as the two stamps are apart.  Recorders that write each CPU's events
+for themselves have stamps that go back: up to a tolerance such an event is taken for "now" and counted.  Beyond it the
+log is wrong, which is said when all of it has been read, with the tolerance that would take it.
+
+A call that failed when it was recorded counts as far as it got (its ``error_offset``); the rest, and a failed call that
+says nothing of this, cannot be used: whoever made it will have tried again.
 
 What may live here: what all formats have in common.  A format is a module of its own and a row in ``logs.formats``.
 """
 
 from __future__ import annotations
 
+import errno
 import gzip
 import re
 import zlib
@@ -35,8 +40,10 @@ from gmemsim.errors import Fault, InputError
 from gmemsim.scenario.files import open_without_waiting
 from gmemsim.scenario.format.kinds import LARGEST
 from gmemsim.scenario.logs.slots import SlotMap
+from gmemsim.scenario.logs.stamps import Stamp, stamp_before
+from gmemsim.scenario.machine import ABOVE_4G
 from gmemsim.scenario.model import State
-from gmemsim.units import human_duration
+from gmemsim.units import exact_duration, human_duration
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 """The first bytes of a gzip file (RFC 1952)."""
@@ -45,7 +52,7 @@ PIECE: Final = 1 << 16
 """Bytes that are read at once: most lines are shorter, and a file without newlines must not fill memory."""
 
 LONGEST_EVENT: Final = 256
-"""Bytes of an event from its mark on; the longest has 110."""
+"""Bytes of an event from its mark on; the longest has some 220."""
 
 REACH: Final = 4096
 """Bytes before an event in which its timestamp may stand: a warning's own text may come between the two."""
@@ -53,20 +60,39 @@ REACH: Final = 4096
 SHOWN_LINES: Final = 5
 """Line numbers that a report names for each reason."""
 
-_STAMP: Final = re.compile(rb"(?P<pid>\d{1,10})@(?P<s>\d{1,12})\.(?P<fraction>\d{1,9}):")
-"""The timestamp of QEMU's log backend, ``PID@SECONDS.MICROS:``."""
-
 RANGE: Final = rb" start 0x(?P<start>[0-9a-fA-F]{1,16}) size 0x(?P<size>[0-9a-fA-F]{1,16}) "
 """An event's range of guest-physical addresses."""
 
-UNREADABLE, MISALIGNED, EMPTY, OUTSIDE, ATTRIBUTES = (
+UNREADABLE, MISALIGNED, EMPTY, OUTSIDE, PAST_END, ATTRIBUTES = (
     "cannot be read",
     "not a multiple of the page size",
     "size 0",
     "outside every slot",
+    "past the end of the guest_memfd",
     "attributes other than private",
 )
 """Why an event cannot be used."""
+
+
+class Details(NamedTuple):
+    """What an event says beside its range and state.
+
+    ``fd``: the descriptor of the call.  ``in_file``: the range is one of the guest_memfd ``fd``, not of guest-physical
+    addresses.  ``errno``: how the call failed, 0 if it did not; ``stopped`` where, in the event's own terms.  ``flags``
+    are those of the call.
+    """
+
+    fd: int | None = None
+    in_file: bool = False
+    flags: int = 0
+    errno: int = 0
+    stopped: int | None = None
+
+
+_PLAIN: Final = Details()
+
+Source = tuple[int | None, int]
+"""Who made a call: process, if the event names it, and descriptor."""
 
 
 @attrs.frozen(eq=False)
@@ -75,12 +101,14 @@ class LogFormat:
 
     Every event begins with what ``mark`` matches.  One that can be read matches ``event``, with the groups ``start``,
     ``size`` and ``to``; ``state`` tells from the last what the range becomes, ``None`` if that is not ours to model.
+    ``details`` reads what else an event of the format says.
     """
 
     name: str
     mark: re.Pattern[bytes]
     event: re.Pattern[bytes]
     state: Callable[[bytes], State | None]
+    details: Callable[[re.Match[bytes]], Details] | None = None
 
 
 class Conversion(NamedTuple):
@@ -133,6 +161,18 @@ class Tally:
     """Events without one."""
     reordered: int = 0
     """Events whose timestamp goes back by no more than is tolerated."""
+    farthest_back: int = 0
+    """By how much one goes back at most, in ns."""
+    partial: int = 0
+    """Calls that failed when they were recorded, used as far as they got."""
+    flagged: int = 0
+    """Calls with flags, which are not modelled."""
+    sources: dict[Source, int] = attrs.field(factory=dict)
+    """Who made the calls, as far as they say it, and when the first of each came, in ns."""
+    outside: list[tuple[int, int]] = attrs.field(factory=list)
+    """Bounds of the events outside every slot, of those that end below 4G and of those that end above."""
+    past_end: int = 0
+    """Where the farthest event ends that lies in the guest_memfd itself but past its end."""
     truncated: bool = False
     """Whether the file ends inside a line or inside its compression."""
     last: int = 0
@@ -141,6 +181,16 @@ class Tally:
     def refuse(self, reason: str, line: int) -> None:
         """Count an event that cannot be used."""
         self.unusable.setdefault(reason, Unusable()).add(line)
+
+    def note_outside(self, start: int, end: int, *, in_file: bool) -> None:
+        """Remember where an event lies that no slot, or not the guest_memfd, holds."""
+        if in_file:
+            self.past_end = max(self.past_end, end)
+            return
+        self.outside = self.outside or [(0, 0), (0, 0)]
+        above = end > ABOVE_4G
+        low, high = self.outside[above]
+        self.outside[above] = (min(low, start), max(high, end)) if high else (start, end)
 
     def check(self) -> None:
         """Every event found is used, or counted by its reason, or of another process."""
@@ -155,8 +205,13 @@ class Tally:
             yield f"not used, {reason}: {unusable}"
         if self.other_processes:
             yield f"not used, of other processes: {self.other_processes}"
+        if self.partial:
+            yield f"failed when recorded, used as far as they got: {self.partial}"
+        if self.flagged:
+            yield f"with flags, which are not modelled: {self.flagged}"
         if self.reordered:
-            yield f"times that go back within the tolerance, taken as now: {self.reordered}"
+            back = human_duration(self.farthest_back)
+            yield f"times that go back within the tolerance, taken as now: {self.reordered} (by at most {back})"
         if self.spaced:
             yield f"events without a timestamp, which come a spacing apart: {self.spaced}"
         if self.truncated:
@@ -168,7 +223,7 @@ class _Found(NamedTuple):
 
     line: int
     column: int
-    stamp: re.Match[bytes] | None
+    stamp: Stamp | None
     event: re.Match[bytes] | None
 
 
@@ -177,7 +232,7 @@ class Log:
     """A file of events: its format and how its times are read.
 
     ``spacing`` is the time in ns between events without timestamps, ``reorder`` how far stamps may go back, ``pid``
-    the only process whose events count (``None``: all do).
+    the only process and ``fd`` the only descriptor whose events count (``None``: all do).
     """
 
     path: str
@@ -185,6 +240,7 @@ class Log:
     spacing: int = 1_000_000
     reorder: int = 0
     pid: int | None = None
+    fd: int | None = None
 
     def conversions(self, slots: SlotMap, page_size: int, tally: Tally) -> Iterator[Conversion]:
         """The usable events in order, counted in ``tally``; :class:`InputError` if the log is wrong."""
@@ -195,26 +251,38 @@ class Log:
                 tally.events += 1
                 tally.refuse(UNREADABLE, found.line)
                 continue
-            if self.pid is not None and (found.stamp is None or found.stamp["pid"] != b"%d" % self.pid):
+            details = self.format.details(found.event) if self.format.details else _PLAIN
+            pid = None if found.stamp is None else found.stamp.pid
+            if (self.pid is not None and pid != self.pid) or (self.fd is not None and details.fd != self.fd):
                 tally.other_processes += 1
                 continue
             tally.events += 1
             time = clock.time_of(found)
-            gpa, size = int(found.event["start"], 16), int(found.event["size"], 16)
+            if details.fd is not None:
+                tally.sources.setdefault((pid, details.fd), time)
+            start, size = int(found.event["start"], 16), int(found.event["size"], 16)
             to = self.format.state(found.event["to"])
-            offset = slots.offset(gpa, size)
+            if details.errno:
+                size = 0 if details.stopped is None else min(size, max(0, details.stopped - start))
+            offset = slots.offset_in_file(start, size) if details.in_file else slots.offset(start, size)
             if to is None:
                 tally.refuse(ATTRIBUTES, found.line)
             elif not size:
-                tally.refuse(EMPTY, found.line)
-            elif (gpa | size) % page_size:
+                tally.refuse(
+                    f"failed when recorded, {_errno_name(details.errno)}" if details.errno else EMPTY, found.line
+                )
+            elif (start | size) % page_size:
                 tally.refuse(MISALIGNED, found.line)
             elif offset is None:
-                tally.refuse(OUTSIDE, found.line)
+                tally.refuse(PAST_END if details.in_file else OUTSIDE, found.line)
+                tally.note_outside(start, start + size, in_file=details.in_file)
             else:
                 tally.usable += 1
+                tally.partial += bool(details.errno)
+                tally.flagged += bool(details.flags)
                 yield Conversion(time, found.line, offset, size, to)
         tally.check()
+        clock.check()
 
     def fault(self, line: int, column: int, message: str) -> InputError:
         """The error that names a place of the log."""
@@ -306,10 +374,10 @@ class _Line:
             if at >= end:
                 break
             event = self._format.event.match(text, at)
-            stamp = _stamp_before(text, max(self._free, at - REACH), at)
+            stamp = stamp_before(text, max(self._free, at - REACH), at)
             if event is not None:
                 self._free = event.end()
-            column = self._dropped + (at if stamp is None else stamp.start()) + 1
+            column = self._dropped + (at if stamp is None else stamp.start) + 1
             events.append(_Found(self._number, column, stamp, event))
         if not last:
             drop = max(0, end - REACH)
@@ -320,15 +388,6 @@ class _Line:
         return events
 
 
-def _stamp_before(text: bytes, start: int, end: int) -> re.Match[bytes] | None:
-    """The timestamp between ``start`` and ``end``: it has the last ``@`` there, behind any carriage return."""
-    at = text.rfind(b"@", start, end)
-    if at < 0 or text.find(b"\r", at, end) >= 0:
-        return None
-    start = max(start, at - 10, text.rfind(b"@", start, at) + 1)  # ten digits, and none of another stamp
-    return _STAMP.search(text, start, end)
-
-
 class _Clock:
     """Simulated time: 0 at the first event, then as far on as the stamps say, or a spacing."""
 
@@ -337,15 +396,18 @@ class _Clock:
         self._tally = tally
         self._stamp: int | None = None
         self._begun = False
+        self._gone_back: _Found | None = None  # the first event that goes back too far
+        self._by = 0
+        self._too_far = 0
 
     def time_of(self, found: _Found) -> int:
-        """The time of the next event; :class:`InputError` if its stamp goes back too far."""
+        """The time of the next event."""
         tally = self._tally
         if found.stamp is None:
             tally.spaced += 1
             step = self._log.spacing if self._begun else 0
         else:
-            stamp = int(found.stamp["s"]) * 1_000_000_000 + int(found.stamp["fraction"].ljust(9, b"0"))
+            stamp = found.stamp.time
             step = self._step(stamp, found)
             self._stamp = stamp if self._stamp is None else max(stamp, self._stamp)
             tally.stamped += 1
@@ -363,12 +425,28 @@ class _Clock:
         if stamp >= self._stamp:
             return stamp - self._stamp
         back = self._stamp - stamp
-        if back > self._log.reorder:
-            raise self._log.fault(
-                found.line,
-                found.column,
-                f"found a time {human_duration(back)} before that of an earlier event, expected times in order"
-                " (reorder: says what is tolerated)",
-            )
-        self._tally.reordered += 1
+        self._tally.farthest_back = max(back, self._tally.farthest_back)
+        if back <= self._log.reorder:
+            self._tally.reordered += 1
+            return 0
+        self._too_far += 1
+        if self._gone_back is None:
+            self._gone_back, self._by = found, back
         return 0
+
+    def check(self) -> None:
+        """:class:`InputError` if an event went back too far, with the tolerance that would take all of them."""
+        if self._gone_back is None:
+            return
+        events = "event goes" if self._too_far == 1 else "events go"
+        raise self._log.fault(
+            self._gone_back.line,
+            self._gone_back.column,
+            f"found a time {human_duration(self._by)} before that of an earlier event, expected times in order"
+            f" ({self._too_far} {events} back too far; a reorder of {exact_duration(self._tally.farthest_back)}"
+            " takes all)",
+        )
+
+
+def _errno_name(number: int) -> str:
+    return errno.errorcode.get(number, f"errno {number}")

@@ -3,10 +3,11 @@
 
 Theory of operation
 -------------------
-A virtual machine's memory is not contiguous: QEMU's q35 machine leaves a hole below 4 GiB for devices, and what would
-lie there follows at 4 GiB.  A :class:`Slot` maps a range of guest-physical addresses to a range of the file.  Slots
-overlap neither in addresses nor in the file (an alias would convert memory twice).  :class:`SlotMap` looks addresses
-up; slots that continue each other on both sides count as one, so that a range may cross from one to the next.
+A virtual machine's memory is not contiguous: QEMU's machines leave a hole below 4 GiB for devices, and what would lie
+there follows at 4 GiB (``scenario.machine``).  A :class:`Slot` maps a range of guest-physical addresses to a range of
+the file.  Slots overlap neither in addresses nor in the file (an alias would convert memory twice).  :class:`SlotMap`
+looks addresses up; slots that continue each other on both sides count as one, so that a range may cross from one to
+the next.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Annotated
 import attrs
 
 from gmemsim.scenario.format.kinds import Size
-from gmemsim.scenario.machine import ABOVE_4G, low_memory
+from gmemsim.scenario.machine import ABOVE_4G, MACHINES
 from gmemsim.units import parse_size, size_name
 
 
@@ -47,9 +48,9 @@ def parse_slot(text: str) -> Slot:
     return Slot(gpa, size, offset)
 
 
-def default_slots(memory: int) -> tuple[Slot, ...]:
-    """The slots of a q35 machine of ``memory`` bytes: a hole below 4G once there are 0xb0000000 bytes."""
-    low = low_memory(memory)
+def default_slots(memory: int, machine: str = "q35") -> tuple[Slot, ...]:
+    """The slots of a ``machine`` of ``memory`` bytes: one with much memory has a hole below 4G."""
+    low = MACHINES[machine].low_memory(memory)
     if low == memory:
         return (Slot(0, memory, 0),)
     return Slot(0, low, 0), Slot(ABOVE_4G, memory - low, low)
@@ -90,6 +91,7 @@ class SlotMap:
                 merged.append(slot)
         self._slots = merged
         self._starts = [slot.gpa for slot in merged]
+        self._end = max((slot.offset + slot.size for slot in merged), default=0)
 
     def offset(self, gpa: int, size: int) -> int | None:
         """The offset of the range's first byte in the file; ``None`` unless one slot holds all of the range."""
@@ -98,3 +100,7 @@ class SlotMap:
             return None
         slot = self._slots[at]
         return None if gpa + size > slot.gpa + slot.size else slot.offset + gpa - slot.gpa
+
+    def offset_in_file(self, offset: int, size: int) -> int | None:
+        """``offset`` itself if the range lies in the part of the file that the slots know; else ``None``."""
+        return offset if offset + size <= self._end else None

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Timestamps of log lines: those of QEMU's trace backend and of bpftrace, and those of ``-msg timestamp=on``.
+
+Two forms are read: ``PID@SECONDS.FRACTION:``, and ISO 8601 with a date (``2025-11-18T10:20:00.002000Z``; without a zone
+it is taken for UTC).  Other text may stand between a stamp and its event; the nearest one before the event counts.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Final, NamedTuple
+
+_OF_PROCESS: Final = re.compile(rb"(?P<pid>\d{1,10})@(?P<s>\d{1,12})\.(?P<fraction>\d{1,9}):")
+_ISO: Final = re.compile(
+    rb"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?:Z|([+-])(\d\d):?(\d\d)?)?(?![\d:.])"
+)
+_SECOND: Final = 1_000_000_000
+
+
+class Stamp(NamedTuple):
+    """Where a timestamp begins, its time in ns, and the process that it names."""
+
+    start: int
+    time: int
+    pid: int | None
+
+
+def stamp_before(text: bytes, start: int, end: int) -> Stamp | None:
+    """The last timestamp between ``start`` and ``end`` of ``text``, behind any carriage return there."""
+    start = max(start, text.rfind(b"\r", start, end) + 1)
+    match = _of_process(text, start, end)
+    behind = start if match is None else match.end()
+    iso = _iso(text, behind, end) if end - behind >= len("2025-11-18T10:20:00") else None
+    if iso is not None or match is None:
+        return iso
+    time = int(match["s"]) * _SECOND + int(match["fraction"].ljust(9, b"0"))
+    return Stamp(match.start(), time, int(match["pid"]))
+
+
+def _of_process(text: bytes, start: int, end: int) -> re.Match[bytes] | None:
+    """It has the last ``@``."""
+    at = text.rfind(b"@", start, end)
+    if at < 0:
+        return None
+    start = max(start, at - 10, text.rfind(b"@", start, at) + 1)  # ten digits, and none of another stamp
+    return _OF_PROCESS.search(text, start, end)
+
+
+def _iso(text: bytes, start: int, end: int) -> Stamp | None:
+    """The last one that is a date and a time of day."""
+    at = end
+    while (at := text.rfind(b"T", start, at)) >= 0:
+        match = _ISO.match(text, at - 10, end) if at - 10 >= start else None
+        time = None if match is None else _time(match)
+        if time is not None:
+            return Stamp(at - 10, time, None)
+    return None
+
+
+def _time(match: re.Match[bytes]) -> int | None:
+    """Nanoseconds since 1970; ``None`` if there is no such time."""
+    year, month, day, hour, minute, second = map(int, match.groups()[:6])
+    try:
+        days = date(year, month, day).toordinal() - date(1970, 1, 1).toordinal()
+    except ValueError:
+        return None
+    if hour > 23 or minute > 59 or second > 60:
+        return None
+    fraction, sign, hours, minutes = match.groups()[6:]
+    east = (int(hours) * 60 + int(minutes or 0)) * (-1 if sign == b"-" else 1) if sign else 0
+    seconds = ((days * 24 + hour) * 60 + minute - east) * 60 + second
+    return seconds * _SECOND + int((fraction or b"0").ljust(9, b"0"))
