@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gmemsim.compiled import activate
+from gmemsim.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from gmemsim.gmem.guest import GuestMemfd
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from gmemsim.sim.run import run
     from gmemsim.xarray import XArray
 
-__version__ = "0.2.0"
 
 __all__ = ["GuestMemfd", "Host", "Policy", "XArray", "load_scenario", "run"]
 

@@ -22,6 +22,9 @@ _HEX = re.compile(r"0[xX][0-9a-fA-F]{1,32}")
 _TIME = re.compile(_NUMBER + r"\s*(?P<unit>ns|us|µs|ms|s|min)")
 _LOOSE = re.compile(_NUMBER + r"\s*(?P<unit>[a-zµ]+)", re.ASCII)
 
+A_TIME = "a time with a unit (ns, us, ms, s or min), such as 10ms"
+"""What messages expect of a time."""
+
 _SPELLINGS = {
     **{f"{unit.lower()}{more}": unit for unit in "KMGTP" for more in ("", "b", "ib")},
     **{unit: unit for unit in TIME_UNITS},
@@ -43,13 +46,21 @@ def spelling_hint(text: str, units: dict[str, int]) -> str:
     return did_you_mean(text, [f"{match['number']}{unit}"]) if match and unit in units else ""
 
 
-def _parse(text: str, pattern: re.Pattern[str], units: dict[str, int], expected: str, smallest: str) -> int:
+def _exact(text: str, pattern: re.Pattern[str], units: dict[str, int], expected: str) -> Fraction:
     if text == "0":
-        return 0
+        return Fraction(0)
     match = pattern.fullmatch(text)
     if match is None:
         raise ValueError(f"found {quote(text)}, expected {expected}{spelling_hint(text, units)}")
-    value = Fraction(match["number"]) * units[match["unit"]]
+    number, unit = match.groups()
+    return Fraction(number) * units[unit]
+
+
+def _parse(text: str, pattern: re.Pattern[str], units: dict[str, int], expected: str, smallest: str) -> int:
+    match = pattern.fullmatch(text)
+    if match is not None and match[1].isdigit():
+        return int(match[1]) * units[match[2]]
+    value = _exact(text, pattern, units, expected)
     if value.denominator != 1:
         raise ValueError(f"found {quote(text)}, which is not a whole number of {smallest}")
     return int(value)
@@ -73,7 +84,12 @@ def parse_duration(text: str) -> int:
 
     Raises ``ValueError`` whose message says what was found and what was expected.
     """
-    return _parse(text, _TIME, TIME_UNITS, "a time with a unit (ns, us, ms, s or min), such as 10ms", "nanoseconds")
+    return _parse(text, _TIME, TIME_UNITS, A_TIME, "nanoseconds")
+
+
+def parse_price(text: str) -> float:
+    """Nanoseconds in ``text``, as :func:`parse_duration`, but they need not be whole: ``"0.07ns"`` a byte."""
+    return float(_exact(text, _TIME, TIME_UNITS, A_TIME))
 
 
 def size_name(size: int) -> str:
@@ -95,6 +111,11 @@ def human_size(size: float) -> str:
             break
     digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
     return f"{value:.{digits}f} {unit}"
+
+
+def rounded(value: float, digits: int) -> float:
+    """``value`` with so many significant digits: 1,234 with two are 1,200."""
+    return float(f"{value:.{digits - 1}e}")
 
 
 def human_duration(ns: float) -> str:

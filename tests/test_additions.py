@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from gmemsim.cli.main import gmemsim
-from gmemsim.geometry import Geometry
 from gmemsim.gmem.rules import SPLITS, SplitRule
 from gmemsim.host.accounts import ACCOUNTS, Account
+from gmemsim.host.geometry import Geometry
 from gmemsim.results.metrics import find_metric
 from tests.gmem.worlds import PAGE, G, make_guest
 

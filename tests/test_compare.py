@@ -130,6 +130,7 @@ def test_rows_have_the_figures_of_the_summaries() -> None:
         "attributes.live_bytes",
         "modelled_time_ns.total",
         "longest_call_ns",
+        "longest_conversion_ns",
     }
     assert "memdesc.peak_bytes" not in rows
 
@@ -149,6 +150,8 @@ def test_modelled_times_of_calls_add_up_to_those_of_the_run() -> None:
     each = [0.0 if event.work is None else profile.price(event.work)["total"] for event in result.timeline.events]
     assert call_times(result.timeline.events, profile) == pytest.approx(each)
     assert compare.longest_call(result) == pytest.approx(max(each))
+    conversions = [ns for event, ns in zip(result.timeline.events, each, strict=True) if event.kind == "convert"]
+    assert compare.longest_call(result, "convert") == pytest.approx(max(conversions))
 
 
 def test_a_run_without_events_has_no_longest_call() -> None:

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from gmemsim.cli.main import gmemsim
-from gmemsim.geometry import Geometry
 from gmemsim.gmem.presets import PRESETS
+from gmemsim.host.geometry import Geometry
 from gmemsim.host.host import KernelSwitches
 from gmemsim.scenario.model import Allocate, Convert, FaultIn, GuestSpec, HostSpec, Scenario
 from gmemsim.sim.run import run

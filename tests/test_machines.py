@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from gmemsim import GuestMemfd, Host
 from gmemsim.cli.main import gmemsim
 from gmemsim.errors import InputError, Invalid
-from gmemsim.geometry import HUGEPAGE_SIZES, Geometry
+from gmemsim.host.geometry import HUGEPAGE_SIZES, Geometry
 from gmemsim.host.vmemmap import VmemmapLayout
 from gmemsim.scenario import load_scenario
 from gmemsim.sim.run import run

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import attrs
 import pytest
 
 from gmemsim.host.work import COUNTERS, Work
 from gmemsim.results.keys import BYTES, COUNT, Number
 from gmemsim.results.metrics import find_metric, metric_faults, metric_value
+from gmemsim.results.pricing import profile_of
 from gmemsim.results.summary import CALL_KINDS, OUTCOMES, PARTS, Part, State
 from gmemsim.scenario.format.load import parse_scenario
+from gmemsim.scenario.model import Expectation
 from gmemsim.sim.run import Run, run
 from gmemsim.sim.steps import CALLS
 from gmemsim.studies.compare import Comparison
@@ -70,6 +73,41 @@ def test_work_is_what_all_calls_have_done() -> None:
     assert result.summary["work"] == dict(zip(COUNTERS, sum(works, Work()).counts(), strict=True))
     assert result.summary["work"]["nodes_freed"] == 4161
     assert metric_value(result.summary, "work.folios_merged") == 262144
+
+
+def test_work_can_be_expected_compared_and_swept() -> None:
+    text = TEXT.replace("METRIC", "work.tlb_flushes")
+    scenario = parse_scenario(text)
+    result = run(scenario)
+    expected = attrs.evolve(scenario, expect=(Expectation(metric="work.tlb_flushes", op="eq", value=3),))
+    assert run(expected).ok
+    assert metric_value(result.summary, "work.tlb_flushes") == 3  # two restores and an optimise
+    (row,) = (
+        r for r in Comparison("", "policy", {"a": result}, metrics=("work.exits",)).rows if r.metric == "work.exits"
+    )
+    assert row.values == (3,)
+    variants = points(
+        text, "x.yaml", [Variation("host.synchronize_rcu", ("false", "true"))], ["work.rcu_synchronisations"]
+    )
+    swept = list(sweep(variants, "x.yaml", ["work.rcu_synchronisations"]))
+    assert [row.results for row in swept] == [(0,), (3,)]
+
+
+def test_the_times_say_how_far_they_may_be_off_and_what_is_not_in_them() -> None:
+    text = TEXT.replace("METRIC", "folios.4K")
+    summary = run(parse_scenario(text)).summary
+    told, total = summary["estimates"]["modelled_time_ns"], summary["modelled_time_ns"]["total"]
+    assert told["at_least"] < total < told["at_most"]
+    assert metric_value(summary, "estimates.modelled_time_ns.at_most") == told["at_most"]
+    assert told["not_priced"] == {"exits": 3}
+    assert "vmemmap_pages_restored" in told["extrapolated"]
+    assert "tlb_flushes" not in told["extrapolated"]
+    assert "prices" not in told
+    priced = run(parse_scenario(text.replace("host: {", "host: {prices: {exits: 3us}, "))).summary
+    told = priced["estimates"]["modelled_time_ns"]
+    assert (told["prices"], told["not_priced"]) == ({"exits": 3000}, {})
+    assert priced["modelled_time_ns"]["exit"] == 9000
+    assert profile_of(priced).figures["exits"].ns == 3000
 
 
 def test_the_names_in_the_table_are_those_of_the_model() -> None:

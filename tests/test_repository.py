@@ -36,6 +36,7 @@ COUNTERPARTS: dict[str, tuple[set[str], str]] = {
     "explain": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
     "sweep": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
     "run": ({"cli", "sim", "reports/screen"}, "a run: its command, the run, its table"),
+    "costs": ({"cli", "host", "reports/screen"}, "the prices: their command, their sources, their table"),
     "treeview": ({"reports/screen", "reports/figures"}, "a tree of the XArray: as text and as a picture"),
     "regions": ({"sim", "reports/figures"}, "regions of host memory: their recorder, their figure"),
     "check": ({"gmem", "xarray"}, "the invariants of each"),
@@ -115,7 +116,7 @@ def unresolved(cited: str, citing: str) -> bool:
 
 
 def test_the_files_are_found() -> None:
-    assert {"gmemsim/geometry.py", "Makefile", ".ci/run", "tests/oracle/driver.c", "tests/oracle/build.sh"} <= {
+    assert {"gmemsim/host/geometry.py", "Makefile", ".ci/run", "tests/oracle/driver.c", "tests/oracle/build.sh"} <= {
         *SOURCES
     }
     assert {"README.md", "docs/DOMAIN.md"} <= {*PAGES}

@@ -17,6 +17,7 @@ from gmemsim.cli.simulate import simulate
 from gmemsim.cli.terminal import show
 from gmemsim.cli.verdicts import name_failures
 from gmemsim.errors import Fault, InputError, SimulationRefused
+from gmemsim.messages import did_you_mean, quote
 from gmemsim.reports.export import COMPARE_EXPORTS
 from gmemsim.reports.filesets import bound, compare_files
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from gmemsim.scenario.model import Scenario
     from gmemsim.sim.run import Result
     from gmemsim.studies.compare import Comparison
+
+EVERY = "all"
+"""The name that stands for all cost profiles."""
 
 OUTPUTS = tuple(compare_files())
 """What ``--out`` writes."""
@@ -48,6 +52,12 @@ OUTPUTS = tuple(compare_files())
     multiple=True,
     help="Compare this metric, too, a path into the summary as in `expect`; repeat it.",
 )
+@click.option(
+    "--costs",
+    metavar="PROFILE",
+    multiple=True,
+    help="Show modelled times under this cost profile, too, and whether the order is the same (repeat it, or `all`).",
+)
 @format_options(COMPARE_EXPORTS)
 @click.option(
     "--out",
@@ -62,6 +72,7 @@ def compare(
     files: tuple[str, ...],
     policies: tuple[str, ...],
     metrics: tuple[str, ...],
+    costs: tuple[str, ...],
     form: str | None,
     out: Path | None,
     force: bool,
@@ -80,6 +91,7 @@ def compare(
     Examples:
       gmemsim compare scenarios/rfc-cover.yaml
       gmemsim compare scenarios/rfc-cover.yaml --policy b-today --policy staged --markdown
+      gmemsim compare scenarios/rfc-cover.yaml --costs all --metric work.tlb_flushes
       gmemsim compare scenarios/rfc-cover.yaml --policy staged --policy x=split:18-9-0,vmemmap:partial
       gmemsim compare scenarios/rfc-cover.yaml scenarios/staged.yaml --out out --force
     """
@@ -89,10 +101,11 @@ def compare(
         raise click.UsageError(f"--policy compares policies of one scenario, found {len(files)} files", ctx)
     if out is not None:
         check_free(out, OUTPUTS, force=force)
+    profiles = _profiles(ctx, costs)
     scenarios = _policies_of(files[0], policies) if len(files) == 1 else _scenarios(files)
     written: tuple[str, ...] = ()
     _check_metrics(scenarios, metrics)
-    comparison = _compare(scenarios, metrics, by_policy=len(files) == 1)
+    comparison = _compare(scenarios, metrics, profiles, by_policy=len(files) == 1)
     if out is not None:
         written = write_all(out, bound(compare_files(), comparison), force=force)
     if form is None:
@@ -180,7 +193,21 @@ def _check_metrics(scenarios: Mapping[str, Scenario], metrics: tuple[str, ...]) 
         raise InputError(faults)
 
 
-def _compare(scenarios: Mapping[str, Scenario], metrics: tuple[str, ...], *, by_policy: bool) -> Comparison:
+def _profiles(ctx: click.Context, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The cost profiles that are meant, each once."""
+    from gmemsim.host.costs import PROFILES
+
+    for name in names:
+        if name not in PROFILES and name != EVERY:
+            known = (*PROFILES, EVERY)
+            hint = did_you_mean(name, known) or f", expected one of {', '.join(known)}"
+            raise click.UsageError(f"--costs: there is no profile {quote(name)}{hint}", ctx)
+    return tuple(PROFILES) if EVERY in names else tuple(dict.fromkeys(names))
+
+
+def _compare(
+    scenarios: Mapping[str, Scenario], metrics: tuple[str, ...], costs: tuple[str, ...], *, by_policy: bool
+) -> Comparison:
     """Run all ``scenarios``; Ctrl-C leaves those that were run to their end."""
     from gmemsim.sim.run import Run
     from gmemsim.studies.compare import Comparison
@@ -200,4 +227,4 @@ def _compare(scenarios: Mapping[str, Scenario], metrics: tuple[str, ...], *, by_
         raise KeyboardInterrupt
     titles = [scenario.title for scenario in scenarios.values()]
     title = titles[0] if by_policy else f"{len(titles)} scenarios"
-    return Comparison(title, "policy" if by_policy else "scenario", results, partial, metrics)
+    return Comparison(title, "policy" if by_policy else "scenario", results, partial, metrics, costs)

@@ -45,8 +45,8 @@ def split(old: int, new: int, policies: tuple[str, ...], page_size: int, xarray:
       gmemsim explain split 512M 64K --page-size 64K
       gmemsim explain split 16G 512M --page-size 64K
     """
-    from gmemsim.geometry import PAGE_SIZES, Geometry
     from gmemsim.gmem.presets import PRESETS, distinct_splits
+    from gmemsim.host.geometry import PAGE_SIZES, Geometry
     from gmemsim.host.host import KernelSwitches
     from gmemsim.studies.explain import explain_split, share_one_page
     from gmemsim.units import size_name

@@ -231,7 +231,7 @@ def _remarks(replays: list[Replay], guest: GuestSpec) -> Iterator[str]:
 
 def _check_sizes(memory: int, backing: int) -> None:
     """Usage errors for a guest that cannot be."""
-    from gmemsim.geometry import Geometry
+    from gmemsim.host.geometry import Geometry
     from gmemsim.units import size_name
 
     geometry = Geometry(PAGE_SIZE)

@@ -13,10 +13,11 @@ from typing import Any
 
 import click
 
-from gmemsim import __version__, compiled
+from gmemsim import compiled
 from gmemsim.cli import exits
 from gmemsim.cli.group import CommandRow, LateGroup
 from gmemsim.registry import Registry
+from gmemsim.version import __version__
 
 COMMANDS: Registry[CommandRow] = Registry("command")
 """Every command, in the order of the help; sections are what people want."""
@@ -26,6 +27,7 @@ for _name, _section, _place in (
     ("compare", "See what it costs", "gmemsim.cli.compare:compare"),
     ("sweep", "See what it costs", "gmemsim.cli.sweep:sweep"),
     ("explain", "See what it costs", "gmemsim.cli.explain:explain"),
+    ("costs", "See what it costs", "gmemsim.cli.costs:costs"),
     ("import", "Write scenarios", "gmemsim.cli.import_:import_"),
     ("policies", "Write scenarios", "gmemsim.cli.policies:policies"),
     ("schema", "Write scenarios", "gmemsim.cli.schema:schema"),

@@ -22,7 +22,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -73,10 +73,16 @@ class Interruption:
         self.pressed = True
 
 
-def with_bar(run: Run, console: Console, label: str = "simulating") -> Generator[Event, None, None]:
-    """The events of ``run``; while they go on, a bar on ``console`` if that is a terminal, labelled ``label``."""
-    if not console.is_terminal:
-        yield from run
+def with_bar(
+    run: Run, console: Console | None, label: str = "simulating", *, look: bool = True
+) -> Generator[Event | None, None, None]:
+    """The events of ``run``; while they go on, a bar on ``console`` if that is a terminal, labelled ``label``.
+
+    Without ``look`` (default: with) nothing is made for a call but ``None``: for those who only wait for the end.
+    """
+    calls: Iterator[Event | None] = run if look else run.calls()
+    if console is None or not console.is_terminal:
+        yield from calls
         return
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -91,12 +97,12 @@ def with_bar(run: Run, console: Console, label: str = "simulating") -> Generator
     began = time.monotonic()
     due = began + PATIENCE
     try:
-        for calls, event in enumerate(run, 1):
+        for number, event in enumerate(calls, 1):
             now = time.monotonic()
             if now >= due:
                 due = now + INTERVAL
                 progress.start()
-                progress.update(task, completed=run.now, facts=_facts(run, calls, now - began, end))
+                progress.update(task, completed=run.now, facts=_facts(run, number, now - began, end))
                 progress.refresh()
             yield event
     finally:

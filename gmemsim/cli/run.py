@@ -20,6 +20,7 @@ from gmemsim.cli.verdicts import name_failures
 from gmemsim.reports.export import EXPORTS
 from gmemsim.reports.figures import FIGURES, recorders, recordings
 from gmemsim.reports.filesets import FileSet, bound, format_files, run_files
+from gmemsim.results.timeline import LEAST_KEPT
 
 
 @attrs.frozen
@@ -51,6 +52,12 @@ class OutputPlan:
 )
 @click.option("--figure-data", is_flag=True, help="Write the data behind every figure too, as CSV.")
 @click.option(
+    "--keep-events",
+    metavar="N",
+    type=click.IntRange(min=LEAST_KEPT),
+    help="Keep at most N events of the timeline, for runs of many millions; the summary and peaks stay exact.",
+)
+@click.option(
     "--force", is_flag=True, help="Overwrite files that are already there. A link is replaced, not what it points to."
 )
 @click.pass_context
@@ -62,6 +69,7 @@ def run(
     form: str | None,
     figures: tuple[str, ...],
     figure_data: bool,
+    keep_events: int | None,
     force: bool,
 ) -> None:
     """Run the scenario FILE and show what it cost.
@@ -81,6 +89,9 @@ def run(
     """
     _check_options(ctx, out, form, figures, figure_data, force)
     drawn = figures or (FIGURES.names() if form is not None and EXPORTS[form].figures else ())
+    looking = [name for name in drawn if FIGURES[name].needs is not None]
+    if looking and keep_events is not None:
+        raise click.UsageError(f"--keep-events does not go with {', '.join(looking)}, which show every event", ctx)
     plan = None if out is None else _plan(out, form, figures, figure_data)
     if plan is not None:
         check_free(plan.directory, plan.files, force=force)
@@ -91,7 +102,7 @@ def run(
     from gmemsim.sim.run import Run
 
     data = read_file(file)  # once: it may be a pipe
-    simulated = Run(parse_scenario(data, source=file))
+    simulated = Run(parse_scenario(data, source=file), keep=keep_events)
     used = recorders(drawn, simulated)
     result = simulate(simulated, used.values())
     written: tuple[str, ...] = ()

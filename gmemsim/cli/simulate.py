@@ -3,16 +3,24 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from gmemsim.cli.progress import Interruption, with_bar
 from gmemsim.cli.terminal import say
+from gmemsim.garbage import fewer_collections
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from gmemsim.sim.recorder import Recorder
     from gmemsim.sim.run import Result, Run
+
+FORCED = {"FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
+"""Variables by which rich may call something a terminal that is none."""
 
 
 def simulate(run: Run, recorders: Iterable[Recorder] = (), *, label: str = "simulating") -> Result:
@@ -21,17 +29,39 @@ def simulate(run: Run, recorders: Iterable[Recorder] = (), *, label: str = "simu
     ``label`` is what the bar says (default: "simulating").  If Ctrl-C ends the run, its summary says ``partial`` and a
     line on standard error too.
     """
-    from rich.console import Console
-
     watching = tuple(recorders)
-    with Interruption() as interruption, closing(with_bar(run, Console(stderr=True), label)) as events:
-        for event in events:
-            for recorder in watching:
-                recorder.see(event)
+    calls = with_bar(run, _terminal(), label, look=bool(watching))
+    with fewer_collections(), Interruption() as interruption, closing(calls):
+        for event in calls:
+            if event is not None:
+                for recorder in watching:
+                    recorder.see(event)
             if interruption.pressed:
                 break
     result = run.result()
     if result.summary.get("partial"):
-        steps = len(result.timeline.events)
+        steps = len(result.timeline.events) + result.timeline.events.dropped
         say(f"gmemsim: interrupted after {steps:,} calls: what follows is partial", err=True)
+    _tell_dropped(result)
     return result
+
+
+def _tell_dropped(result: Result) -> None:
+    """A line on standard error if the timeline has not all that happened."""
+    events, samples = result.timeline.events, len(result.timeline)
+    if events.dropped:
+        kept = f"{len(events):,} of {len(events) + events.dropped:,} events"
+        say(
+            f"gmemsim: the timeline keeps {kept} and {samples:,} of {samples + result.timeline.dropped_samples:,}"
+            " samples; summary and peaks are exact",
+            err=True,
+        )
+
+
+def _terminal() -> Console | None:
+    """A console on standard error if that is a terminal, or called one; rich is slow to import, and decides."""
+    if not (sys.stderr.isatty() or FORCED & os.environ.keys()):
+        return None
+    from rich.console import Console
+
+    return Console(stderr=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -18,11 +17,13 @@ from gmemsim.cli.parameters import format_options
 from gmemsim.cli.progress import Interruption
 from gmemsim.cli.terminal import show
 from gmemsim.errors import Fault, InputError
-from gmemsim.messages import shown
+from gmemsim.messages import did_you_mean, shown
 from gmemsim.reports.export import SWEEP_EXPORTS
 from gmemsim.reports.filesets import MOST_KEYS, bound, sweep_files
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from gmemsim.studies.sweep import Point, Sweep, SweepRow
 
 TABLES = tuple(sweep_files(MOST_KEYS + 1))
@@ -53,6 +54,12 @@ T = TypeVar("T")
     help="Show this metric, a path into the summary as in `expect`; repeat it.",
 )
 @click.option(
+    "--mean",
+    "folded",
+    metavar="KEY",
+    help="Show mean ± standard deviation over the values of this key of --vary, such as seed.",
+)
+@click.option(
     "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that share the work."
 )
 @format_options(SWEEP_EXPORTS)
@@ -69,6 +76,7 @@ def sweep(
     file: str,
     varied: tuple[str, ...],
     metrics: tuple[str, ...],
+    folded: str | None,
     jobs: int,
     form: str | None,
     out: Path | None,
@@ -84,15 +92,16 @@ def sweep(
     Examples:
       gmemsim sweep scenarios/rfc-cover.yaml --vary policy=b-today,staged,staged-partial
       gmemsim sweep scenarios/staged.yaml --vary policy=b-today,staged --vary seed=0..3
+      gmemsim sweep scenarios/boot-16g-2m.yaml --vary seed=0..9 --mean seed --metric splits.2M->4K
       gmemsim sweep scenarios/staged.yaml --vary seed=0..99 --metric vmemmap.peak --jobs 2 --out out
     """
     if force and out is None:
         raise click.UsageError("--force says what --out may do: give --out DIR too", ctx)
-    files = sweep_files(len(varied))
+    files = sweep_files(len(varied) - (folded is not None))
     written: tuple[str, ...] = ()
     if out is not None:
         check_free(out, files, force=force)
-    result = _sweep(file, varied, metrics, jobs)
+    result = _sweep(file, varied, metrics, folded, jobs)
     if out is not None:
         written = write_all(out, bound(files, result), force=force)
     if form is None:
@@ -104,10 +113,10 @@ def sweep(
         ctx.exit(interrupted())
 
 
-def _sweep(file: str, varied: tuple[str, ...], metrics: tuple[str, ...], jobs: int) -> Sweep:
+def _sweep(file: str, varied: tuple[str, ...], metrics: tuple[str, ...], folded: str | None, jobs: int) -> Sweep:
     from gmemsim.scenario.format.load import parse_scenario
     from gmemsim.scenario.format.yaml import read_file
-    from gmemsim.studies.sweep import Sweep, points, read_variation
+    from gmemsim.studies.sweep import Sweep, fold, points, read_variation
 
     faults: list[Fault] = []
     variations = [*_read("--vary", varied, read_variation, faults)]
@@ -115,6 +124,8 @@ def _sweep(file: str, varied: tuple[str, ...], metrics: tuple[str, ...], jobs: i
     keys = [variation.key for variation in variations]
     for key in {key for key in keys if keys.count(key) > 1}:
         faults.append(Fault(f"--vary {shown(key)}", 0, 0, "found this key twice, expected it once"))
+    if folded is not None and folded not in keys:
+        faults.append(Fault(f"--mean {shown(folded)}", 0, 0, f"expected a key of --vary{did_you_mean(folded, keys)}"))
     if faults:
         raise InputError(faults)
     data = read_file(file)  # once: it may be a pipe
@@ -124,7 +135,8 @@ def _sweep(file: str, varied: tuple[str, ...], metrics: tuple[str, ...], jobs: i
         rows = tuple(_run(variants, file, metrics, executor, interruption))
     if interruption.pressed and not rows:
         raise KeyboardInterrupt
-    return Sweep(title, tuple(variations), metrics, rows, partial=len(rows) < len(variants))
+    result = Sweep(title, tuple(variations), metrics, rows, partial=len(rows) < len(variants))
+    return result if folded is None else fold(result, folded)
 
 
 def _metric(text: str) -> str:
@@ -150,6 +162,8 @@ def _executor(jobs: int) -> Iterator[Executor | None]:
     if jobs == 1:
         yield None
         return
+    from concurrent.futures import ProcessPoolExecutor
+
     with ProcessPoolExecutor(jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as executor:
         yield executor
 

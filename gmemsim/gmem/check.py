@@ -36,6 +36,10 @@ def check(inode: Inode) -> None:
     inode.attributes.check()
     inode.filemap.check()
     inode.stage2.check(inode.pages)
+    if inode.assigned is not None:
+        inode.assigned.check()
+        for start, end in inode.attributes.shared_ranges(0, inode.pages):
+            assert not inode.assigned.pages(start, end), f"{inode.name}: shared pages of {start} to {end} are assigned"
     resident = sum(1 << hugepage.order for hugepage in inode.hugepages.values()) + inode.small.pages(0, inode.pages)
     assert sum(number << order for order, number in inode.folios.items()) == resident, f"{inode.name}: pages lost"
     _check_users(inode)
@@ -45,10 +49,10 @@ def _check_users(inode: Inode) -> None:
     """The host uses shared pages only; the guest maps what exists, and large leaves hold private pages only."""
     shared = inode.attributes.all_are
     for start, end in inode.host_mapped.ranges(0, inode.pages):
+        assert shared(start, end, shared=True), f"{inode.name}: the host maps private pages of {start} to {end}"
         assert not inode.page_order or inode.touched.covers(start, end), (
             f"{inode.name}: the host has not touched {start}"
         )
-        assert shared(start, end, shared=True), f"{inode.name}: the host maps private pages of {start} to {end}"
     for start, end, _ in inode.pins.pinned(0, inode.pages):
         assert shared(start, end, shared=True), f"{inode.name}: pinned private pages in {start} to {end}"
     for start, end, order in inode.stage2.leaves(0, inode.pages):
@@ -84,7 +88,9 @@ def _check_hugepage(inode: Inode, hugepage: Hugepage) -> None:
         return
     for start, end in inode.attributes.shared_ranges(hugepage.first, hugepage.end):
         orders = {order for _, _, order in inode.filemap.folios(start, end)}
-        assert max(orders) <= inode.conversion_order, f"{where}: pages {start} to {end} are shared, but of {orders}"
+        assert max(orders) <= inode.conversion_order, (
+            f"{where}: pages {start} to {end} are shared, but of orders {orders}"
+        )
     for start, end in inode.host_mapped.ranges(hugepage.first, hugepage.end):
         orders = {order for _, _, order in inode.filemap.folios(start, end)}
         assert orders == {0}, f"{where}: the host maps pages {start} to {end} of orders {orders}"

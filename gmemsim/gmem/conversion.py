@@ -44,7 +44,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gmemsim.errors import KernelError, OutOfMemory
-from gmemsim.gmem import population, restructure
+from gmemsim.gmem import merging, population, restructure
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode
 from gmemsim.gmem.rules import (
@@ -179,7 +179,7 @@ class _Reservation:
         self.attribute_nodes = inode.attributes.preallocate(self.low, self.high)
         if not shared:
             if self.hugepage is not None:
-                self.merge_nodes = restructure.reserve_merge(inode, self.hugepage)
+                self.merge_nodes = merging.reserve_merge(inode, self.hugepage)
             return
         inode.refuse_to_split_poisoned(self.low, self.high)
         if self.hugepage is None:
@@ -229,7 +229,7 @@ def reserve_first(inode: Inode, start: int, end: int, shared: bool) -> None:
             reservation.split.split_entries()
             reservation.split.finish()
         elif reservation.merge_nodes is not None and reservation.hugepage is not None:
-            restructure.merge(inode, reservation.hugepage, low, high, reservation.merge_nodes)
+            merging.merge(inode, reservation.hugepage, low, high, reservation.merge_nodes)
             reservation.merge_nodes.close()
         inode.attributes.store(low, high, shared=shared, preallocated=reservation.attribute_nodes)
     inode.stage2.give_back()
@@ -249,7 +249,7 @@ class _Ahead:
         for low, _, hugepage in self.pieces:
             if hugepage is not None:
                 try:
-                    self.merges.append(restructure.reserve_merge(self.inode, hugepage))
+                    self.merges.append(merging.reserve_merge(self.inode, hugepage))
                 except OutOfMemory as error:
                     error.error_offset = self.inode.offset(low)
                     raise
@@ -289,7 +289,7 @@ class _Ahead:
         for low, high, hugepage in self.pieces:
             if hugepage is not None:
                 reserved = next(nodes)
-                restructure.merge(self.inode, hugepage, low, high, reserved)
+                merging.merge(self.inode, hugepage, low, high, reserved)
                 reserved.close()
 
 
@@ -352,7 +352,7 @@ def _restructure(inode: Inode, hugepage: Hugepage | None, low: int, high: int, s
     if hugepage is None or hugepage.lost:
         return
     if not shared:
-        restructure.merge(inode, hugepage, low, high)
+        merging.merge(inode, hugepage, low, high)
     elif inode.policy.splits_at_conversion:
         restructure.split(inode, hugepage, low, high, inode.conversion_order)
 

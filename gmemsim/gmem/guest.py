@@ -4,9 +4,9 @@
 Theory of operation
 -------------------
 A call checks its arguments as generation C's ioctl contract wants it (DOMAIN.md section 4), then leaves the work to
-``conversion`` (attributes), ``restructure`` (splits and merges), ``population`` (memory in and out) and ``stage2``, all
-of which work on the :class:`~gmemsim.gmem.inode.Inode`.  Every call is all or nothing except where the modelled kernel
-is not, and then says so.  ``check()`` holds after each.
+``conversion`` (attributes), ``restructure`` (splits), ``merging`` (merges), ``population`` (memory in and out) and
+``stage2``, all of which work on the :class:`~gmemsim.gmem.inode.Inode`.  Every call is all or nothing except where the
+modelled kernel is not, and then says so.  ``check()`` holds after each.
 
 Offsets and sizes are bytes; inside, everything is a page index.  What may live here: calls, and views of the state for
 those who only look (reports, recorders, tests); none of them needs to know how the state is kept.
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from gmemsim.errors import BadAddress, BadFileDescriptor, Invalid, KernelError, NotSupported, OutOfMemory
-from gmemsim.gmem import population, restructure
+from gmemsim.gmem import merging, population, restructure
 from gmemsim.gmem.check import check
 from gmemsim.gmem.conversion import PROCEDURES, convert
 from gmemsim.gmem.hugepage import Hugepage
@@ -38,6 +38,9 @@ GIB_SHIFT = 30
 ATTRIBUTE_PRIVATE = 1 << 3
 """KVM_MEMORY_ATTRIBUTE_PRIVATE (include/uapi/linux/kvm.h)."""
 
+VCPUS = 16
+"""vCPUs of a guest, **assumed**: as many as the generator ``boot`` has."""
+
 
 class GuestMemfd:
     """A guest_memfd of ``size`` bytes on ``host``, backed by hugepages of ``backing`` bytes (or base pages).
@@ -47,9 +50,10 @@ class GuestMemfd:
     ``"plain"`` on those of arm64); ``stage2`` which of its leaves are split with the folios: those that cross the range
     (``"range"``), or all that are larger than their folio (``"follow-folio"``); without ``in_place`` the ioctl answers
     ENOTTY.  ``initially_shared`` is refused for hugepages, as generation B does.  ``kernel_memory`` is the most, in
-    bytes, that may be charged to the guest's memcg (default: no limit).  Raises ``Invalid`` (EINVAL) for a size that is
-    no multiple of the backing, for hugepages that no machine has and for SNP or TDX on arm64's, ``OutOfMemory``
-    (ENOMEM) if the pool has too few hugepages to reserve.
+    bytes, that may be charged to the guest's memcg (default: no limit).  ``vcpus`` are kicked when mappings go
+    (default: 16, as the generator ``boot`` assumes).  Raises ``Invalid`` (EINVAL) for a size that is no multiple of the
+    backing, for hugepages that no machine has and for SNP or TDX on arm64's, ``OutOfMemory`` (ENOMEM) if the pool has
+    too few hugepages to reserve.
 
     >>> from gmemsim import Host
     >>> host = Host(hugetlb={1 << 30: 1})
@@ -73,6 +77,7 @@ class GuestMemfd:
         initially_shared: bool = False,
         stage2: LeafRule = "range",
         kernel_memory: int | None = None,
+        vcpus: int = VCPUS,
     ) -> None:
         self.host = host
         self.name = name
@@ -84,7 +89,7 @@ class GuestMemfd:
         self.kernel_memory = kernel_memory
         if kernel_memory is not None:
             host.ledger.limit_guest(name, kernel_memory)
-        self.inode = Inode(host, name, size, backing, self.policy, self.mapping, initially_shared, stage2)
+        self.inode = Inode(host, name, size, backing, self.policy, self.mapping, initially_shared, stage2, vcpus)
         self._procedure = PROCEDURES[self.policy.ordering_rule]
         self._work_before = host.work.counts()
 
@@ -120,12 +125,17 @@ class GuestMemfd:
             raise Invalid(f"flags {flags:#x} and reserved fields {reserved:#x} must be 0")
         start, end = self._range(offset, size)
         inode = self.inode
+        inode.work.exits += 1
         if inode.attributes.all_are(start, end, shared=not private):
             inode.stats.unchanged += 1
             return
         inode.stats.without_memory += not inode.has_memory(start, end)
         inode.work.conversions += 1
-        convert(self._procedure, inode, start, end, not private)
+        try:
+            convert(self._procedure, inode, start, end, not private)
+        finally:
+            if not private:  # whatever was converted, also before a failure
+                inode.give_back_shared(start, end)
 
     # -- memory in and out -----------------------------------------------------------------------------------------
 
@@ -168,6 +178,8 @@ class GuestMemfd:
             except OutOfMemory:
                 self._note_touched(start, inode.stage2.first_unmapped(low, high))
                 raise
+            finally:
+                inode.touched_by_guest(low, high)
         self._note_touched(start, end)
 
     def _note_touched(self, start: int, end: int) -> None:
@@ -212,7 +224,7 @@ class GuestMemfd:
     def _punch(self, hugepage: Hugepage) -> None:
         inode, first, end = self.inode, hugepage.first, hugepage.end
         try:
-            nodes = restructure.reserve_merge(inode, hugepage)
+            nodes = merging.reserve_merge(inode, hugepage)
         except OutOfMemory as error:
             error.error_offset = inode.offset(first)
             raise
@@ -224,7 +236,7 @@ class GuestMemfd:
         except KernelError:
             nodes.close()
             raise
-        restructure.merge_whole(inode, hugepage, nodes)
+        merging.merge_whole(inode, hugepage, nodes)
         inode.zap(first, end)
         inode.filemap.remove(first, inode.page_order)
         population.retire(inode, hugepage)
@@ -252,7 +264,7 @@ class GuestMemfd:
         inode = self.inode
         for _, _, hugepage in list(inode.pieces(start, end)):
             if hugepage is not None and inode.pins.first_pinned(hugepage.first, hugepage.end) is None:
-                restructure.merge_outside(inode, hugepage)
+                merging.merge_outside(inode, hugepage)
                 population.retire(inode, hugepage)
 
     # -- references ------------------------------------------------------------------------------------------------

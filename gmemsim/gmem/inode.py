@@ -2,17 +2,19 @@
 """The inode: all state of one guest_memfd, and the small steps that several of those who work on it need.
 
 What may live here: state, and methods that keep two parts of it in step (a folio is counted here and on the host).
-What a call does is elsewhere: ``conversion`` (attributes), ``restructure`` (splits and merges), ``population``
-(memory in and out), ``stage2``; the calls themselves are ``guest``'s.  Each part of the state has one writer:
+What a call does is elsewhere: ``conversion`` (attributes), ``restructure`` (splits), ``merging`` (merges),
+``population`` (memory in and out), ``stage2``; the calls themselves are ``guest``'s.  Each part of the state has few
+writers:
 
-=================================================  ======================================
+=================================================  ==============================================
 attributes                                         ``conversion``
-hugepages' folios, restored vmemmap, descriptors   ``restructure``
+hugepages' folios, restored vmemmap, descriptors   ``restructure``, ``merging``
 hugepages, small, filemap roots, metadata          ``population``
 host_mapped, pins, orphaned, poisoned, closed      ``guest`` (``population`` for holes)
 touched                                            ``guest``, ``restructure``; ``population`` forgets
+assigned                                           ``guest`` (``population`` for memory that goes)
 stage2                                             ``guest``, ``conversion``, ``restructure``
-=================================================  ======================================
+=================================================  ==============================================
 
 ``check`` verifies how they fit together; a new part of the state belongs into the table above and into ``check``.
 Ranges are page indices, half-open; offsets of errors are bytes.
@@ -24,15 +26,16 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gmemsim.errors import Again, Invalid, OutOfMemory, Poisoned
-from gmemsim.geometry import Geometry
+from gmemsim.gmem.assigned import Assigned
 from gmemsim.gmem.attributes import Attributes
 from gmemsim.gmem.descent import Descent, Descents
 from gmemsim.gmem.filemap import Filemap
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.pamt import DynamicPamt
 from gmemsim.gmem.policy import Policy
-from gmemsim.gmem.ranges import PinCounts, RangeSet
+from gmemsim.gmem.ranges import PinCounts, RangeSet, gaps
 from gmemsim.gmem.stage2 import LeafRule, MappingKind, Stage2
+from gmemsim.host.geometry import Geometry
 from gmemsim.host.host import Host
 from gmemsim.host.hugetlb import Subpool
 from gmemsim.units import size_name
@@ -84,7 +87,7 @@ def _refuse_unknown_machine(geometry: Geometry, name: str, backing: int, mapping
 class Inode:
     """The state of a guest_memfd; see :class:`~gmemsim.gmem.guest.GuestMemfd` for the arguments."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - one line a part of the state
         self,
         host: Host,
         name: str,
@@ -93,13 +96,15 @@ class Inode:
         policy: Policy,
         mapping: MappingKind,
         initially_shared: bool,
-        stage2: LeafRule = "range",
+        stage2: LeafRule,
+        vcpus: int,
     ) -> None:
         self.host = host
         self.name = name
         self.policy = policy
         self.generation = policy.generation_rule
         self.work = host.work
+        self.vcpus = vcpus
         self.page_shift = host.geometry.page_shift
         _refuse_unknown_machine(host.geometry, name, backing, mapping)
         self.page_order = host.geometry.order_of(backing)
@@ -131,6 +136,10 @@ class Inode:
         self.memdesc = ledger.holder("memdesc", name)
         self.stage2 = self._make_stage2(mapping)
         self.leaves_follow_folios = stage2 == "follow-folio"  # no leaf may be larger than its folio
+        self.assigned: Assigned | None = None
+        """Pages that belong to the guest and no longer to the host; ``None`` of a guest that is not confidential."""
+        if mapping != "plain":
+            self.assigned = Assigned(host.geometry.pmd_order, host.work, rmp=mapping == "snp")
         self.hugepages: dict[int, Hugepage] = {}
         self.small = RangeSet()
         """Pages that base-page folios hold, without hugepages."""
@@ -161,7 +170,9 @@ class Inode:
         pamt: DynamicPamt | None = None
         if mapping == "tdx" and host.kernel.pamt == "dynamic":
             pamt = DynamicPamt(ledger.holder("pamt", self.name), host.geometry.pmd_order, self.attributes)
-        return Stage2(mapping, host.geometry, ledger.holder("stage2_page_tables", self.name), pamt)
+        return Stage2(
+            mapping, host.geometry, ledger.holder("stage2_page_tables", self.name), pamt, self.work, self.vcpus
+        )
 
     def _account(self) -> None:
         """Tell the ledger what this knows of the objects that it holds."""
@@ -210,13 +221,38 @@ class Inode:
         mapped = self.host_mapped.pages(start, end) if self.host_mapped.flips else 0
         if mapped:
             self.host_mapped.remove(start, end)
-            self.work.zapped_pages += mapped
+            self.work.host_pages_unmapped += mapped
 
     def zap(self, start: int, end: int) -> int:
-        """Take the range away from the guest, and return how many base pages it had mapped."""
+        """Take the range away from the guest, and return how many base pages it had mapped; if any, it is kicked."""
         zapped = self.stage2.zap(start, end)
-        self.work.zapped_pages += zapped
+        if zapped:
+            self.work.zapped_pages += zapped
+            self.work.kicks += self.vcpus
         return zapped
+
+    def touched_by_guest(self, start: int, end: int) -> None:
+        """The guest has touched the range: what of it is private and mapped belongs to it, to the ends of its leaves.
+
+        O(leaves' ranges of it).
+        """
+        if self.assigned is None:
+            return
+        start, end = self.stage2.whole_leaves(start, end)
+        for low, high in list(gaps(self.attributes.shared_ranges(start, end), start, end)):
+            for first, last, order in list(self.stage2.leaves(low, high)):
+                self.assigned.add(first, last, large=order > 0)
+
+    def give_back_shared(self, start: int, end: int) -> None:
+        """What is shared of the range now is the host's.  O(shared ranges)."""
+        if self.assigned is not None and not self.assigned.none():
+            for low, high in list(self.attributes.shared_ranges(start, end)):
+                self.assigned.give_back(low, high)
+
+    def memory_goes(self, start: int, end: int) -> None:
+        """The range has no memory any more: it is the host's."""
+        if self.assigned is not None:
+            self.assigned.give_back(start, end)
 
     def refuse_if_pinned(self, start: int, end: int, call_start: int) -> None:
         """Raise ``Again`` if a folio of the range is pinned, with the offset ``max(call_start, first folio index)``."""

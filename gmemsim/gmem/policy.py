@@ -19,7 +19,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gmemsim.geometry import Geometry
 from gmemsim.gmem.rules import (
     GENERATIONS,
     MERGES,
@@ -37,6 +36,7 @@ from gmemsim.gmem.rules import (
     SplitRule,
     VmemmapRule,
 )
+from gmemsim.host.geometry import Geometry
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.registry import Registry
 

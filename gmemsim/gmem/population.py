@@ -13,7 +13,7 @@ A guest_memfd without hugepages has folios of one base page; ranges of them come
 from __future__ import annotations
 
 from gmemsim.errors import KernelError, OutOfMemory
-from gmemsim.gmem import restructure
+from gmemsim.gmem import merging, restructure
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode
 from gmemsim.gmem.ranges import gaps
@@ -65,6 +65,8 @@ def _allocate_hugepage(inode: Inode, first: int) -> None:
             raise
     inode.hugepages[first] = hugepage
     inode.work.allocations += 1
+    inode.work.pages_allocated += 1 << inode.page_order
+    inode.work.bytes_cleared += inode.offset(1 << inode.page_order)
     inode.work.entries_stored += 1
 
 
@@ -98,6 +100,7 @@ def _lifelong_objects(inode: Inode) -> tuple[int, int]:
 def retire(inode: Inode, hugepage: Hugepage) -> None:
     """A whole hugepage that is in no filemap any more goes back to the pool, or out of use if it has a memory error."""
     _give_back(inode, hugepage)
+    inode.memory_goes(hugepage.first, hugepage.end)
     del inode.hugepages[hugepage.first]
     for ranges in (inode.touched, inode.poisoned, inode.inconsistent):
         ranges.remove(hugepage.first, hugepage.end)
@@ -115,7 +118,7 @@ def lose(inode: Inode, hugepage: Hugepage) -> None:
 def _drop(inode: Inode, hugepage: Hugepage) -> None:
     """Take a hugepage, in whatever pieces it is, out of the filemap; it is whole then.  Erasing needs no memory."""
     inode.filemap.remove_range(hugepage.first, hugepage.end)
-    restructure.merge_outside(inode, hugepage)
+    merging.merge_outside(inode, hugepage)
 
 
 def _give_back(inode: Inode, hugepage: Hugepage) -> None:
@@ -152,6 +155,8 @@ def _add_small(inode: Inode, low: int, high: int) -> None:
     inode.small.add(low, high)
     inode.count_folios(0, high - low)
     inode.work.entries_stored += high - low
+    inode.work.base_pages_allocated += high - low
+    inode.work.bytes_cleared += inode.offset(high - low)
 
 
 def drop_small(inode: Inode, start: int, end: int) -> None:
@@ -163,6 +168,7 @@ def drop_small(inode: Inode, start: int, end: int) -> None:
         if inode.host.folio_descriptors:
             inode.memdesc.free(high - low)
         inode.small.remove(low, high)
+        inode.memory_goes(low, high)
         inode.poisoned.remove(low, high)
         for first, last, references in list(inode.pins.pinned(low, high)):
             inode.orphaned.change(first, last, references)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Final
 
-from gmemsim.geometry import Geometry
+from gmemsim.host.geometry import Geometry
 from gmemsim.registry import Registry
 
 

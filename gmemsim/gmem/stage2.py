@@ -29,10 +29,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from gmemsim.errors import OutOfMemory
-from gmemsim.geometry import Geometry
 from gmemsim.gmem.pamt import DynamicPamt
 from gmemsim.gmem.ranges import RangeSet
+from gmemsim.host.geometry import Geometry
 from gmemsim.host.ledger import Holder
+from gmemsim.host.work import Work
 
 MappingKind = Literal["plain", "snp", "tdx"]
 
@@ -43,15 +44,37 @@ LeafRule = Literal["range", "follow-folio"]
 class Stage2:
     """The stage-2 tables of one guest; pages are guest_memfd indices, ``tables`` holds the table pages.
 
-    ``pamt``: Dynamic PAMT, where the guest has it (default: none).
+    ``pamt``: Dynamic PAMT, where the guest has it (default: none).  ``work`` counts TDX's demotes, each of which kicks
+    ``vcpus`` (default: counted nowhere).
     """
 
-    __slots__ = ("_all_leaves", "_holder", "_leaves", "_levels", "_pamt", "_reserved", "_tables", "kind")
+    __slots__ = (
+        "_all_leaves",
+        "_holder",
+        "_leaves",
+        "_levels",
+        "_pamt",
+        "_reserved",
+        "_tables",
+        "_vcpus",
+        "_work",
+        "kind",
+    )
 
-    def __init__(self, kind: MappingKind, geometry: Geometry, tables: Holder, pamt: DynamicPamt | None = None) -> None:
+    def __init__(
+        self,
+        kind: MappingKind,
+        geometry: Geometry,
+        tables: Holder,
+        pamt: DynamicPamt | None = None,
+        work: Work | None = None,
+        vcpus: int = 0,
+    ) -> None:
         self.kind = kind
         self._holder = tables
         self._pamt = pamt
+        self._work = work
+        self._vcpus = vcpus
         pmd, pud = geometry.pmd_order, geometry.pud_order
         self._levels = (0, pmd) if kind == "tdx" else (0, pmd, pud)
         self._leaves = {order: RangeSet() for order in (0, pmd, pud)}  # pages by the order of the leaf that maps them
@@ -167,6 +190,9 @@ class Stage2:
         first, last = region << order, region + 1 << order
         self._leaves[order].remove(first, last)
         self._leaves[below].add(first, last)
+        if self.kind == "tdx" and self._work is not None:
+            self._work.demotes += 1
+            self._work.kicks += self._vcpus
 
     def reserve(self, start: int, end: int, shrinking: Iterable[tuple[int, int, int]] = ()) -> int:
         """Take what :meth:`split_leaves` of the range will need, and :meth:`shrink_leaves` of each of ``shrinking``.
@@ -215,7 +241,7 @@ class Stage2:
         if not self._mapped():
             return 0
         zapped = 0
-        start, end = self._whole_leaves(start, end)
+        start, end = self.whole_leaves(start, end)
         for leaves in self._leaves.values():
             pages = leaves.pages(start, end)
             if pages:
@@ -225,7 +251,7 @@ class Stage2:
             self._pamt.unmapped(start, end, self._leaves[0])
         return zapped
 
-    def _whole_leaves(self, start: int, end: int) -> tuple[int, int]:
+    def whole_leaves(self, start: int, end: int) -> tuple[int, int]:
         """The bounds moved outwards to those of the large leaves that cross them."""
         for order in self._levels[1:]:
             mask = (1 << order) - 1

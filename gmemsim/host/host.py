@@ -15,8 +15,8 @@ from collections.abc import Mapping
 
 import attrs
 
-from gmemsim.geometry import Geometry
 from gmemsim.host.folio_registry import FolioRegistry
+from gmemsim.host.geometry import Geometry
 from gmemsim.host.hugetlb import HugePool
 from gmemsim.host.ledger import Holder, Ledger
 from gmemsim.host.slab import object_sizes

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gmemsim.geometry import STRUCT_PAGE_BYTES, Geometry
+from gmemsim.host.geometry import STRUCT_PAGE_BYTES, Geometry
 
 STRUCT_PAGE_SIZES = (64, 32, 8)
 """Bytes of a struct page today and along the memdesc plan (kernelnewbies, MatthewWilcox/Memdescs)."""

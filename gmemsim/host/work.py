@@ -5,7 +5,8 @@ The host owns one :class:`Work`, as it owns one ledger; whoever does something c
 the difference between two moments (:meth:`Work.counts`, :meth:`Work.since`).  ``host.costs`` prices the counts.
 
 A new counter is an attribute of :class:`Work` and its phase in :data:`PHASES`, both at the same place of their lists;
-every cost profile must then say what it costs, or that it is not priced.
+the default profile must then say what it costs, or that it is not priced (profiles that bear a source's name say the
+latter by themselves).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Counts = tuple[int, ...]
 class Work:
     """Counters, all of which only grow.  The constructor takes them by name, or in the order of :data:`COUNTERS`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - one line a counter
         self,
         nodes_allocated: int = 0,
         nodes_freed: int = 0,
@@ -41,6 +42,16 @@ class Work:
         zapped_pages: int = 0,
         allocations: int = 0,
         bytes_zeroed: int = 0,
+        pages_allocated: int = 0,
+        base_pages_allocated: int = 0,
+        bytes_cleared: int = 0,
+        host_pages_unmapped: int = 0,
+        exits: int = 0,
+        kicks: int = 0,
+        pages_accepted: int = 0,
+        rmp_updates: int = 0,
+        psmashes: int = 0,
+        demotes: int = 0,
     ) -> None:
         self.nodes_allocated = nodes_allocated
         """XArray nodes taken for a filemap."""
@@ -71,11 +82,31 @@ class Work:
         self.conversions = conversions
         """Conversion calls' ordinary part: everything but restructuring."""
         self.zapped_pages = zapped_pages
-        """Base pages removed from the guest's second-stage tables or from host mappings."""
+        """Base pages removed from the guest's second-stage tables."""
         self.allocations = allocations
         """Hugepages taken from the pool for a guest."""
         self.bytes_zeroed = bytes_zeroed
         """Bytes zeroed at merges: what of the merged folio nobody has ever touched."""
+        self.pages_allocated = pages_allocated
+        """The size of those hugepages in base pages: 512 for each of 2M, 262,144 for each of 1G."""
+        self.base_pages_allocated = base_pages_allocated
+        """Base pages given to a guest_memfd that has no hugepages."""
+        self.bytes_cleared = bytes_cleared
+        """Bytes cleared because their memory was allocated."""
+        self.host_pages_unmapped = host_pages_unmapped
+        """Base pages taken away from host processes that had them mapped."""
+        self.exits = exits
+        """Exits of the guest that ask for a conversion, those included that then find nothing to do."""
+        self.kicks = kicks
+        """vCPUs kicked: all of the guest's for each zap that unmaps something and for each TDX demote."""
+        self.pages_accepted = pages_accepted
+        """Base pages of private memory that the guest accepts at its first touch (PVALIDATE, TDG.MEM.PAGE.ACCEPT)."""
+        self.rmp_updates = rmp_updates
+        """Base pages whose RMP entry changes: SNP, RMPUPDATE; 512 for an entry of 2M."""
+        self.psmashes = psmashes
+        """RMP entries of 2M that are split because a part changes: SNP, PSMASH."""
+        self.demotes = demotes
+        """Second-stage leaves of 2M that are split into base pages: TDX, TDH.MEM.PAGE.DEMOTE."""
 
     def counts(self) -> Counts:
         """All counters now, in the order of :data:`COUNTERS`."""
@@ -126,6 +157,16 @@ PHASES: Final[Mapping[str, str]] = MappingProxyType(
         "zapped_pages": "zap",
         "allocations": "allocate",
         "bytes_zeroed": "zero",
+        "pages_allocated": "allocate",
+        "base_pages_allocated": "allocate",
+        "bytes_cleared": "clear",
+        "host_pages_unmapped": "unmap",
+        "exits": "exit",
+        "kicks": "kick",
+        "pages_accepted": "accept",
+        "rmp_updates": "rmp",
+        "psmashes": "rmp",
+        "demotes": "demote",
     }
 )
 """Which phase of an operation each counter belongs to."""

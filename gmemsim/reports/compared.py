@@ -11,14 +11,41 @@ from collections.abc import Iterator
 
 import attrs
 
-from gmemsim.reports.words import ESTIMATE, number
+from gmemsim.reports.words import ESTIMATE, TIME_DIGITS, modelled_time, number
 from gmemsim.studies.compare import Comparison, ComparisonRow
-from gmemsim.units import human_duration, human_size
+from gmemsim.units import human_duration, human_size, rounded
 
-NOTES = (
+_NOTES = (
     f"{ESTIMATE} marks estimates, all else is counted",
     "peaks of single accounts need not be at the same time: the total's peak is that of the sum",
 )
+
+
+def caveats(comparison: Comparison) -> list[str]:
+    """What must be known to read the table, a sentence each without its full stop."""
+    counters: dict[str, None] = {}
+    for result in comparison.results.values():
+        counters.update(dict.fromkeys(result.summary["estimates"]["modelled_time_ns"]["not_priced"]))
+    missing = [f"not priced, and in no modelled time: {', '.join(counters)}"] if counters else []
+    return [*_NOTES, *missing]
+
+
+def told_of_order(comparison: Comparison) -> str:
+    """A sentence on whether all cost profiles put the results in the same order; empty if none were asked for."""
+    if not comparison.costs or len(comparison.names) < 2:
+        return ""
+    by_order: dict[str, list[str]] = {}
+    for profile, order in comparison.orders.items():
+        by_order.setdefault(" < ".join(map(" = ".join, order)), []).append(profile)
+    rest = [profile for profile in comparison.costs if profile not in comparison.orders]
+    same = f" No difference under {', '.join(rest)}." if rest else ""
+    if not by_order:
+        return f"By modelled time there is no difference under any profile: {', '.join(rest)}."
+    if len(by_order) == 1:
+        ((words, profiles),) = by_order.items()
+        return f"The order by modelled time is the same under {', '.join(profiles)}: {words}.{same}"
+    listed = "; ".join(f"{words} under {', '.join(profiles)}" for words, profiles in by_order.items())
+    return f"The order by modelled time depends on the prices: {listed}.{same}"
 
 
 @attrs.frozen
@@ -59,6 +86,8 @@ def _label(row: ComparisonRow) -> str:
 
 
 def _amount(row: ComparisonRow, value: float) -> str:
+    if row.estimate and row.unit == "ns":
+        return modelled_time(value)
     match row.unit:
         case "bytes":
             return human_size(value)
@@ -74,10 +103,12 @@ def _delta(row: ComparisonRow, i: int) -> str:
 
 
 def _ratio(row: ComparisonRow, i: int) -> str:
-    """Three significant digits; a change too small for them is not shown as none."""
+    """Three significant digits, two of times; a change too small for them is not shown as none."""
     ratio, delta = row.ratios[i], row.deltas[i]
     if ratio is None:
         return "–"
+    if row.estimate and row.unit == "ns":
+        ratio = rounded(ratio, TIME_DIGITS)
     if delta and f"{ratio:.3g}" == "1":
         return "1.00" if delta > 0 else "0.999"
     return f"{ratio:.3g}" if ratio < 1000 else number(round(ratio))

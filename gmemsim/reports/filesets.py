@@ -55,8 +55,8 @@ def compare_files() -> FileSet:
 
 
 def sweep_files(keys: int) -> FileSet:
-    """A sweep of so many ``keys`` in every format, and as a heatmap if it can be shown."""
-    drawn = _drawn("heatmap", "gmemsim.reports.figures.heatmap:write") if keys <= MOST_KEYS else {}
+    """A sweep of so many ``keys`` (without one that is folded) in every format, and as a heatmap if it can be shown."""
+    drawn = _drawn("heatmap", "gmemsim.reports.figures.heatmap:write") if 0 < keys <= MOST_KEYS else {}
     return _study(SWEEP_EXPORTS) | drawn
 
 

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from gmemsim.reports.words import ESTIMATE, is_estimate, number
-from gmemsim.units import human_duration, human_size
+import math
+
+from gmemsim.reports.words import ESTIMATE, is_estimate, is_modelled_time, modelled_time, number
+from gmemsim.units import human_duration, human_size, rounded
 
 
 def amount(metric: str, value: float | None) -> str:
@@ -13,12 +15,24 @@ def amount(metric: str, value: float | None) -> str:
         return "refused"
     if metric.endswith("_bytes") or metric.split(".")[-1] in ("memory", "backing"):
         return human_size(value)
+    if is_modelled_time(metric):
+        return modelled_time(value)
     if "_ns" in metric:
         return human_duration(value)
     return number(int(value)) if value == int(value) else f"{value:.4g}"
 
 
+def spread(metric: str, mean: float | None, deviation: float | None) -> str:
+    """``"621.7 ± 1.0"``: the deviation with two digits, the mean as far as those reach."""
+    if mean is None or deviation is None:
+        return amount(metric, mean)
+    if not deviation or amount(metric, 1000.0) != number(1000):  # the same in all runs, or with a unit
+        return f"{amount(metric, mean)} ± {amount(metric, deviation)}"
+    places = max(0, 1 - math.floor(math.log10(rounded(deviation, 2))))
+    return f"{mean:,.{places}f} ± {deviation:,.{places}f}"
+
+
 def label(metric: str) -> str:
     """The metric's name, marked if it is an estimate."""
-    estimated = "modelled_time_ns" in metric or any(map(is_estimate, metric.split(".")))
+    estimated = is_modelled_time(metric) or any(map(is_estimate, metric.split(".")))
     return f"{ESTIMATE} {metric}" if estimated else metric

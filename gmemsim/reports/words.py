@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gmemsim.host.accounts import ACCOUNTS
-from gmemsim.units import size_name
+from gmemsim.units import human_duration, rounded, size_name
 
 if TYPE_CHECKING:
     from gmemsim.results.timeline import Event
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 ESTIMATE = "≈"
 """The sign put before every figure that is an estimate."""
+
+TIME_DIGITS = 2
+"""Significant digits of a modelled time: prices are off by a fifth or more."""
 
 NO_ACCOUNT = "#999999"
 """The colour of what is no account of the table, such as one in an old summary."""
@@ -26,6 +29,29 @@ SIGNS = {"eq": "=", "ne": "≠", "le": "≤", "ge": "≥", "approx": ESTIMATE}
 def number(n: int) -> str:
     """``n`` in full, with separators as long as it stays within ten characters."""
     return f"{n:,}" if abs(n) < 100_000_000 else str(n)
+
+
+def modelled_time(ns: float) -> str:
+    """A modelled time with the two digits that it deserves: ``"27 ms"``."""
+    return human_duration(rounded(ns, TIME_DIGITS))
+
+
+def times_note(summary: Mapping[str, Any]) -> str:
+    """What must be known to read the modelled times of ``summary``: own prices, and what is not in them; or nothing."""
+    told = summary.get("estimates", {}).get("modelled_time_ns", {})
+    words = []
+    if given := told.get("prices"):
+        words.append(f"own prices of {', '.join(given)}")
+    if missing := not_priced(told.get("not_priced", {})):
+        words.append(f"not priced: {missing}")
+    if left_out := told.get("leaves_out"):
+        words.append(f"left out: {left_out}")
+    return "; ".join(words)
+
+
+def not_priced(counts: Mapping[str, int]) -> str:
+    """``"512 rmp_updates, 1 psmashes"``: work that no time contains."""
+    return ", ".join(f"{number(n)} {name}" for name, n in counts.items() if n)
 
 
 def describe(event: Event) -> str:
@@ -71,7 +97,14 @@ def wanted(verdict: Mapping[str, Any]) -> str:
 
 def found(verdict: Mapping[str, Any]) -> str:
     """The value that the metric had."""
+    if is_modelled_time(str(verdict["metric"])):
+        return modelled_time(verdict["value"])
     return _value(verdict["value"])
+
+
+def is_modelled_time(metric: str) -> bool:
+    """Whether the metric is a modelled time in ns."""
+    return "modelled_time_ns" in metric and "not_priced" not in metric
 
 
 def _value(value: object) -> str:

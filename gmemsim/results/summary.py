@@ -29,11 +29,11 @@ from typing import Any
 import attrs
 
 from gmemsim.compiled import active
-from gmemsim.geometry import Geometry
 from gmemsim.gmem.attributes import node_bounds
 from gmemsim.gmem.guest import GIB_SHIFT, GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
-from gmemsim.host.costs import CostProfile
+from gmemsim.host.costs import GIVEN, CostProfile
+from gmemsim.host.geometry import Geometry
 from gmemsim.host.host import Host
 from gmemsim.host.ledger import Tally, Total
 from gmemsim.host.slab import slab_of
@@ -350,8 +350,19 @@ def _estimates(state: State) -> dict[str, Any]:
             "source": "nodes of a maple tree with so many ranges, measured on lib/maple_tree.c (6.12)",
         },
         **_static_pamt(state),
-        "modelled_time_ns": {"profile": state.profile.name, "source": state.profile.description},
+        "modelled_time_ns": _about_times(state.profile, state.work),
     }
+
+
+def _about_times(profile: CostProfile, work: Work) -> dict[str, Any]:
+    """What must be known to read the modelled times: where the prices are from, how far off, what is not in them."""
+    low, high = profile.band(work)
+    given = {name: price.ns for name, price in profile.figures.items() if price.source == GIVEN}
+    told: dict[str, Any] = {"profile": profile.name, "source": profile.description, "at_least": low, "at_most": high}
+    told["not_priced"] = profile.not_priced(work)
+    told["extrapolated"] = profile.extrapolated(work)
+    told |= {"leaves_out": profile.leaves_out} if profile.leaves_out else {}
+    return told | ({"prices": given} if given else {})
 
 
 def _work(state: State) -> dict[str, int]:
@@ -406,6 +417,17 @@ def _provenance(state: State) -> dict[str, Any]:
 
 _OUTCOMES: Fixed = dict.fromkeys(OUTCOMES, COUNT)
 
+_ESTIMATES: Fixed = {
+    "attributes": dict.fromkeys(("live_at_least", "live_at_most"), ESTIMATED_COUNT),
+    "pamt": {"static": ESTIMATED_COUNT},
+    "modelled_time_ns": {
+        "at_least": ESTIMATED_NS,
+        "at_most": ESTIMATED_NS,
+        "not_priced": dict.fromkeys(COUNTERS, COUNT),
+        "prices": dict.fromkeys(COUNTERS, NS),
+    },
+}
+
 _PRESENT: Fixed = dict.fromkeys(("live", "peak", "live_bytes", "peak_bytes"), BYTES)
 """All in bytes; like an account's, so that whoever reads those finds it."""
 
@@ -426,13 +448,7 @@ _PARTS: Mapping[str, Part] = {
     "calls": Part(_calls, dict.fromkeys(CALL_KINDS, _CALLS)),
     "host_faults": Part(_host_faults, COUNT),
     "outcomes": Part(_outcomes, _OUTCOMES),
-    "estimates": Part(
-        _estimates,
-        {
-            "attributes": dict.fromkeys(("live_at_least", "live_at_most"), ESTIMATED_COUNT),
-            "pamt": {"static": ESTIMATED_COUNT},
-        },
-    ),
+    "estimates": Part(_estimates, _ESTIMATES),
     "slabs_at_least_bytes": Part(_slabs, _slab_keys),
     "notes": Part(_notes),
     "host": Part(_host, {"regions": COUNT, "regions_without_private": COUNT}),

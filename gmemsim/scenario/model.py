@@ -20,11 +20,12 @@ from typing import Annotated, ClassVar, Literal
 
 import attrs
 
-from gmemsim.geometry import PAGE_SIZES, Geometry
+from gmemsim.gmem.guest import VCPUS
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.stage2 import LeafRule
 from gmemsim.host.accounts import ACCOUNTS
-from gmemsim.host.costs import PROFILES
+from gmemsim.host.costs import PROFILES, CostProfile
+from gmemsim.host.geometry import PAGE_SIZES, Geometry
 from gmemsim.host.host import PAMTS
 from gmemsim.host.injection import ANY
 from gmemsim.scenario.format.kinds import (
@@ -37,6 +38,7 @@ from gmemsim.scenario.format.kinds import (
     Flag,
     Name,
     Pools,
+    Prices,
     Record,
     Size,
     table,
@@ -47,6 +49,9 @@ VERSION = 1
 
 MOST_INSTANCES = 4096
 """Guests of a host, instances counted: more than any host runs, and few enough to list."""
+
+MOST_VCPUS = 4096
+"""vCPUs of a guest: KVM_MAX_VCPUS of x86 (arch/x86/include/asm/kvm_host.h)."""
 
 EVERY = ALL
 """The name by which a step addresses all guests; no guest may have it."""
@@ -76,7 +81,7 @@ class HostSpec:
     """The host: its pages, its pools, the kernel's memory and what the modelled kernel does.
 
     ``hugetlb`` is the number of hugepages by size; ``kernel_memory`` the budget of all accounts together in
-    bytes, ``None`` for unlimited; ``rcu_grace`` how long a deferred free takes.
+    bytes, ``None`` for unlimited; ``prices`` are in ns; ``rcu_grace`` how long a deferred free takes.
     """
 
     page_size: Annotated[int, Size("base page", allowed=PAGE_SIZES)] = 4096
@@ -91,6 +96,9 @@ class HostSpec:
         ),
     ] = "struct-page"
     costs: Annotated[str, Choice("profile that prices the counted work", tuple(PROFILES))] = "default"
+    prices: Annotated[Mapping[str, float], Prices("prices that the profile lacks or has wrong, by counter of work")] = (
+        attrs.field(factory=dict)
+    )
     xarray: Annotated[str, Choice("what the kernel's XArray can split", ("rfc", "v6.15"))] = "rfc"
     synchronize_rcu: Annotated[
         bool, Flag("vmemmap restore and optimise wait for a grace period (kernels until early 2026)")
@@ -101,6 +109,11 @@ class HostSpec:
         Literal["none", "static", "dynamic"],
         Choice("TDX's metadata: none, 0.4 % of the pool, or a pair of pages for each 2M mapped by base pages", PAMTS),
     ] = "none"
+
+    @property
+    def profile(self) -> CostProfile:
+        """What prices the counted work: the profile ``costs`` with ``prices``."""
+        return PROFILES[self.costs].with_prices(self.prices)
 
     @property
     def geometry(self) -> Geometry:
@@ -120,13 +133,6 @@ class GuestSpec:
         Literal["plain", "snp", "tdx"] | None,
         Choice("how stage 2 maps private memory; snp on x86's page sizes if absent, else plain", MAPPINGS),
     ] = None
-    stage2: Annotated[
-        LeafRule,
-        Choice("leaves split with folios: those that cross the range, or all larger", ("range", "follow-folio")),
-    ] = "range"
-    kernel_memory: Annotated[
-        int | None, Size("most kernel memory charged to its memcg; it fails before the host's", unlimited=True)
-    ] = None
     policy: Annotated[Policy, Record("how conversions are carried out", Policy, "a policy")] = attrs.field(
         factory=Policy
     )
@@ -134,7 +140,15 @@ class GuestSpec:
         "in-place"
     )
 
+    vcpus: Annotated[int, Count("vCPUs, all kicked when mappings go (16: assumed)", least=1, most=MOST_VCPUS)] = VCPUS
     initially_shared: Annotated[bool, Flag("starts shared instead of private; refused for hugepages")] = False
+    stage2: Annotated[
+        LeafRule,
+        Choice("leaves split with folios: those that cross the range, or all larger", ("range", "follow-folio")),
+    ] = "range"
+    kernel_memory: Annotated[
+        int | None, Size("most kernel memory charged to its memcg; it fails before the host's", unlimited=True)
+    ] = None
 
     def mapping_on(self, page_size: int) -> Literal["plain", "snp", "tdx"]:
         """How stage 2 maps private memory on a host with base pages of ``page_size`` bytes."""
@@ -376,7 +390,14 @@ STEPS: tuple[type[Step], ...] = (Allocate, Convert, FaultIn, Pin, Unpin, PunchHo
 
 def step_keys(step: type[Step]) -> dict[str, Entry]:
     """The keys of ``step`` in a file; only a call that can fail may say how it must."""
-    return {name: entry for name, entry in table(step).items() if name != "expect_error" or step.can_fail}
+    if step not in _STEP_KEYS:
+        keys = {name: entry for name, entry in table(step).items() if name != "expect_error" or step.can_fail}
+        _STEP_KEYS[step] = keys
+    return _STEP_KEYS[step]
+
+
+_STEP_KEYS: dict[type[Step], dict[str, Entry]] = {}
+"""What :func:`step_keys` has made, for files with many steps."""
 
 
 @attrs.frozen(kw_only=True)
@@ -418,11 +439,10 @@ def _addresses(scenario: Scenario) -> Mapping[str, tuple[tuple[str, GuestSpec], 
 
 @attrs.frozen(kw_only=True)
 class Scenario:
-    """All there is to know before a run.  ``source`` is the file's name as messages show it.
+    """All there is to know before a run.
 
-    ``sha256`` is of the text that it was read from, ``None`` for what was made in Python.
-
-    A guest that names no ``mapping`` has here the one that the host's page size gives it.
+    ``source`` is the file's name as messages show it; ``sha256`` is of the text that it was read from, ``None`` for
+    what was made in Python.  A guest that names no ``mapping`` has here the one that the host's page size gives it.
     """
 
     title: str

@@ -35,14 +35,13 @@ from typing import Any
 
 import attrs
 
-from gmemsim import __version__
 from gmemsim.errors import KernelError, OutOfMemory, SimulationRefused
+from gmemsim.garbage import fewer_collections
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
-from gmemsim.host.costs import PROFILES
 from gmemsim.host.host import Host, KernelSwitches
 from gmemsim.results.summary import State, folio_orders, summarise
-from gmemsim.results.timeline import Event, Timeline
+from gmemsim.results.timeline import NONE, Event, Timeline
 from gmemsim.scenario import model
 from gmemsim.scenario.logs.replay import replays
 from gmemsim.scenario.model import GuestSpec, HostSpec, Scenario, Step
@@ -50,6 +49,7 @@ from gmemsim.scenario.workload import expand_step, step_end
 from gmemsim.sim.judge import Verdict, judge, judge_error
 from gmemsim.sim.retries import TRANSIENT, Retries
 from gmemsim.sim.steps import CALLS, detail, extent
+from gmemsim.version import __version__
 
 
 @attrs.frozen
@@ -70,7 +70,7 @@ def run(scenario: Scenario, *, check: bool = False) -> Result:
     """Carry out ``scenario`` to its end.
 
     ``check`` (default: no) verifies every invariant after every call, which takes time in proportion to what exists.
-    Raises ``SimulationRefused`` if host or guests cannot be created.
+    Raises ``SimulationRefused`` if the guests cannot be created on the host.
 
     >>> from gmemsim.scenario.model import Allocate, Convert, GuestSpec
     >>> out = Convert(guest="vm0", offset=0, size=4096, to="shared")
@@ -80,10 +80,11 @@ def run(scenario: Scenario, *, check: bool = False) -> Result:
     >>> run(scenario).summary["splits"]
     {'2M->4K': 1}
     """
-    whole = Run(scenario, check=check)
-    for _ in whole:
-        pass
-    return whole.result()
+    with fewer_collections():
+        whole = Run(scenario, check=check)
+        for _ in whole.calls():
+            pass
+        return whole.result()
 
 
 def make_host(spec: HostSpec) -> Host:
@@ -116,6 +117,7 @@ def make_guest(host: Host, name: str, spec: GuestSpec) -> GuestMemfd:
         mapping=spec.mapping,
         in_place=spec.conversion == "in-place",
         initially_shared=spec.initially_shared,
+        vcpus=spec.vcpus,
         stage2=spec.stage2,
         kernel_memory=spec.kernel_memory,
     )
@@ -126,15 +128,19 @@ class Run(Iterator[Event]):
 
     ``host``, ``guests`` (by name, in the scenario's order), ``now`` (simulated ns) and ``timeline`` may be read at any
     time between two events, and must not be changed.  ``check`` (default: no) verifies every invariant after every
-    call.  Raises ``SimulationRefused`` if host or guests cannot be created.
+    call.  ``keep`` bounds the timeline: at most so many events, some of all (default: all; see
+    :class:`~gmemsim.results.timeline.Timeline`); the summary is the same.
+
+    Raises ``SimulationRefused`` if host or guests cannot be created.
     """
 
-    def __init__(self, scenario: Scenario, *, check: bool = False) -> None:
+    def __init__(self, scenario: Scenario, *, check: bool = False, keep: int | None = None) -> None:
         self.scenario = scenario
         try:
             self.host = make_host(scenario.host)
         except OutOfMemory as error:
             raise SimulationRefused(f"the host cannot be made: {error}") from None
+        self._ledger = self.host.ledger
         self.guests: dict[str, GuestMemfd] = {}
         for spec in scenario.guests:
             for name in spec.instances:
@@ -149,15 +155,22 @@ class Run(Iterator[Event]):
         self._verdicts: dict[int, Verdict] = {}  # by the expectation's place in the scenario
         self._errors: list[Verdict] = []
         self._retries = Retries()
-        self._latest: dict[str, Event] = {}  # by guest
+        self._expected: dict[str, Event] = {}  # by guest: the latest event of a step that must fail
         self._orders = folio_orders(self.host.geometry, self.guests.values())
-        self.timeline = Timeline(ACCOUNTS.names(), [self.host.geometry.name(order) for order in self._orders])
+        self.timeline = Timeline(
+            ACCOUNTS.names(), [self.host.geometry.name(order) for order in self._orders], keep=keep
+        )
         self._sample()
-        self._events = self._carry_out()
+        self._calls_to_come = self._carry_out()
 
     def __next__(self) -> Event:
         """Carry out the next call and return its event."""
-        return next(self._events)
+        next(self._calls_to_come)
+        return self.timeline.events[-1]
+
+    def calls(self) -> Iterator[None]:
+        """Carry out the calls that are left, one at a time, for those who do not look at events: no event is made."""
+        return self._calls_to_come
 
     def result(self) -> Result:
         """Sum up what has been done so far.
@@ -168,19 +181,27 @@ class Run(Iterator[Event]):
         self.timeline.end(self.now)
         return Result(self.scenario, self.timeline, summarise(self._state()))
 
-    def _carry_out(self) -> Iterator[Event]:
+    def _carry_out(self) -> Iterator[None]:
         scenario = self.scenario
         for index, step in enumerate(scenario.workload):
             end = step_end(scenario, index, self.now)
             for plain in expand_step(scenario, index, self.now):
                 if self._retries:
                     yield from self._try_again(self.now if plain.at is None else plain.at)
-                yield from self._step(index, plain)
+                if plain.at is not None and plain.at > self.now:
+                    self._advance(plain.at)
+                if type(plain) not in CALLS:
+                    yield from self._other(index, plain)
+                    continue
+                assert isinstance(plain, model.GuestStep)
+                for name in self._instances(plain.guest):
+                    self._attempt(index, plain, name)
+                    yield
             if self._retries:
                 yield from self._try_again(None)
             if step.expect_error is not None:
                 assert isinstance(step, model.GuestStep)
-                events = [self._latest[name] for name in self._instances(step.guest)]
+                events = [self._expected[name] for name in self._instances(step.guest)]
                 self._errors.append(judge_error(step, index, events))
             self._advance(max(end, self.now))
             if step.id is not None:
@@ -193,7 +214,7 @@ class Run(Iterator[Event]):
 
     def _advance(self, to: int) -> None:
         """Let time pass until ``to`` (ns), with the deferred frees that fall due."""
-        ledger = self.host.ledger
+        ledger = self._ledger
         while (due := ledger.next_release()) is not None and due <= to:
             ledger.advance(due)
             self.now = due
@@ -203,8 +224,8 @@ class Run(Iterator[Event]):
 
     def _sample(self) -> None:
         """Record the highest instant since the last sample, if it was above now, and now."""
-        ledger, folios = self.host.ledger, self.host.folios
-        counts = [folios[order] for order in self._orders]
+        ledger, count = self._ledger, self.host.folios.get
+        counts = [count(order, 0) for order in self._orders]
         if ledger.high_water > ledger.total.live_bytes:
             self.timeline.sample(self.now, ledger.high_water_row(), counts)
         self.timeline.sample(self.now, ledger.live_row(), counts)
@@ -212,40 +233,38 @@ class Run(Iterator[Event]):
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
-    def _step(self, index: int, step: Step) -> Iterator[Event]:
-        """Carry out one plain step, number ``index`` of the workload, for every guest that it addresses."""
-        if step.at is not None and step.at > self.now:
-            self._advance(step.at)
+    def _other(self, index: int, step: Step) -> Iterator[None]:
+        """Carry out a plain step that is no call of a guest, or several; it is number ``index`` of the workload."""
         if isinstance(step, model.Wait):
             self._advance(self.now + step.duration)
-            yield self._record(Event(self.now, index, step.id, step.key))
+            self._note(index, step)
+            yield
         elif isinstance(step, model.Inject):
-            self.host.ledger.inject(step.account, step.nth, step.mode)
-            words = f"{step.account}, object {step.nth}, {step.mode}"
-            yield self._record(Event(self.now, index, step.id, step.key, detail=words))
-        elif isinstance(step, model.Unshare | model.Touch):
+            self._ledger.inject(step.account, step.nth, step.mode)
+            self._note(index, step, f"{step.account}, object {step.nth}, {step.mode}")
+            yield
+        else:
+            assert isinstance(step, model.Unshare | model.Touch)
             for name in self._instances(step.guest):
                 yield from self._of_shared(index, step, name)
-        else:
-            assert isinstance(step, model.GuestStep)
-            for name in self._instances(step.guest):
-                yield self._attempt(index, step, name)
 
-    def _try_again(self, until: int | None) -> Iterator[Event]:
+    def _try_again(self, until: int | None) -> Iterator[None]:
         """Carry out the conversions that are to be tried again by the time ``until``, ``None``: all."""
         for again in self._retries.due(until):
             self._advance(max(self.now, again.due))
-            yield self._attempt(again.index, again.step, again.name, again.tried)
+            self._attempt(again.index, again.step, again.name, again.tried)
+            yield
 
-    def _attempt(self, index: int, step: model.GuestStep, name: str, tried: int = 0) -> Event:
+    def _attempt(self, index: int, step: model.GuestStep, name: str, tried: int = 0) -> None:
         """One step for one guest, for which it has been ``tried`` so often."""
-        event = self._latest[name] = self._call(index, step, name)
-        if event.errno in TRANSIENT and isinstance(step, model.Convert):
+        errno = self._call(index, step, name)
+        if step.expect_error is not None:
+            self._expected[name] = self.timeline.events[-1]
+        if errno in TRANSIENT and isinstance(step, model.Convert):
             self._retries.failed(self.now, index, step, name, tried)
-        return event
 
-    def _call(self, index: int, step: model.GuestStep, name: str) -> Event:
-        """One step for one guest: the call, its samples, and its event."""
+    def _call(self, index: int, step: model.GuestStep, name: str) -> str | None:
+        """One step for one guest: the call, its samples, and its event; the errno it ended with."""
         guest = self.guests[name]
         words = detail(step)
         errno: str | None = None
@@ -256,27 +275,35 @@ class Run(Iterator[Event]):
             errno, error_offset = error.name, error.error_offset
             words = f"{words}: {error}".removeprefix(": ")
         self._calls[name][step.key, errno] += 1
-        work = guest.work
         self._sample()
-        offset, size = extent(guest, step) if isinstance(step, model.RangeStep) else (None, None)
+        offset, size = extent(guest, step) if isinstance(step, model.RangeStep) else (NONE, NONE)
         if self._check:
             guest.check()
             self.host.check()
-        return self._record(
-            Event(self.now, index, step.id, step.key, name, offset, size, words, errno, error_offset, work)
+        self.timeline.events.record(
+            self.now,
+            index,
+            (step.id, step.key, name, words, errno, True),
+            offset,
+            size,
+            NONE if error_offset is None else error_offset,
+            self.host.work.counts(),
         )
+        return errno
 
-    def _of_shared(self, index: int, step: model.Unshare | model.Touch, name: str) -> Iterator[Event]:
+    def _note(self, index: int, step: Step, words: str = "") -> None:
+        """The event of a step that is no call."""
+        label = (step.id, step.key, None, words, None, False)
+        self.timeline.events.record(self.now, index, label, NONE, NONE, NONE, self.host.work.counts())
+
+    def _of_shared(self, index: int, step: model.Unshare | model.Touch, name: str) -> Iterator[None]:
         """The calls that ``step`` means for what of its range is shared now."""
         page = self.host.geometry.page_size
         shared = self.guests[name].shared_ranges(step.offset // page, (step.offset + step.size) // page)
         for call in list(step.calls(name, ((low * page, high * page) for low, high in shared))):
             self._advance(max(self.now, call.at or 0))
-            yield self._attempt(index, call, name)
-
-    def _record(self, event: Event) -> Event:
-        self.timeline.event(event)
-        return event
+            self._attempt(index, call, name)
+            yield
 
     def _instances(self, name: str) -> tuple[str, ...]:
         """The guests that a step for ``name`` addresses."""
@@ -298,7 +325,7 @@ class Run(Iterator[Event]):
             calls=self._calls,
             retries=self._retries.counts,
             work=self.host.work,
-            profile=PROFILES[scenario.host.costs],
+            profile=scenario.host.profile,
             version=__version__,
             scenario_sha256=scenario.sha256,
             partial=not self._at_end,

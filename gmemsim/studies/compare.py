@@ -7,6 +7,9 @@ A :class:`Comparison` takes results that exist and puts their figures into rows,
 result is the *reference*; deltas and ratios are against it.  A row that is a metric has the metric's name
 (``vmemmap.peak_bytes``), so a scenario can expect what was compared.
 
+Times are as good as their prices, and profiles disagree.  ``costs`` prices the same counted work by several of them;
+:attr:`Comparison.orders` says in which order each of them puts the results, so that one sees what depends on prices.
+
 :func:`with_policy` gives a policy to every guest of a scenario.
 
 What may live here: which figures are compared.  How they are shown is in the reports.
@@ -23,6 +26,7 @@ import attrs
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import PRESETS, distinct_splits
 from gmemsim.host.costs import PROFILES
+from gmemsim.host.work import Work
 from gmemsim.results.keys import Unit
 from gmemsim.results.metrics import find_metric, metric_value
 from gmemsim.results.pricing import call_times
@@ -87,7 +91,8 @@ class ComparisonRow:
 class Comparison:
     """Results by name, the reference first, and the rows of their figures; ``what`` is being compared.
 
-    ``metrics`` (default: none) have rows after those that every comparison has; all results must have them.
+    ``metrics`` (default: none) have rows after those that every comparison has; all results must have them.  ``costs``
+    (default: none) are names of cost profiles, each of which has a row with the modelled time under it.
     ``partial``: not all that was to be compared has been run to its end.
     """
 
@@ -96,11 +101,22 @@ class Comparison:
     results: Mapping[str, Result]
     partial: bool = False
     metrics: tuple[str, ...] = ()
+    costs: tuple[str, ...] = ()
     rows: tuple[ComparisonRow, ...] = attrs.field(init=False)
 
     @rows.default
     def _compare(self) -> tuple[ComparisonRow, ...]:
-        return tuple(rows(list(self.results.values()), self.metrics))
+        return tuple(rows(list(self.results.values()), self.metrics, self.costs))
+
+    @property
+    def orders(self) -> dict[str, Order]:
+        """By cost profile, the names of the results from the least modelled time to the most.
+
+        Profiles of ``costs`` under which all results take the same time are left out: they order nothing.
+        """
+        rows = {row.metric: row for row in self.rows}
+        found = {profile: _order(self.names, rows[_total_under(profile)].values) for profile in self.costs}
+        return {profile: order for profile, order in found.items() if len(order) > 1}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -131,8 +147,34 @@ def _across_hvo(results: Mapping[str, Result]) -> list[str]:
     ]
 
 
-def rows(results: Sequence[Result], metrics: Sequence[str] = ()) -> list[ComparisonRow]:
+Order = tuple[tuple[str, ...], ...]
+"""Names of results in ascending order; those that are equal stand together."""
+
+SAME_TIME = 1e-9
+"""Times that differ by less than this part are equal: what is left is rounding."""
+
+
+def _order(names: Sequence[str], times: Sequence[float]) -> Order:
+    ascending = sorted(zip(times, names, strict=True), key=lambda pair: pair[0])
+    groups: list[list[str]] = []
+    before = -1.0
+    for time, name in ascending:
+        if before < 0 or time > before * (1 + SAME_TIME):
+            groups.append([])
+        groups[-1].append(name)
+        before = time
+    return tuple(map(tuple, groups))
+
+
+def _total_under(profile: str) -> str:
+    """What the row of the modelled time under ``profile`` is called."""
+    return f"modelled_time_ns.total@{profile}"
+
+
+def rows(results: Sequence[Result], metrics: Sequence[str] = (), costs: Sequence[str] = ()) -> list[ComparisonRow]:
     """The figures of ``results``, then those of ``metrics`` (default: none) that are not among them.
+
+    Modelled times under the cost profiles ``costs`` (default: none) follow the one under the scenario's own.
 
     An account that is 0 in all results has no rows.
     """
@@ -154,13 +196,19 @@ def rows(results: Sequence[Result], metrics: Sequence[str] = ()) -> list[Compari
         _sums("splits", "splits", [summary["splits"] for summary in summaries]),
         _sums("merges", "merges", [summary["merges"] for summary in summaries]),
     ]
-    found += [_row(summaries, f"vmemmap_present.{key}", f"vmemmap present, {key}") for key in ("peak", "live")]
+    present = (("peak", "peak"), ("live", "final"))
+    found += [_row(summaries, f"vmemmap_present.{key}", f"vmemmap present, {word}") for key, word in present]
     found.append(_row(summaries, "host_faults", "host faults"))
     wrong = _sums("outcomes", "gone wrong", [summary["outcomes"] for summary in summaries])
     found += [wrong] if any(wrong.values) else []
     found.append(_row(summaries, "modelled_time_ns.total", "modelled time"))
-    longest = tuple(map(longest_call, results))
-    found.append(ComparisonRow("longest_call_ns", "longest call", "ns", longest, estimate=True))
+    found += [_row_of_costs(results, profile) for profile in costs]
+    for metric, label, kind in (
+        ("longest_call_ns", "longest call", None),
+        ("longest_conversion_ns", "longest conversion", "convert"),
+    ):
+        longest = tuple(longest_call(result, kind) for result in results)
+        found.append(ComparisonRow(metric, label, "ns", longest, estimate=True))
     there = {row.metric for row in found}
     return found + [_row(summaries, metric, metric) for metric in dict.fromkeys(metrics) if metric not in there]
 
@@ -172,12 +220,21 @@ def _row(summaries: Sequence[Mapping[str, Any]], metric: str, label: str) -> Com
     return ComparisonRow(metric, label, number.unit, values, number.estimate)
 
 
+def _row_of_costs(results: Sequence[Result], profile: str) -> ComparisonRow:
+    """The modelled times of the same work under ``profile``, with the scenario's own prices."""
+    times = [
+        PROFILES[profile].with_prices(result.scenario.host.prices).price(Work(**result.summary["work"]))["total"]
+        for result in results
+    ]
+    return ComparisonRow(_total_under(profile), f"modelled time, {profile}", "ns", tuple(times), estimate=True)
+
+
 def _sums(metric: str, label: str, counts: Sequence[Mapping[str, int]]) -> ComparisonRow:
     """The row of what ``metric`` leads to, added up."""
     return ComparisonRow(metric, label, "count", tuple(sum(each.values()) for each in counts))
 
 
-def longest_call(result: Result) -> float:
-    """Modelled ns of the longest single call of ``result``, an estimate."""
-    profile = PROFILES[result.scenario.host.costs]
-    return float(call_times(result.timeline.events, profile).max(initial=0.0))
+def longest_call(result: Result, kind: str | None = None) -> float:
+    """Modelled ns of the longest single call of ``result``, an estimate; ``kind``: only calls of it (default: any)."""
+    events = [event for event in result.timeline.events if kind is None or event.kind == kind]
+    return float(call_times(events, result.scenario.host.profile).max(initial=0.0))

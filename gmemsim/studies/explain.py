@@ -12,10 +12,10 @@ from collections import Counter
 import attrs
 
 from gmemsim.errors import KernelError, OutOfMemory
-from gmemsim.geometry import Geometry
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.policy import Policy
 from gmemsim.host.accounts import FOLIO_DESCRIPTOR_BYTES, XA_NODE_BYTES
+from gmemsim.host.geometry import Geometry
 from gmemsim.host.host import Host, KernelSwitches
 from gmemsim.host.slab import Slab
 from gmemsim.host.vmemmap import VmemmapLayout

@@ -8,6 +8,9 @@ A variant is made as text: the file's YAML with the key's value replaced, read a
 anything that could stand in the file and is checked as if it did.  The scenario's expectations are left out.  All
 variants, and the metrics asked of them, are checked before the first is run.
 
+A synthetic workload is one of many that its seed might have made, so one run of it is no answer: :func:`fold` turns the
+rows that differ only in one key, such as the seed, into one with mean and standard deviation.
+
 Text is also what travels to another process or machine: :func:`sweep` takes any ``concurrent.futures.Executor``, one of
 Dask's included, and gets back only numbers.
 
@@ -22,6 +25,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from statistics import fmean, stdev
 from typing import Any, Final
 
 import attrs
@@ -75,22 +79,61 @@ class Point:
 
 @attrs.frozen
 class SweepRow:
-    """The result of a variant: the metrics' values, or why it could not be simulated."""
+    """The result of a variant: the metrics' values, or why it could not be simulated.
+
+    A row that :func:`fold` has made holds means, the ``deviations`` (``None`` of a single run) and over how many
+    ``runs`` they are; refused variants are not among these.
+    """
 
     values: tuple[str, ...]
     results: tuple[float | None, ...]
     refused: str | None = None
+    deviations: tuple[float | None, ...] = ()
+    runs: int = 1
 
 
 @attrs.frozen
 class Sweep:
-    """A table: a row for every variant.  ``partial``: some variants have not been run."""
+    """A table: a row for every variant.  ``partial``: some variants have not been run.
+
+    ``folded`` is the variation over which rows are means; it is not among ``variations`` (default: none).
+    """
 
     title: str
     variations: tuple[Variation, ...]
     metrics: tuple[str, ...]
     rows: tuple[SweepRow, ...]
     partial: bool = False
+    folded: Variation | None = None
+
+
+def fold(sweep: Sweep, key: str) -> Sweep:
+    """``sweep`` with one row in place of those that differ only in ``key``: mean and sample standard deviation.
+
+    ``ValueError`` if the sweep does not vary ``key``.
+    """
+    keys = [variation.key for variation in sweep.variations]
+    place = keys.index(key)
+    groups: dict[tuple[str, ...], list[SweepRow]] = {}
+    for row in sweep.rows:
+        groups.setdefault(row.values[:place] + row.values[place + 1 :], []).append(row)
+    rest = sweep.variations[:place] + sweep.variations[place + 1 :]
+    rows = tuple(_mean(values, group) for values, group in groups.items())
+    return attrs.evolve(sweep, variations=rest, rows=rows, folded=sweep.variations[place])
+
+
+def _mean(values: tuple[str, ...], rows: Sequence[SweepRow]) -> SweepRow:
+    """One row of several; if none of them was simulated, why."""
+    run = [row for row in rows if row.refused is None]
+    if not run:
+        nothing = (None,) * len(rows[0].results)
+        return SweepRow(values, nothing, rows[0].refused, nothing, 0)
+    columns = [
+        [result for result in column if result is not None]
+        for column in zip(*(row.results for row in run), strict=True)
+    ]
+    deviations = tuple(stdev(column) if len(column) > 1 else None for column in columns)
+    return SweepRow(values, tuple(map(fmean, columns)), None, deviations, len(run))
 
 
 def read_variation(text: str) -> Variation:

@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from gmemsim.cli.compare import OUTPUTS
 from gmemsim.cli.main import gmemsim
+from gmemsim.host.costs import PROFILES
+from gmemsim.host.work import Work
 
 SCENARIO = """\
 gmemsim: 1
@@ -143,3 +145,68 @@ def test_a_refusal_is_3_and_names_the_scenario(scenario: Path, tmp_path: Path) -
     result = compare(scenario, small)
     assert result.exit_code == 3
     assert result.stderr.startswith("gmemsim: refused: small: guest vm0 cannot be created: ")
+
+
+def test_times_under_all_profiles_and_whether_their_order_is_the_same(scenario: Path) -> None:
+    policies = ("--policy", "b-today", "--policy", "staged-partial")
+    result = compare(scenario, *policies, "--costs", "all", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    told = json.loads(result.stdout)
+    rows = {row["metric"]: row for row in told["rows"]}
+    assert rows["modelled_time_ns.total@default"]["values"] == rows["modelled_time_ns.total"]["values"]
+    for name in PROFILES:
+        row = rows[f"modelled_time_ns.total@{name}"]
+        assert (row["unit"], row["estimate"]) == ("ns", True)
+        for policy, value in row["values"].items():
+            work = Work(**told["summaries"][policy]["work"])
+            assert value == pytest.approx(PROFILES[name].price(work)["total"])
+    order = [["staged-partial"], ["b-today"]]
+    assert told["costs"]["same_order"] is True
+    assert told["costs"]["orders"] == dict.fromkeys(
+        ("default", "kravetz-e7-2023", "kravetz-epyc-vm-2023", "roth-snp-2025"), order
+    )
+    screen = " ".join(compare(scenario, *policies, "--costs", "all").stdout.split())
+    assert "The order by modelled time is the same under default, kravetz-e7-2023" in screen
+    assert "No difference under misono-snp-2024, misono-tdx-2024, kalyazin-2024." in screen
+    markdown = " ".join(compare(scenario, *policies, "--costs", "all", "--markdown").stdout.split())
+    assert "is the same under default" in markdown
+    assert "staged-partial \\< b-today" in markdown
+
+
+def test_profiles_that_order_differently_are_told(scenario: Path) -> None:
+    """Staged splits less; re-optimising flushes 511 times: what is dearer is a matter of the prices."""
+    policies = ("--policy", "b-today", "--policy", "staged-reoptimize")
+    profiles = ("--costs", "roth-snp-2025", "--costs", "kravetz-epyc-vm-2023")
+    told = json.loads(compare(scenario, *policies, *profiles, "--json").stdout)
+    assert told["costs"]["same_order"] is False
+    screen = " ".join(compare(scenario, *policies, *profiles).stdout.split())
+    words = "depends on the prices: staged-reoptimize < b-today under roth-snp-2025;"
+    assert f"{words} b-today < staged-reoptimize under kravetz-epyc-vm-2023." in screen
+
+
+def test_prices_of_the_scenario_hold_under_every_profile(scenario: Path) -> None:
+    scenario.write_text(SCENARIO.replace("{1G: 1}", "{1G: 1}, prices: {conversions: 1s}"))
+    told = json.loads(compare(scenario, "--policy", "staged", "--costs", "all", "--json").stdout)
+    times = [row["values"]["staged"] for row in told["rows"] if "@" in row["metric"]]
+    assert len(times) == len(PROFILES)
+    assert min(times) >= 1e9
+
+
+def test_a_mistyped_profile_is_answered_before_any_run(scenario: Path) -> None:
+    result = compare(scenario, "--costs", "defualt")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "did you mean 'default'?" in result.stderr
+
+
+def test_what_no_time_contains_is_said(scenario: Path) -> None:
+    shown = compare(scenario, "--policy", "staged", "--policy", "b-today").stdout
+    assert "not priced, and in no modelled time: exits" in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("metric", ["work.tlb_flushes", "work.pages_copied", "work.bytes_cleared", "work.exits"])
+def test_work_is_compared(scenario: Path, metric: str) -> None:
+    told = json.loads(compare(scenario, "--metric", metric, "--json").stdout)
+    (row,) = (row for row in told["rows"] if row["metric"] == metric)
+    for name, summary in told["summaries"].items():
+        assert row["values"][name] == summary["work"][metric.removeprefix("work.")]
+    assert not row["estimate"]

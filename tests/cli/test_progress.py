@@ -106,10 +106,10 @@ def test_sigterm_ends_a_run_with_what_it_has_done(scenario: Path, tmp_path: Path
     assert "gmemsim: interrupted after " in terminal
 
 
-def press_after(calls: int, times: int = 1) -> Callable[[Run, Console, str], Iterator[Event]]:
+def press_after(calls: int, times: int = 1) -> Callable[..., Iterator[Event]]:
     """A ``with_bar`` without a bar, which presses Ctrl-C after so many calls of a run."""
 
-    def pressing(run: Run, console: Console, label: str) -> Iterator[Event]:
+    def pressing(run: Run, console: Console | None, label: str, *, look: bool) -> Iterator[Event]:
         for number, event in enumerate(run, 1):
             if number == calls:
                 for _ in range(times):

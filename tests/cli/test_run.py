@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -42,10 +43,13 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Install:
 
     def install(function: Simulate) -> None:
         class Run:
-            def __init__(self, scenario: Scenario) -> None:
+            def __init__(self, scenario: Scenario, keep: int | None = None) -> None:
                 self._result = function(scenario)
 
             def __iter__(self) -> Iterator[Event]:
+                return iter(())
+
+            def calls(self) -> Iterator[None]:
                 return iter(())
 
             def result(self) -> fakes.FakeResult:
@@ -301,3 +305,23 @@ def test_a_format_whose_package_is_missing_says_how_to_get_it(
     assert result.exit_code == 2
     assert "--format parquet needs the package pyarrow: pip install 'gmemsim[parquet]'" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_keeps_some_events_says_so(tmp_path: Path) -> None:
+    scenario = tmp_path / "flip.yaml"
+    scenario.write_text(
+        SCENARIO.replace("  - convert", "  - flip: {guest: vm0, count: 200, interval: 1ms}\n  - convert", 1)
+    )
+    whole, some = run(scenario, "--json"), run(scenario, "--json", "--keep-events", "100")
+    assert (whole.exit_code, whole.stderr) == (0, "")
+    assert some.stdout == whole.stdout
+    assert re.fullmatch(
+        r"gmemsim: the timeline keeps \d+ of 40\d events and \d+ of \d+ samples; summary and peaks are exact\n",
+        some.stderr,
+    )
+
+
+def test_figures_that_look_at_every_event_do_not_go_with_fewer(scenario: Path, tmp_path: Path) -> None:
+    result = run(scenario, "--keep-events", "100", "--out", tmp_path / "out", "--figure", "map")
+    assert result.exit_code == 2
+    assert "--keep-events does not go with map, which show every event" in result.stderr

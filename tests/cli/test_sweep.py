@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import fmean, stdev
 
 import pytest
 from click.testing import CliRunner, Result
@@ -93,6 +94,65 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_is_written(scenario: Path
 def test_work_is_swept(scenario: Path) -> None:
     result = sweep(scenario, "--vary", "policy=b-today,staged", "--metric", "work.nodes_allocated", "--csv")
     assert result.stdout.splitlines() == ["policy,work.nodes_allocated,refused", "b-today,4161,", "staged,73,"]
+
+
+BOOT = """\
+gmemsim: 1
+title: Pages here and there
+host: {hugetlb: {2M: 64}}
+guests: [{name: vm0, memory: 128M, backing: 2M}]
+workload:
+  - allocate: {guest: vm0, offset: 0, size: 128M}
+  - scatter: {guest: vm0, at: 1s, count: 40, duration: 10s, lifetime: 3s}
+"""
+SEEDS = ("--vary", "seed=0..5", "--metric", "splits.2M->4K", "--metric", "work.bytes_cleared")
+
+
+def test_one_key_is_folded_into_mean_and_deviation(scenario: Path) -> None:
+    scenario.write_text(BOOT)
+    each = [float(row["splits.2M->4K"]) for row in csv.DictReader(io.StringIO(sweep(scenario, *SEEDS, "--csv").stdout))]
+    assert len(set(each)) > 1
+    told = json.loads(sweep(scenario, *SEEDS, "--mean", "seed", "--json").stdout)
+    assert told["mean_over"] == {"key": "seed", "values": ["0", "1", "2", "3", "4", "5"]}
+    (row,) = told["rows"]
+    assert (row["values"], row["n"]) == ({}, 6)
+    assert row["metrics"]["splits.2M->4K"] == pytest.approx(fmean(each))
+    assert row["sd"]["splits.2M->4K"] == pytest.approx(stdev(each))
+    assert (row["metrics"]["work.bytes_cleared"], row["sd"]["work.bytes_cleared"]) == (128 << 20, 0)
+    (line,) = csv.DictReader(io.StringIO(sweep(scenario, *SEEDS, "--mean", "seed", "--csv").stdout))
+    assert float(line["splits.2M->4K.sd"]) == pytest.approx(stdev(each))
+    assert (line["n"], line["refused"]) == ("6", "")
+    shown = sweep(scenario, *SEEDS, "--mean", "seed").stdout
+    assert "mean ± standard deviation over n runs that differ in seed" in shown
+    assert f"{fmean(each):.1f} ± {stdev(each):.1f}" in shown
+
+
+def test_the_other_keys_stay_and_out_has_their_heatmap(scenario: Path, tmp_path: Path) -> None:
+    scenario.write_text(BOOT)
+    both = (*SEEDS, "--vary", "policy=b-today,staged", "--mean", "seed")
+    rows = list(csv.DictReader(io.StringIO(sweep(scenario, *both, "--csv", "--out", tmp_path / "one").stdout)))
+    assert [(row["policy"], row["n"]) for row in rows] == [("b-today", "6"), ("staged", "6")]
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == [
+        *("heatmap.png", "heatmap.svg", "sweep.csv", "sweep.json"),
+    ]
+    assert sweep(scenario, *SEEDS, "--mean", "seed", "--out", tmp_path / "none").exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "none").iterdir()) == ["sweep.csv", "sweep.json"]
+
+
+def test_refused_runs_are_not_in_a_mean(scenario: Path) -> None:
+    pools = ("--vary", "host.hugetlb.1G=0,1,2", "--vary", "seed=1")
+    told = json.loads(sweep(scenario, *pools, "--mean", "host.hugetlb.1G", "--json").stdout)
+    assert [row["n"] for row in told["rows"]] == [2]
+    told = json.loads(sweep(scenario, *pools, "--mean", "seed", "--json").stdout)
+    assert [row["n"] for row in told["rows"]] == [0, 1, 1]
+    assert "refused" in told["rows"][0]
+    assert told["rows"][1]["sd"] == {"total.peak_bytes": None}
+    assert "refused" in sweep(scenario, *pools, "--mean", "seed").stdout
+
+
+def test_only_a_key_that_varies_can_be_folded(scenario: Path) -> None:
+    result = sweep(scenario, "--vary", "seed=1,2", "--mean", "seeds")
+    assert (result.exit_code, result.stderr) == (2, "--mean seeds: expected a key of --vary, did you mean 'seed'?\n")
 
 
 def test_a_refused_variant_is_told_and_is_no_failure(scenario: Path) -> None:

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gmemsim.errors import KernelError, OutOfMemory
-from gmemsim.geometry import Geometry
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.rules import ORDERINGS, SPLIT_FAILURES, VMEMMAPS, WHENS, Hysteresis, Ladder
 from gmemsim.gmem.stage2 import LeafRule, MappingKind
 from gmemsim.host.accounts import ACCOUNTS
+from gmemsim.host.geometry import Geometry
 from gmemsim.host.host import Host
 from tests.gmem.worlds import G, K, M, attributes, make_host, outcome, settle, state
 

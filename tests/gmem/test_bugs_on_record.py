@@ -129,14 +129,14 @@ BUGS = [
     Bug(
         "merge-not-optimised",
         merged_folios_are_optimised,
-        "gmem/restructure.py",
+        "gmem/merging.py",
         "    if surplus > 0:\n",
         "    if surplus < 0:\n",
     ),
     Bug(
         "merge-stale-state",  # the flag says optimised, the pages are still there
         merged_folios_are_optimised,
-        "gmem/restructure.py",
+        "gmem/merging.py",
         "    inode.vmemmap.free(pages)\n",
         "",
     ),

@@ -4,8 +4,8 @@
 import pytest
 
 from gmemsim.errors import OutOfMemory
-from gmemsim.geometry import Geometry
 from gmemsim.gmem.stage2 import MappingKind, Stage2
+from gmemsim.host.geometry import Geometry
 from tests.gmem.worlds import G, K, M, make_guest, make_host, mapping, settle, sound
 
 KINDS: tuple[MappingKind, ...] = ("plain", "snp", "tdx")

@@ -170,7 +170,7 @@ def test_forked_accesses(make: Make, size: int) -> None:
     assert guest.inode.host_mapped.covers(0, size // PAGE)
     guest.set_attributes(0, size, True)
     assert not len(guest.inode.host_mapped)
-    assert guest.work.zapped_pages == size // PAGE
+    assert guest.work.host_pages_unmapped == size // PAGE
     everyone_agrees(guest, size, set())
 
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from gmemsim.errors import KernelError
-from gmemsim.geometry import Geometry
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.stage2 import LeafRule, MappingKind
 from gmemsim.host.accounts import ACCOUNTS
+from gmemsim.host.geometry import Geometry
 from gmemsim.host.host import Host, KernelSwitches
 
 K, M, G = 1 << 10, 1 << 20, 1 << 30
@@ -46,6 +46,7 @@ def make_guest(
     page_size: int = PAGE,
     allocate: bool = True,
     shared: bool = False,
+    vcpus: int = 16,
     switches: Mapping[str, Any] | None = None,
     stage2: LeafRule = "range",
     **policy: Any,
@@ -64,6 +65,7 @@ def make_guest(
         stage2=stage2,
         policy=Policy(**policy),
         initially_shared=shared,
+        vcpus=vcpus,
     )
     if allocate:
         guest.allocate(0, size)

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmemsim.geometry import PAGE_SIZES
 from gmemsim.gmem.rules import GENERATIONS
 from gmemsim.host.accounts import ACCOUNTS
+from gmemsim.host.geometry import PAGE_SIZES
 from gmemsim.host.ledger import Ledger
 from gmemsim.host.slab import Slab, object_sizes, slab_of
 

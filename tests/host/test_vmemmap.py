@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmemsim.geometry import PAGE_SIZES, Geometry
+from gmemsim.host.geometry import PAGE_SIZES, Geometry
 from gmemsim.host.vmemmap import STRUCT_PAGE_SIZES, VmemmapLayout
 
 X86 = VmemmapLayout(Geometry(4096))

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import csv as reader
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from gmemsim.host.work import Work
 from gmemsim.reports.export import csv, jsonl
 from gmemsim.reports.views import View
-from gmemsim.results.timeline import Event
+from gmemsim.results.timeline import Event, Timeline
 
 from . import fakes
 
@@ -73,3 +74,21 @@ def test_csv_has_the_samples_of_the_json_lines(tmp_path: Path) -> None:
     samples = [line for line in written(result, tmp_path / "t.jsonl") if line.pop("type") == "sample"]
     assert rows == samples
     assert b"\r" not in (tmp_path / "t.csv").read_bytes()
+
+
+def test_a_name_that_ends_in_gz_is_compressed_and_the_same_each_time(tmp_path: Path) -> None:
+    plain, packed, again = (tmp_path / name for name in ("t.jsonl", "a.jsonl.gz", "b.jsonl.gz"))
+    for path in (plain, packed, again):
+        jsonl.write(View(fakes.headline()), path)
+    assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
+    assert packed.read_bytes() == again.read_bytes()
+
+
+def test_what_was_dropped_is_the_last_line(tmp_path: Path) -> None:
+    timeline = Timeline(fakes.ACCOUNTS, fakes.ORDERS, keep=100)
+    for number in range(300):
+        timeline.sample(number, [number] * len(fakes.ACCOUNTS), [0] * len(fakes.ORDERS))
+        timeline.event(Event(number, number, None, "convert", "vm0"))
+    told = written(fakes.FakeResult(timeline, fakes.headline().summary), tmp_path / "t.jsonl")
+    assert told[-1] == {"type": "dropped", "events": 300 - len(timeline.events), "samples": 300 - len(timeline)}
+    assert [line["type"] for line in told].count("event") == len(timeline.events)

@@ -13,6 +13,7 @@ from rich.console import Console
 from gmemsim.reports.export import sweep_csv, sweep_json
 from gmemsim.reports.figures import canvas, heatmap
 from gmemsim.reports.screen import sweep as report
+from gmemsim.reports.swept import spread
 from gmemsim.studies.sweep import Sweep, SweepRow, Variation
 
 
@@ -121,3 +122,23 @@ def test_three_keys_make_no_heatmap() -> None:
     key = Variation("seed", ("1",))
     with pytest.raises(ValueError, match="not 3"):
         heatmap.draw(Sweep("t", (key, key, key), ("folios.4K",), ()))
+
+
+@pytest.mark.parametrize(
+    ("metric", "mean", "deviation", "words"),
+    [
+        ("splits.2M->4K", 621.7333, 1.0483, "621.7 ± 1.0"),
+        ("merges.4K->2M", 30.8, 3.79, "30.8 ± 3.8"),
+        ("merges.4K->2M", 30.8, 0.0996, "30.80 ± 0.10"),
+        ("splits.2M->4K", 12345.678, 234.5, "12,346 ± 234"),
+        ("splits.2M->4K", 622, 0, "622 ± 0"),
+        ("splits.2M->4K", 622, None, "622"),
+        ("splits.2M->4K", None, None, "refused"),
+        ("vmemmap.peak_bytes", 2**24, 2**20, "16.0 MiB ± 1.00 MiB"),
+        ("modelled_time_ns.total", 27_345_678, 1_234_567, "27 ms ± 1.2 ms"),
+    ],
+)
+def test_a_spread_has_the_digits_that_it_deserves(
+    metric: str, mean: float | None, deviation: float | None, words: str
+) -> None:
+    assert spread(metric, mean, deviation) == words

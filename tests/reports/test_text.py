@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from gmemsim.reports.screen import run as text
+from gmemsim.reports.words import found, modelled_time
 
 from . import fakes
 
@@ -32,7 +33,7 @@ def test_accounts_show_counts_in_full_and_bytes_in_human_units() -> None:
 def test_estimates_are_marked_and_explained() -> None:
     screen = shown(fakes.summary())
     assert "≈ attributes" in screen
-    assert "modelled time ≈ 2.23 ms, cost profile default: vmemmap 2.1 ms, nodes 134 µs" in screen
+    assert "modelled time ≈ 2.2 ms, cost profile default: vmemmap 2.1 ms, nodes 130 µs" in screen
     assert "≈ marks estimates" in screen
 
 
@@ -123,9 +124,39 @@ def test_what_went_wrong_without_an_errno_is_shown_and_only_then() -> None:
 
 def test_the_cost_profile_is_named() -> None:
     estimates = {"modelled_time_ns": {"profile": "roth-snp-2025"}}
-    assert "2.23 ms, cost profile roth-snp-2025: vmemmap" in shown(fakes.summary(estimates=estimates))
+    assert "2.2 ms, cost profile roth-snp-2025: vmemmap" in shown(fakes.summary(estimates=estimates))
 
 
 def test_a_partial_run_says_so_above_everything() -> None:
     assert "PARTIAL: interrupted before its end" in shown(fakes.summary(partial=True)).partition("conversions")[0]
     assert "PARTIAL" not in shown(fakes.summary())
+
+
+def test_a_time_has_two_digits_a_band_and_what_is_not_in_it() -> None:
+    told = {
+        "profile": "default",
+        "at_least": 1_234_567.0,
+        "at_most": 9_876_543.0,
+        "not_priced": {"rmp_updates": 512, "kicks": 0},
+        "leaves_out": "3 million calls",
+        "prices": {"psmashes": 1000.0},
+    }
+    screen = shown(fakes.summary(estimates={"modelled_time_ns": told}))
+    assert "modelled time ≈ 2.2 ms (1.2 ms to 9.9 ms), cost profile default" in screen
+    note = "own prices of psmashes; not priced: 512 rmp_updates; left out: 3 million calls"
+    assert note in screen.replace("\n", " ")
+    nothing = fakes.summary(estimates={"modelled_time_ns": told}, modelled_time_ns={"total": 0.0})
+    assert "not priced: 512 rmp_updates" in shown(nothing)
+
+
+@pytest.mark.parametrize(
+    ("ns", "words"),
+    [(27_345_678, "27 ms"), (999_600, "1 ms"), (137_000, "140 µs"), (1, "1 ns"), (0, "0 ns"), (12.4, "12 ns")],
+)
+def test_modelled_times_have_two_digits(ns: float, words: str) -> None:
+    assert modelled_time(ns) == words
+
+
+def test_an_expected_time_is_found_in_two_digits() -> None:
+    verdict = {"metric": "modelled_time_ns.total", "value": 27_345_678.9}
+    assert found(verdict) == "27 ms"

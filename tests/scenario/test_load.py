@@ -345,8 +345,8 @@ def test_a_wrong_policy(policy: str, fault: str) -> None:
         ),
         (
             "x",
-            "found 'x', expected a guest with name, memory, backing, count, mapping, policy, conversion,"
-            " initially_shared",
+            "found 'x', expected a guest with name, memory, backing, count, mapping, policy, conversion, vcpus,"
+            " initially_shared, stage2, kernel_memory",
         ),
     ],
 )
@@ -568,3 +568,38 @@ def test_files_that_cannot_be_read(tmp_path: Path, name: str, fault: str) -> Non
 def test_a_file_without_end_is_not_read_to_it() -> None:
     with pytest.raises(InputError, match=r"^/dev/zero: found more than 8M, expected a scenario file$"):
         load_scenario("/dev/zero")
+
+
+PRICED = """\
+gmemsim: 1
+host: {hugetlb: {2M: 1}, costs: default, prices: {rmp_updates: 250ns, bytes_cleared: 0.07ns, psmashes: 1us}}
+guests: [{name: vm0, memory: 2M, backing: 2M, vcpus: 4}]
+workload: []
+"""
+
+
+def test_prices_of_the_user_are_those_of_the_profile() -> None:
+    scenario = parse_scenario(PRICED)
+    assert scenario.host.prices == {"rmp_updates": 250, "bytes_cleared": 0.07, "psmashes": 1000}
+    assert scenario.host.profile.figures["bytes_cleared"].ns == 0.07
+    assert scenario.host.profile.figures["demotes"].ns is None
+    assert scenario.guests[0].vcpus == 4
+    assert parse_scenario(PRICED.replace(", vcpus: 4", "")).guests[0].vcpus == 16
+
+
+@pytest.mark.parametrize(
+    ("prices", "complaint"),
+    [
+        ("{rmp_update: 1ns}", "found 'rmp_update', expected one of nodes_allocated"),
+        ("{rmp_update: 1ns}", "did you mean 'rmp_updates'?"),
+        ("{psmashes: 250}", "found '250', expected a time with a unit"),
+        ("{psmashes: -1ns}", "not negative"),
+        ("7ns", "expected prices of work, such as {psmashes: 1us}"),
+    ],
+)
+def test_a_wrong_price_is_refused_with_its_place(prices: str, complaint: str) -> None:
+    text = PRICED.replace("{rmp_updates: 250ns, bytes_cleared: 0.07ns, psmashes: 1us}", prices)
+    with pytest.raises(InputError) as caught:
+        parse_scenario(text, source="x.yaml")
+    assert complaint in str(caught.value)
+    assert str(caught.value).startswith("x.yaml:2:")

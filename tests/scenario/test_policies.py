@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from gmemsim.errors import InputError
-from gmemsim.geometry import Geometry
 from gmemsim.gmem.policy import KEYS, Policy
 from gmemsim.gmem.presets import read_policy
 from gmemsim.gmem.rules import SPLITS, Ladder, SplitRule
+from gmemsim.host.geometry import Geometry
 from gmemsim.scenario import json_schema, parse_scenario
 from gmemsim.studies.sweep import Variation, points
 

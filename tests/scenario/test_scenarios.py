@@ -12,7 +12,6 @@ import attrs
 import pytest
 
 from gmemsim.gmem.policy import Policy
-from gmemsim.host.costs import ASSUMED_GHZ
 from gmemsim.scenario import Scenario, load_scenario
 from gmemsim.scenario.format.metric import Metric
 from gmemsim.scenario.model import NOWHERE
@@ -70,13 +69,16 @@ def load(name: str) -> Scenario:
 
 @pytest.mark.parametrize("seed", range(1, 5))
 def test_the_boot_meets_the_published_figures_whatever_the_seed(seed: int) -> None:
-    """622 hugepages split and about 30 merged again, which are 7 % of 1,043,938,460 cycles (Roth, 12 Jul 2025)."""
+    """622 hugepages split and about 30 merged again (Roth, 12 Jul 2025)."""
     summary = run(attrs.evolve(load("boot-16g-2m"), seed=seed)).summary
     assert summary["splits"]["2M->4K"] == pytest.approx(622, abs=5)
     assert summary["merges"]["4K->2M"] == pytest.approx(30, abs=10)
-    times = summary["modelled_time_ns"]
-    share = (times["store"] + times["merge"]) * ASSUMED_GHZ / 1_043_938_460
-    assert round(share, 2) == 0.07
+
+
+def test_no_scenario_expects_a_fitted_price_back() -> None:
+    """A modelled time is a count times a price; to expect it proves nothing that the count does not."""
+    for path in FILES:
+        assert not [expected.metric for expected in load_scenario(path).expect if "modelled_time" in expected.metric]
 
 
 def test_one_host_runs_out_of_kernel_memory_and_the_other_does_not_by_policy_alone() -> None:

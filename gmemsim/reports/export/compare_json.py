@@ -27,8 +27,17 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         | partial
         | notes
         | {"rows": [_json_row(comparison, row) for row in comparison.rows]}
+        | _costs(comparison)
         | {"summaries": {name: result.summary for name, result in comparison.results.items()}}
     )
+
+
+def _costs(comparison: Comparison) -> dict[str, Any]:
+    """In which order each cost profile puts the results, and whether that is the same; if profiles were asked for."""
+    if not comparison.costs:
+        return {}
+    orders = comparison.orders
+    return {"costs": {"orders": orders, "same_order": len(set(orders.values())) <= 1}}
 
 
 def _json_row(comparison: Comparison, row: ComparisonRow) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from gmemsim.reports.compared import NOTES, ComparedLine, lines, the_same
+from gmemsim.reports.compared import ComparedLine, caveats, lines, the_same, told_of_order
 from gmemsim.studies.compare import Comparison
 
 COLUMNS = 77
@@ -37,7 +37,8 @@ def write(comparison: Comparison) -> str:
     table = [_markdown_row(cells, widths) for cells in (header, rule, *body)]
     said = [_block(textwrap.fill(f"Note: {_escaped(note)}.", COLUMNS - 1)) for note in comparison.notes]
     first = f"Figures of {reference}; below each those of the others, with delta and ratio against it."
-    paragraphs = [first, *filter(None, [the_same(comparison)]), *(f"{note[:1].upper()}{note[1:]}." for note in NOTES)]
+    paragraphs = [first, *filter(None, [_escaped(told_of_order(comparison)), the_same(comparison)])]
+    paragraphs += [f"{note[:1].upper()}{note[1:]}." for note in caveats(comparison)]
     before, *after = [textwrap.fill(paragraph, COLUMNS) for paragraph in paragraphs]
     title = _block(textwrap.fill(_escaped(comparison.title), COLUMNS - 1))
     partial = ["PARTIAL: interrupted.", ""] if comparison.partial else []

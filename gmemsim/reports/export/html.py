@@ -19,13 +19,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gmemsim import __version__, compiled
+from gmemsim import compiled
 from gmemsim.gmem.policy import KEYS
 from gmemsim.reports import figures
 from gmemsim.reports.views import View
-from gmemsim.reports.words import ESTIMATE, account_label, found, number, wanted
+from gmemsim.reports.words import ESTIMATE, account_label, found, modelled_time, number, times_note, wanted
 from gmemsim.results.timeline import TOTAL
 from gmemsim.units import human_duration, human_size, size_name
+from gmemsim.version import __version__
 
 LIBRARIES = ("attrs", "numpy", "matplotlib", "PyYAML", "sortedcontainers")
 """Packages whose versions are listed beside gmemsim's and Python's."""
@@ -148,11 +149,16 @@ def _accounts(accounts: Mapping[str, Mapping[str, int]]) -> str:
 def _remarks(summary: Mapping[str, Any]) -> str:
     times = dict(summary["modelled_time_ns"])
     total = times.pop("total", 0.0)
-    phases = ", ".join(f"{name} {human_duration(ns)}" for name, ns in sorted(times.items(), key=lambda p: -p[1]) if ns)
+    phases = ", ".join(f"{name} {modelled_time(ns)}" for name, ns in sorted(times.items(), key=lambda p: -p[1]) if ns)
     profile = summary.get("estimates", {}).get("modelled_time_ns", {})
     note = f"{ESTIMATE} marks estimates, all else is counted; the total's peak is that of the sum."
-    said = f"Modelled time {ESTIMATE} {human_duration(total)} ({phases or 'nothing priced'}), "
+    said = f"Modelled time {ESTIMATE} {modelled_time(total)}"
+    if "at_least" in profile:
+        said += f", from {modelled_time(profile['at_least'])} to {modelled_time(profile['at_most'])}"
+    said += f" ({phases or 'nothing priced'}), "
     said += f"cost profile {profile.get('profile', 'unknown')}: {profile.get('source', '')}."
+    caveats = times_note(summary)
+    said += f" {caveats[:1].upper()}{caveats[1:]}." if caveats else ""
     return f'<p>{_text(said)}</p><p class="facts">{_text(note)}</p>'
 
 

@@ -22,10 +22,9 @@ from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import CounterDescriptor,
 from perfetto.trace_builder.proto_builder import StreamingTraceProtoBuilder
 
 from gmemsim.reports import Reportable
-from gmemsim.reports.figures.calls import profile_of
 from gmemsim.reports.views import View
 from gmemsim.reports.words import ESTIMATE, account_label
-from gmemsim.results.pricing import PHASE_NAMES, phase_times
+from gmemsim.results.pricing import PHASE_NAMES, phase_times, profile_of
 from gmemsim.results.timeline import TOTAL, Event
 from gmemsim.units import size_name
 
@@ -35,7 +34,24 @@ SEQUENCE = 1
 HOST_TRACK = 1
 """Identifier of the host's track; counters and guests follow."""
 
-PHASES = ("convert", "zap", "nodes", "vmemmap", "split", "store", "merge", "zero", "tlb", "rcu", "allocate")
+PHASES = (
+    *(
+        "exit",
+        "convert",
+        "unmap",
+        "demote",
+        "kick",
+        "zap",
+        "nodes",
+        "vmemmap",
+        "split",
+        "store",
+        "merge",
+        "zero",
+        "tlb",
+    ),
+    *("rcu", "allocate", "clear", "accept", "rmp"),
+)
 """The phases of a call in the order in which the kernel gets to them, as far as they have one."""
 
 assert set(PHASES) == set(PHASE_NAMES)
@@ -98,7 +114,7 @@ def _counter(track: int, times: list[int], values: list[int]) -> Iterator[TraceP
 def _calls(result: Reportable, tracks: dict[str, int]) -> Iterator[TracePacket]:
     """Slices of all calls, each guest's one behind the other."""
     order = [PHASE_NAMES.index(phase) for phase in PHASES]
-    times = phase_times(result.timeline.events, profile_of(result))[:, order].tolist()
+    times = phase_times(result.timeline.events, profile_of(result.summary))[:, order].tolist()
     free = dict.fromkeys(tracks.values(), 0)  # when the last slice of a track ends
     for event, phases in zip(result.timeline.events, times, strict=True):
         if event.guest is None:

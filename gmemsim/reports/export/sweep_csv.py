@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A sweep as CSV for a spreadsheet: a line for every variant.
 
-Columns: one for every key that is varied, one for every metric (empty where the variant was refused), ``refused``.
+Columns: one for every key that is varied, one for every metric (empty where the variant was refused), ``refused``.  Of
+means over a key: the standard deviation of every metric (``METRIC.sd``) and ``n``, the number of runs, before that.
 """
 
 from __future__ import annotations
@@ -9,12 +10,18 @@ from __future__ import annotations
 import io
 
 from gmemsim.reports.views import DataTable, write_rows
-from gmemsim.studies.sweep import Sweep
+from gmemsim.studies.sweep import Sweep, SweepRow
 
 
 def write(sweep: Sweep) -> str:
     """The sweep as CSV."""
     out = io.StringIO()
-    header = (*(variation.key for variation in sweep.variations), *sweep.metrics, "refused")
-    write_rows(out, DataTable(header, ((*row.values, *row.results, row.refused) for row in sweep.rows)))
+    more = (*(f"{metric}.sd" for metric in sweep.metrics), "n") if sweep.folded else ()
+    header = (*(variation.key for variation in sweep.variations), *sweep.metrics, *more, "refused")
+    write_rows(out, DataTable(header, (_row(sweep, row) for row in sweep.rows)))
     return out.getvalue()
+
+
+def _row(sweep: Sweep, row: SweepRow) -> tuple[object, ...]:
+    more = (*row.deviations, row.runs) if sweep.folded else ()
+    return (*row.values, *row.results, *more, row.refused)

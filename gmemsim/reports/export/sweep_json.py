@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A sweep as one JSON object: the values and the metrics of every variant."""
+"""A sweep as one JSON object: the values and the metrics of every variant.
+
+Of means over a key: ``mean_over`` is that key with its values; every row has ``sd``, the standard deviation of every
+metric (``null`` of a single run), and ``n``, the number of runs.
+"""
 
 from __future__ import annotations
 
@@ -24,5 +28,9 @@ def as_json(sweep: Sweep) -> dict[str, Any]:
     for row in sweep.rows:
         told: dict[str, Any] = {"values": dict(zip(keys, row.values, strict=True))}
         told["metrics"] = dict(zip(sweep.metrics, row.results, strict=True))
+        if sweep.folded:
+            told |= {"sd": dict(zip(sweep.metrics, row.deviations, strict=True)), "n": row.runs}
         rows.append(told | ({"refused": row.refused} if row.refused else {}))
-    return {"schema": SCHEMA, "title": sweep.title} | ({"partial": True} if sweep.partial else {}) | {"rows": rows}
+    head: dict[str, Any] = {"schema": SCHEMA, "title": sweep.title} | ({"partial": True} if sweep.partial else {})
+    over = {"mean_over": {"key": sweep.folded.key, "values": sweep.folded.values}} if sweep.folded else {}
+    return head | over | {"rows": rows}

@@ -34,10 +34,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gmemsim.host.work import COUNTERS, Work
+from gmemsim.host.work import COUNTERS
 from gmemsim.reports import Reportable
-from gmemsim.reports.figures.calls import profile_of
-from gmemsim.results.pricing import call_times
+from gmemsim.results.pricing import call_times, profile_of
+from gmemsim.results.timeline import NONE
 
 Columns = dict[str, Sequence[object]]
 
@@ -64,13 +64,13 @@ def samples(result: Reportable) -> Columns:
 
 def events(result: Reportable) -> Columns:
     """The events by column."""
-    happened, idle = result.timeline.events, Work()
-    columns: Columns = {}
-    for name in EVENT_COLUMNS:
-        if name in COUNTERS:
-            columns[name] = [getattr(event.work or idle, name) for event in happened]
-        elif name in TIMES:
-            columns[name] = call_times(happened, profile_of(result)).tolist()
-        else:
-            columns[name] = [getattr(event, name) for event in happened]
-    return columns
+    happened = result.timeline.events
+    head: list[tuple[object, ...]] = []
+    for label, (time_ns, step, _, offset, size, error_offset, *_) in happened.rows():
+        places = [None if value == NONE else value for value in (offset, size, error_offset)]
+        words = (label.id, label.kind, label.guest, *places[:2], label.detail, label.errno, places[2])
+        head.append((time_ns, step, *words))
+    named = EVENT_COLUMNS[: -len(COUNTERS) - len(TIMES)]
+    columns: Columns = dict(zip(named, zip(*head, strict=True), strict=True) if head else dict.fromkeys(named, ()))
+    columns |= zip(COUNTERS, happened.works().T.tolist(), strict=True)
+    return columns | {TIMES[0]: call_times(happened, profile_of(result.summary)).tolist()}

@@ -7,21 +7,22 @@ and always the longest of every column.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from math import fsum
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from gmemsim.host.costs import PROFILES, CostProfile
 from gmemsim.reports import Reportable
 from gmemsim.reports.figures import canvas
 from gmemsim.reports.figures.curves import BUCKETS, Axis, Integers, time_axis
 from gmemsim.reports.views import DataTable, View
-from gmemsim.reports.words import ESTIMATE, describe
-from gmemsim.results.pricing import PHASE_NAMES, Times, phase_times
+from gmemsim.reports.words import ESTIMATE, describe, modelled_time, times_note
+from gmemsim.results.pricing import PHASE_NAMES, Times, phase_times, profile_of
 from gmemsim.results.timeline import Event
 from gmemsim.units import human_duration
 
@@ -44,8 +45,8 @@ def draw(view: View) -> Figure:
     """The figure."""
     result = view.result
     events, axis = result.timeline.events, time_axis(result.timeline)
-    times = phase_times(events, profile_of(result)).sum(axis=1)
-    notes = [*_longest(events, times, axis), f"Times are estimates: cost profile {profile_of(result).name}."]
+    times = phase_times(events, profile_of(result.summary)).sum(axis=1)
+    notes = [*_longest(events, times, axis), *_caveats(result.summary)]
     fig, (ax, below) = canvas.sheet(view.title, [3.2, canvas.note_height(notes)])
     priced = np.flatnonzero(times > 0)
     if len(priced):
@@ -57,11 +58,6 @@ def draw(view: View) -> Figure:
     canvas.along(axis, [ax])
     canvas.write_below(fig, below, notes)
     return fig
-
-
-def profile_of(result: Reportable) -> CostProfile:
-    """The cost profile that the run was priced with."""
-    return PROFILES[result.summary["estimates"]["modelled_time_ns"]["profile"]]
 
 
 def _kind(event: Event) -> int:
@@ -114,11 +110,17 @@ def _thinned(x: Times, y: Times, end: float, low: float, high: float) -> Integer
     return np.sort(descending[first])
 
 
+def _caveats(summary: Mapping[str, Any]) -> list[str]:
+    """Whose prices the times are, and what is not in them."""
+    words = [f"Times are estimates: cost profile {profile_of(summary).name}", times_note(summary)]
+    return textwrap.wrap(f"{'; '.join(filter(None, words))}.", 118)
+
+
 def _longest(events: Sequence[Event], times: Times, axis: Axis) -> list[str]:
     """A line for each of the longest calls."""
     order = np.argsort(-times, kind="stable")[:LONGEST]
     return [
-        f"{human_duration(times[i])} at {axis.name(axis.events[i])} – {describe(events[i])}"[:120]
+        f"{modelled_time(times[i])} at {axis.name(axis.events[i])} – {describe(events[i])}"[:120]
         for i in order
         if times[i] > 0
     ]
@@ -131,7 +133,7 @@ def table(view: View) -> DataTable:
 
 
 def _rows(result: Reportable) -> Iterator[tuple[object, ...]]:
-    phases = phase_times(result.timeline.events, profile_of(result))
+    phases = phase_times(result.timeline.events, profile_of(result.summary))
     for event, times in zip(result.timeline.events, phases.tolist(), strict=True):
         what = (event.guest, event.kind, event.detail, event.offset, event.size, event.errno)
         yield event.time_ns, event.step, *what, *times, fsum(times)

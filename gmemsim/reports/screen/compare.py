@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gmemsim.reports.compared import NOTES, lines, the_same
+from gmemsim.reports.compared import caveats, lines, the_same, told_of_order
 from gmemsim.studies.compare import Comparison
 
 
@@ -26,6 +26,5 @@ def render(comparison: Comparison) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     for line in lines(comparison):
         table.add_row(Text(line.label, style="bold"), *line.cells[1:])
-    same = the_same(comparison)
-    told = [Text(f"\n{same}")] if same else []
-    return Group(heading, table, *told, Text("\n" + "\n".join(NOTES), style="dim"))
+    told = [Text(f"\n{said}") for said in (told_of_order(comparison), the_same(comparison)) if said]
+    return Group(heading, table, *told, Text("\n" + "\n".join(caveats(comparison)), style="dim"))

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gmemsim.reports import Reportable
-from gmemsim.reports.words import ESTIMATE, account_label, found, number, wanted
+from gmemsim.reports.words import ESTIMATE, account_label, found, modelled_time, number, times_note, wanted
 from gmemsim.results.timeline import TOTAL
 from gmemsim.units import human_duration, human_size
 
@@ -101,7 +101,7 @@ def _accounts(accounts: Mapping[str, Mapping[str, int]], present: Mapping[str, i
     table.add_row("total", *_cells(accounts[TOTAL]), style="bold")
     if present:
         sizes = map(human_size, (present["live"], present["peak"]))
-        table.add_row("vmemmap present, kept included", "", "", "", *sizes, style="dim")
+        table.add_row("vmemmap present", "", "", "", *sizes, style="dim")
     return Group("", table)
 
 
@@ -124,15 +124,18 @@ def _remarks(summary: Mapping[str, Any]) -> Text:
     text = Text()
     times = dict(summary["modelled_time_ns"])
     total = times.pop("total", None)
-    if total:
-        text.append(f"\nmodelled time {ESTIMATE} {human_duration(total)}", style="bold")
-        profile = summary.get("estimates", {}).get("modelled_time_ns", {}).get("profile")
-        text.append(f", cost profile {profile}" if profile else "")
+    told = summary.get("estimates", {}).get("modelled_time_ns", {})
+    if total or told.get("not_priced"):
+        text.append(f"\nmodelled time {ESTIMATE} {modelled_time(total or 0)}", style="bold")
+        if total and "at_least" in told:
+            text.append(f" ({modelled_time(told['at_least'])} to {modelled_time(told['at_most'])})")
+        text.append(f", cost profile {told['profile']}" if "profile" in told else "")
         phases = sorted(((ns, name) for name, ns in times.items() if ns), reverse=True)
-        listed = ", ".join(f"{name} {human_duration(ns)}" for ns, name in phases)
+        listed = ", ".join(f"{name} {modelled_time(ns)}" for ns, name in phases)
         text.append(f": {listed}" if listed else "")
-    note = f"\n{ESTIMATE} marks estimates, all else is counted; the total's peak is that of the sum"
-    text.append(note, style="dim")
+        text.append(f"\n{note}" if (note := times_note(summary)) else "")
+    legend = f"\n{ESTIMATE} marks estimates, all else is counted; the total's peak is that of the sum"
+    text.append(legend, style="dim")
     return text
 
 

@@ -10,9 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gmemsim.reports.swept import amount, label
+from gmemsim.reports.swept import amount, label, spread
 from gmemsim.reports.words import number
-from gmemsim.studies.sweep import Sweep
+from gmemsim.studies.sweep import Sweep, SweepRow
 
 SHOWN = 60
 """Rows on the screen: a long page; the other forms have all."""
@@ -25,11 +25,23 @@ def render(sweep: Sweep) -> RenderableType:
         table.add_column(variation.key, overflow="fold")
     for metric in sweep.metrics:
         table.add_column(label(metric), justify="right", overflow="fold")
+    if sweep.folded:
+        table.add_column("n", justify="right", no_wrap=True)
     for row in sweep.rows[:SHOWN]:
-        table.add_row(*row.values, *map(amount, sweep.metrics, row.results))
+        table.add_row(*row.values, *_figures(sweep, row))
     notes = [f"… and {len(sweep.rows) - SHOWN:,} more variants: --csv shows all"] if len(sweep.rows) > SHOWN else []
     reasons = Counter(row.refused for row in sweep.rows if row.refused)
     notes += [f"refused, {variants:,} ×: {reason}" for reason, variants in reasons.items()]
     heading = Text(sweep.title, style="bold")
-    heading.append(f"\n{number(len(sweep.rows))} variants{', PARTIAL: interrupted' if sweep.partial else ''}\n", "")
+    what = f"{number(len(sweep.rows))} variants"
+    if sweep.folded:
+        what = f"mean ± standard deviation over n runs that differ in {sweep.folded.key}"
+    heading.append(f"\n{what}{', PARTIAL: interrupted' if sweep.partial else ''}\n", "")
     return Group(heading, table, *(Text(note, style="dim") for note in notes))
+
+
+def _figures(sweep: Sweep, row: SweepRow) -> list[str]:
+    """The metrics of a row; of a folded sweep with their deviations, and the number of runs."""
+    if not sweep.folded:
+        return list(map(amount, sweep.metrics, row.results))
+    return [*map(spread, sweep.metrics, row.results, row.deviations), number(row.runs)]

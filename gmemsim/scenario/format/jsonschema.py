@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gmemsim.scenario.format.kinds import Entry, Inner, Kind, PolicyRule, Pools, Record, Records, Scalar, table
+from gmemsim.scenario.format.kinds import Entry, Inner, Kind, PolicyRule, Pools, Prices, Record, Records, Scalar, table
 from gmemsim.scenario.format.load import EXPECT, OPERATORS, ROOT, part_keys, step_types
 from gmemsim.scenario.generators import COMPOSITES, parts_of
 from gmemsim.scenario.model import VERSION, GuestSpec, Step, step_keys
@@ -94,6 +94,12 @@ def _shape(kind: Kind) -> Json:
             return {
                 "type": "object",
                 "patternProperties": {pattern: kind.number.json()},
+                "additionalProperties": False,
+            }
+        case Prices():
+            return {
+                "type": "object",
+                "properties": dict.fromkeys(kind.counter.values, kind.price.json()),
                 "additionalProperties": False,
             }
         case PolicyRule():

@@ -21,14 +21,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from inspect import signature
-from typing import Annotated, Any, ClassVar, Final, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, TypeVar, get_args, get_origin, get_type_hints
 
 import attrs
 
 from gmemsim.errors import ERRNO_NAMES
 from gmemsim.gmem.policy import KEYS, Key, Parameter, Policy
+from gmemsim.host.work import COUNTERS
 from gmemsim.messages import SHOWN, did_you_mean, quote
-from gmemsim.units import SIZE_UNITS, TIME_UNITS, parse_duration, parse_size, size_name, spelling_hint
+from gmemsim.units import SIZE_UNITS, TIME_UNITS, parse_duration, parse_price, parse_size, size_name, spelling_hint
 
 LARGEST = (1 << 63) - 1
 """Offsets are the kernel's ``loff_t`` and times a signed 64-bit count of nanoseconds (292 years)."""
@@ -38,6 +39,8 @@ ALL: Final = "all"
 
 LONGEST_SCALAR = 200
 """Characters in one scalar (the title is the longest); longer text is taken for a mistake."""
+
+N = TypeVar("N", int, float)
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?", re.ASCII)
@@ -74,7 +77,7 @@ class Scalar(Kind):
         raise NotImplementedError
 
 
-def _quantity(kind: Scalar, text: str, parse: Callable[[str], int], units: dict[str, int], least: int) -> int:
+def _quantity(kind: Scalar, text: str, parse: Callable[[str], N], units: dict[str, int], least: int) -> N:
     """A size or a time: what ``parse`` reads with ``units``, from ``least`` to :data:`LARGEST`."""
     if len(text) > SHOWN or not text.replace("µ", "u").isascii():  # \d is every script's digits
         raise kind.wrong(text)
@@ -155,6 +158,15 @@ class Duration(Scalar):
         """A string with a unit, or the number 0 where that is permitted."""
         text = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*(ns|us|µs|ms|s|min)$"}
         return {"anyOf": [text, {"const": 0}]} if self.zero else text
+
+
+@attrs.frozen
+class UnitPrice(Duration):
+    """Nanoseconds for one unit of work, with a unit; they need not be whole."""
+
+    def read(self, text: str, *, plain: bool) -> float:  # type: ignore[override]
+        """Nanoseconds."""
+        return _quantity(self, text, parse_price, TIME_UNITS, 0)
 
 
 @attrs.frozen
@@ -379,6 +391,14 @@ class Pools(Kind):
 
 
 @attrs.frozen
+class Prices(Kind):
+    """A mapping of counters of work to the price of one, ``{rmp_updates: 250ns}``."""
+
+    counter: ClassVar = Choice("a counter of work", COUNTERS)
+    price: ClassVar = UnitPrice("what one costs")
+
+
+@attrs.frozen
 class PolicyRule(Kind):
     """A policy's value for ``of``, a key whose rules may take a parameter: a rule's name, or ``{PARAMETER: VALUE}``."""
 
@@ -402,7 +422,17 @@ class PolicyRule(Kind):
         return Count(self.doc, least=self.parameter.least, most=most)
 
 
-@attrs.frozen
+def _is_required(entry: Entry) -> bool:
+    return entry.default is attrs.NOTHING
+
+
+def _maker(entry: Entry) -> Callable[[], Any]:
+    default = entry.default
+    factory: Callable[[], Any] = getattr(default, "factory", lambda: default)
+    return factory
+
+
+@attrs.frozen(eq=False)
 class Entry:
     """One key of a mapping: the attribute it sets, its kind, its default (``attrs.NOTHING``: required)."""
 
@@ -410,16 +440,10 @@ class Entry:
     attribute: str
     kind: Kind
     default: Any
-
-    @property
-    def required(self) -> bool:
-        """Whether the file must have the key."""
-        return self.default is attrs.NOTHING
-
-    def absent(self) -> Any:
-        """The value of a key that the file does not have."""
-        factory = getattr(self.default, "factory", None)
-        return self.default if factory is None else factory()
+    required: bool = attrs.field(init=False, default=attrs.Factory(_is_required, takes_self=True))
+    """Whether the file must have the key."""
+    absent: Callable[[], Any] = attrs.field(init=False, default=attrs.Factory(_maker, takes_self=True))
+    """Makes the value of a key that the file does not have."""
 
 
 def table(cls: type[Any]) -> dict[str, Entry]:

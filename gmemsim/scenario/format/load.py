@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Final, get_args
 
 import attrs
 
+from gmemsim.garbage import fewer_collections
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.scenario.format.kinds import Count, Entry, Inner, Items, Name, Number, Record, Text, table
 from gmemsim.scenario.format.metric import Metric
@@ -91,8 +92,12 @@ def load_scenario(path: str | os.PathLike[str]) -> Scenario:
 
 def parse_scenario(data: bytes | str, *, source: str = "<text>") -> Scenario:
     """The scenario in ``data``; :class:`InputError` with every fault, each in ``source``, if it is not one."""
-    faults = Faults(source)
     content = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    with fewer_collections():
+        return _parse(content, Faults(source))
+
+
+def _parse(content: bytes, faults: Faults) -> Scenario:
     root = read_yaml(content, faults)
     if root is None and not len(faults):
         faults.add(Place(1, 1), f"found an empty file, expected a mapping that begins with 'gmemsim: {VERSION}'")
@@ -124,8 +129,7 @@ class _Loader:
         self._check.host(host)
         guests = [self._read.mapping(node, table(GuestSpec), "a guest") for node in self._items(top, "guests")]
         self._check.guests(guests, top.place("guests"))
-        steps = [self._step(node) for node in self._items(top, "workload")]
-        self._check.workload(steps)
+        workload = self._workload(self._items(top, "workload"))
         metric = Metric(EXPECT["metric"].kind.doc, guests=self._check.instances)
         keys = {**EXPECT, "metric": attrs.evolve(EXPECT["metric"], kind=metric)}
         expect = [self._expectation(node, keys) for node in self._items(top, "expect")]
@@ -136,7 +140,7 @@ class _Loader:
             seed=top.get("seed"),
             host=host.build(HostSpec),
             guests=tuple(guest.build(GuestSpec) for guest in guests if guest is not None),
-            workload=tuple(build_step(step, values) for step, values in filter(None, steps)),
+            workload=workload,
             expect=tuple(filter(None, expect)),
             source=self._faults.source,
         )
@@ -150,37 +154,56 @@ class _Loader:
 
     def _host(self, node: Node | None) -> Values | None:
         keys = table(HostSpec)
-        return self._read.mapping(MapNode(Place(1, 1), ()) if node is None else node, keys, "a host")
+        return self._read.mapping(MapNode(0) if node is None else node, keys, "a host")
 
     def _items(self, top: Values, key: str) -> tuple[Node, ...]:
         """The nodes of a list at the top; none if it is absent or no list."""
         node = top.get(key)
         return self._read.items(node, key) if isinstance(node, Node) else ()
 
+    def _workload(self, nodes: tuple[Node, ...]) -> tuple[Step, ...]:
+        """The steps, each read, checked and made before the next: only nodes and steps are many at once.
+
+        What the checks find is told after what reading has found, where both are about one place.
+        """
+        built: list[Step] = []
+        found = Faults(self._faults.path)
+
+        def read() -> Iterator[tuple[type[Step], Values] | None]:
+            for node in nodes:
+                step = self._step(node)
+                yield step
+                if step is not None and step[1].complete and not len(self._faults) + len(found):
+                    built.append(build_step(*step))
+
+        self._check.workload(read(), found)
+        self._faults.take(found)
+        return tuple(built)
+
     def _step(self, node: Node, within: type[Composite] | None = None) -> tuple[type[Step], Values] | None:
         """One step; ``within`` a composite one, only what that can be made of."""
-        if not isinstance(node, MapNode) or not node.pairs:
+        if not isinstance(node, MapNode) or not node.flat:
             self._faults.wrong(node, "a step, such as convert: {guest: vm0, offset: 0, size: 4K, to: shared}")
             return None
-        (key, value), *more = node.pairs
-        for other, _ in more:
+        (key, at, value), *more = node.entries()
+        for other, place, _ in more:
             self._faults.add(
-                other.where,
-                f"found a second key {quote(other.text)}, expected one step in each item (are its keys indented?)",
+                node.key_place(place),
+                f"found a second key {quote(other)}, expected one step in each item (are its keys indented?)",
             )
         types = self._step_types if within is None else parts_of(within)
-        step = types.get(key.text)
+        step = types.get(key)
         if step is None:
             known = tuple(types)
-            hint = did_you_mean(key.text, known) or f": {', '.join(known)}"
+            hint = did_you_mean(key, known) or f": {', '.join(known)}"
             what = "a step" if within is None else f"a step that {within.key} can be made of"
-            self._faults.add(key.where, f"found the step {quote(key.text)}, expected {what}{hint}")
+            self._faults.add(node.key_place(at), f"found the step {quote(key)}, expected {what}{hint}")
             return None
         keys = step_keys(step) if within is None else part_keys(step)
         values = self._read.mapping(value, keys, f"the step {step.key}")
         if values is None:
             return None
-        values.where = key.where
+        values.at = at >> 1
         if issubclass(step, Composite):
             self._parts(step, values, keys)
         return step, values
@@ -199,7 +222,7 @@ class _Loader:
             values.parts = [part for part in parts if part is not None]
             sound = bool(parts) and None not in parts and all(part.complete for _, part in values.parts)
             built = tuple(build_step(inner, part) for inner, part in values.parts) if sound else MISSING
-            values.put(key, built, where)
+            values.replace(key, built)
 
     def _expectation(self, node: Node, keys: Mapping[str, Entry]) -> Expectation | None:
         values = self._read.mapping(node, keys, "an expectation")

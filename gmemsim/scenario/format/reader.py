@@ -12,7 +12,7 @@ missing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, TypeVar
 
@@ -25,12 +25,13 @@ from gmemsim.scenario.format.kinds import (
     Kind,
     PolicyRule,
     Pools,
+    Prices,
     Record,
     Records,
     Scalar,
     table,
 )
-from gmemsim.scenario.format.yaml import Faults, ListNode, MapNode, Node, ScalarNode
+from gmemsim.scenario.format.yaml import Faults, ListNode, MapNode, Node, ScalarNode, place_at
 from gmemsim.scenario.model import Place
 
 T = TypeVar("T")
@@ -46,24 +47,33 @@ MISSING: Final = Missing.MISSING
 """The value of what could not be read."""
 
 
-class Values:
-    """What could be read of one mapping that begins at ``where``, by attribute."""
+_VALUES_KEPT: Final = 1024
+"""Values that are read once however often a file has them: names of guests, usual sizes."""
 
-    def __init__(self, where: Place, table: Mapping[str, Entry]) -> None:
-        self.where = where
-        self.parts: list[tuple[type[Any], Values]] = []
+
+class Values:
+    """What could be read of one mapping, which is ``at`` a place as nodes are, by attribute; :class:`Reader` fills it.
+
+    The value of what cannot be read is :data:`MISSING`.
+    """
+
+    __slots__ = ("_places", "_table", "_values", "at", "parts")
+
+    def __init__(self, at: int, table: Mapping[str, Entry]) -> None:
+        self.at = at
+        self.parts: Sequence[tuple[type[Any], Values]] = ()
         """The steps that a composite step is made of, each with its type."""
         self._table = table
         self._values: dict[str, Any] = {}
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, Node] = {}
 
-    def put(self, attribute: str, value: Any, where: Place) -> None:
-        """Keep a value that the file has at ``where``; :data:`MISSING` for one that cannot be read."""
-        self._values[attribute] = value
-        self._places[attribute] = where
+    @property
+    def where(self) -> Place:
+        """Where the mapping begins."""
+        return place_at(self.at)
 
-    def put_absent(self, attribute: str, value: Any) -> None:
-        """Keep the value of a key that the file does not have."""
+    def replace(self, attribute: str, value: Any) -> None:
+        """Keep another value of a key that has one, at the place of that."""
         self._values[attribute] = value
 
     def given(self, attribute: str) -> bool:
@@ -80,7 +90,8 @@ class Values:
 
     def place(self, attribute: str) -> Place:
         """Where the value is, or the mapping if the file does not have it."""
-        return self._places.get(attribute, self.where)
+        node = self._places.get(attribute)
+        return self.where if node is None else node.where
 
     def place_of_key(self, key: str) -> Place:
         """:meth:`place` by the key's name in the file."""
@@ -89,7 +100,7 @@ class Values:
     @property
     def complete(self) -> bool:
         """Whether every key has a value."""
-        return self.known(*(entry.attribute for entry in self._table.values()))
+        return len(self._values) == len(self._table) and MISSING not in self._values.values()
 
     def build(self, cls: type[T], **more: Any) -> T:
         """An instance of ``cls``; only if :attr:`complete`."""
@@ -102,28 +113,44 @@ class Reader:
     def __init__(self, faults: Faults, folder: str = "") -> None:
         self._faults = faults
         self._folder = folder
+        self._seen: dict[tuple[Entry, str, bool], Any] = {}
 
     def mapping(self, node: Node, table: Mapping[str, Entry], what: str) -> Values | None:
         """The values of a mapping with the keys of ``table``; ``None`` if it is not a mapping."""
         if not isinstance(node, MapNode):
             self._faults.wrong(node, f"{what} with {_names(table)}")
             return None
-        values = Values(node.where, table)
-        for key, value in node.pairs:
-            entry = table.get(key.text)
+        values = Values(node.at, table)
+        found, places = values._values, values._places
+        for text, at, value in node.entries():
+            entry = table.get(text)
             if entry is None:
-                hint = did_you_mean(key.text, tuple(table)) or f", which has {_names(table)}"
-                self._faults.add(key.where, f"found the key {quote(key.text)}, expected a key of {what}{hint}")
+                hint = did_you_mean(text, tuple(table)) or f", which has {_names(table)}"
+                where = node.key_place(at)
+                self._faults.add(where, f"found the key {quote(text)}, expected a key of {what}{hint}")
             else:
-                values.put(entry.attribute, self.value(entry.kind, value), value.where)
+                found[entry.attribute] = self._entry(entry, value)
+                places[entry.attribute] = value
         for entry in table.values():
-            if values.given(entry.attribute):
+            if entry.attribute in places:
                 continue
             if entry.required:
                 self._faults.add(node.where, f"found no key {entry.key!r}, expected {what} to have one")
             else:
-                values.put_absent(entry.attribute, entry.absent())
+                found[entry.attribute] = entry.absent()
         return values
+
+    def _entry(self, entry: Entry, node: Node) -> Any:
+        """The value of a key; what the same key had before is not read again."""
+        if type(node) is not ScalarNode or not isinstance(entry.kind, Scalar):
+            return self.value(entry.kind, node)
+        seen = (entry, node.text, node.plain)
+        value = self._seen.get(seen, MISSING)
+        if value is MISSING:
+            value = self.value(entry.kind, node)
+            if value is not MISSING and len(self._seen) < _VALUES_KEPT:
+                self._seen[seen] = value
+        return value
 
     def items(self, node: Node, what: str) -> tuple[Node, ...]:
         """The items of a list; none if it is not one."""
@@ -134,18 +161,20 @@ class Reader:
 
     def value(self, kind: Kind, node: Node) -> Any:
         """The value of ``node``, or :data:`MISSING`.  ``Items`` and ``Inner`` are the caller's: they stay a node."""
+        if isinstance(kind, Scalar):
+            name = self._scalar(kind, node)
+            if isinstance(kind, FileName) and name is not MISSING:
+                return os.path.join(self._folder, name)  # noqa: PTH118 - "a\0b" too
+            return name
         match kind:
-            case FileName():
-                name = self._scalar(kind, node)
-                return name if name is MISSING else os.path.join(self._folder, name)  # noqa: PTH118 - "a\0b" too
             case Records():
                 return self._records(kind, node)
-            case Scalar():
-                return self._scalar(kind, node)
             case Record():
                 return self._record(kind, node)
             case Pools():
-                return self._pools(kind, node)
+                return self._keyed(node, kind.size, kind.number, "hugepages by size, such as {1G: 4}", "size")
+            case Prices():
+                return self._keyed(node, kind.counter, kind.price, "prices of work, such as {psmashes: 1us}", "counter")
             case PolicyRule():
                 return self._rule(kind, node)
             case _:
@@ -181,22 +210,23 @@ class Reader:
         records = tuple(self._record(Record(kind.doc, kind.of, kind.what), item) for item in node.items)
         return MISSING if MISSING in records else records
 
-    def _pools(self, kind: Pools, node: Node) -> Any:
+    def _keyed(self, node: Node, names: Scalar, values: Scalar, expected: str, what: str) -> Any:
+        """A mapping whose keys are ``names`` (``what`` is one) and whose values are ``values``."""
         if not isinstance(node, MapNode):
-            self._faults.wrong(node, "hugepages by size, such as {1G: 4}")
+            self._faults.wrong(node, expected)
             return MISSING
-        pools: dict[int, int] = {}
+        read: dict[Any, Any] = {}
         sound = True
         for key, value in node.pairs:
-            size, number = self._scalar(kind.size, key), self._scalar(kind.number, value)
-            if size is MISSING or number is MISSING:
+            name, its = self._scalar(names, key), self._scalar(values, value)
+            if name is MISSING or its is MISSING:
                 sound = False
-            elif size in pools:
-                self._faults.add(key.where, f"found the size {quote(key.text)} again, expected it once")
+            elif name in read:
+                self._faults.add(key.where, f"found the {what} {quote(key.text)} again, expected it once")
                 sound = False
             else:
-                pools[size] = number
-        return pools if sound else MISSING
+                read[name] = its
+        return read if sound else MISSING
 
     def _rule(self, kind: PolicyRule, node: Node) -> Any:
         if isinstance(node, MapNode):
@@ -207,8 +237,9 @@ class Reader:
 
     def _parameters(self, kind: PolicyRule, node: MapNode) -> Any:
         """A rule with its parameter by key, and perhaps a second one that is a list of names."""
-        also = [value for key, value in node.pairs if kind.parameter.also and key.text == kind.parameter.also]
-        rest = MapNode(node.where, tuple(pair for pair in node.pairs if pair[1] not in also))
+        triples = [node.flat[i : i + 3] for i in range(0, len(node.flat), 3)]
+        also = [value for key, _, value in triples if kind.parameter.also and key == kind.parameter.also]
+        rest = MapNode(node.at, tuple(part for triple in triples if triple[2] not in also for part in triple))
         words: list[Any] = []
         if also:
             items = self.items(also[0], "one of " + ", ".join(kind.also) + " for each step")

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from gmemsim.errors import InputError
-from gmemsim.geometry import Geometry
 from gmemsim.gmem.policy import Policy
+from gmemsim.host.geometry import Geometry
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.scenario.format.kinds import ALL, LARGEST, Size, table
 from gmemsim.scenario.format.reader import MISSING, Values
@@ -158,17 +158,17 @@ class Checker:
         if self._geometry is None:
             return
         page = self._geometry.page_size
-        for entry in table(cls).values():
-            value = values.get(entry.attribute)
-            aligned = isinstance(entry.kind, Size) and entry.kind.aligned
-            if aligned and isinstance(value, int) and value % page and values.given(entry.attribute):
+        for attribute in _aligned_attributes(cls):
+            value = values.get(attribute)
+            if isinstance(value, int) and value % page and values.given(attribute):
                 self._faults.add(
-                    values.place(entry.attribute),
+                    values.place(attribute),
                     f"found {size_name(value)}, expected a multiple of the page size {size_name(page)}",
                 )
 
-    def workload(self, steps: Iterable[tuple[type[Step], Values] | None]) -> None:
-        """Each step by itself, and times that do not run backwards."""
+    def workload(self, steps: Iterable[tuple[type[Step], Values] | None], faults: Faults) -> None:
+        """Each step by itself, and times that do not run backwards; what is wrong goes to ``faults``."""
+        before, self._faults = self._faults, faults
         clock = 0
         for item in steps:
             if item is None:
@@ -183,6 +183,7 @@ class Checker:
                 f"found a grace period of {human_duration(self._grace)}, which ends after 2^63 ns, expected less"
                 " (it follows the last step)",
             )
+        self._faults = before
 
     def _step(self, step: type[Step], values: Values, clock: int) -> int:
         """A step that begins at ``clock`` or at its own time; returns when it ends."""
@@ -321,3 +322,15 @@ def _expects_invalid(values: Values) -> bool:
     """Whether a step is there to be refused for its range; then the range is the simulation's to judge."""
     expected = values.get("expect_error")
     return getattr(expected, "errno", None) == "EINVAL"
+
+
+_ALIGNED: dict[type[Any], tuple[str, ...]] = {}
+"""What :func:`_aligned_attributes` has found, for files with many steps."""
+
+
+def _aligned_attributes(cls: type[Any]) -> tuple[str, ...]:
+    """The attributes of ``cls`` that are sizes in whole pages."""
+    if cls not in _ALIGNED:
+        entries = table(cls).values()
+        _ALIGNED[cls] = tuple(e.attribute for e in entries if isinstance(e.kind, Size) and e.kind.aligned)
+    return _ALIGNED[cls]

@@ -19,11 +19,12 @@ The faults of a file go to one :class:`Faults`, so that all are reported at once
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import attrs
 import yaml
+from yaml import AliasEvent, DocumentStartEvent, MappingEndEvent, ScalarEvent, SequenceEndEvent, SequenceStartEvent
 from yaml.reader import Reader
 
 from gmemsim.errors import Fault, InputError
@@ -44,42 +45,100 @@ MOST_VALUES: Final = 2_000_000
 MOST_FAULTS: Final = 100
 """Faults of a file that are reported one by one."""
 
+_SHORT: Final = 24
+"""Characters of a text that is kept once however often a file has it."""
+
+_TEXTS_KEPT: Final = 1024
+"""Texts that are kept once: the words of the schema, names of guests, usual sizes."""
+
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's parser where PyYAML was built with it (ten times as fast), else PyYAML's own."""
 
 
-@attrs.frozen(eq=False)
+_COLUMN_BITS: Final = 24
+"""Bits of a column: :data:`LARGEST_FILE` needs 23."""
+
+
+def place_at(at: int) -> Place:
+    """The place that a node keeps as one number, its line above its column, both from 0."""
+    return Place((at >> _COLUMN_BITS) + 1, (at & (1 << _COLUMN_BITS) - 1) + 1)
+
+
 class Node:
-    """A value at a place; ``values`` counts it and all below it, aliases followed."""
+    """A value at a place; ``values`` counts it and all below it, aliases followed.
 
-    where: Place
-    values: int = attrs.field(default=1, kw_only=True)
+    There are a dozen nodes for every step of a file, so they are small: a place is made when somebody asks for it.
+    """
+
+    __slots__ = ("at",)
+
+    values: int
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    @property
+    def where(self) -> Place:
+        """Where it stands."""
+        return place_at(self.at)
 
 
-@attrs.frozen(eq=False)
 class ScalarNode(Node):
     """Text as it stands in the file, ``plain`` if it was not quoted."""
 
-    text: str
-    plain: bool
+    __slots__ = ("plain", "text")
+
+    values = 1
+
+    def __init__(self, at: int, text: str, plain: bool) -> None:
+        self.at = at
+        self.text = text
+        self.plain = plain
 
 
-@attrs.frozen(eq=False)
 class ListNode(Node):
     """A sequence."""
 
-    items: tuple[Node, ...]
+    __slots__ = ("items", "values")
+
+    def __init__(self, at: int, items: tuple[Node, ...], values: int) -> None:
+        self.at = at
+        self.items = items
+        self.values = values
 
 
-@attrs.frozen(eq=False)
 class MapNode(Node):
-    """A mapping without duplicate keys, in file order."""
+    """A mapping without duplicate keys, in file order.
 
-    pairs: tuple[tuple[ScalarNode, Node], ...]
+    ``flat`` holds three things for every key: its text, where it stands and in the lowest bit whether it is plain, and
+    the node of its value.
+    """
+
+    __slots__ = ("flat", "values")
+
+    def __init__(self, at: int, flat: tuple[Any, ...] = (), values: int = 1) -> None:
+        self.at = at
+        self.flat = flat
+        self.values = values
+
+    def entries(self) -> Iterator[tuple[str, int, Node]]:
+        """Every key's text, its place (:meth:`key_place`), and its value."""
+        flat = iter(self.flat)
+        return zip(flat, flat, flat, strict=True)
+
+    @staticmethod
+    def key_place(packed: int) -> Place:
+        """The place of a key of :meth:`entries`."""
+        return place_at(packed >> 1)
+
+    @property
+    def pairs(self) -> tuple[tuple[ScalarNode, Node], ...]:
+        """Every key as a node, and its value."""
+        return tuple((ScalarNode(at >> 1, text, bool(at & 1)), value) for text, at, value in self.entries())
 
     def get(self, key: str) -> Node | None:
         """The value of ``key``, or ``None``."""
-        return next((value for name, value in self.pairs if name.text == key), None)
+        return next((value for text, _, value in self.entries() if text == key), None)
 
 
 def describe(node: Node) -> str:
@@ -111,6 +170,10 @@ class Faults:
     def include(self, error: InputError) -> None:
         """Note what is wrong with another file that this one needs."""
         self._found.update(dict.fromkeys(error.faults))
+
+    def take(self, later: Faults) -> None:
+        """Note what was noted apart, after all that has been noted here."""
+        self._found.update(later._found)
 
     def __len__(self) -> int:
         return len(self._found)
@@ -164,8 +227,7 @@ def _why_unreadable(error: OSError | ValueError) -> str:
 def read_yaml(data: bytes, faults: Faults) -> Node | None:
     """The root node of ``data``, or ``None`` if there is none to be had; faults go to ``faults``."""
     try:
-        text = _decode(data)
-        return _Composer(text, faults).root()
+        return _Composer(_decode(data), faults).root()
     except _UnreadableError as error:
         faults.add(error.where, str(error))
     return None
@@ -200,21 +262,23 @@ class _Composer:
     """Makes nodes of the parser's events, one event ahead of the tree."""
 
     def __init__(self, text: str, faults: Faults) -> None:
-        self._events = self._read(text)
+        self._text = text
         self._faults = faults
         self._anchors: dict[str, Node] = {}
+        self._texts: dict[str, str] = {}  # the first short ones, each kept once
         self._made = 0  # nodes, aliases not counted
+        self._next: Callable[[], Any]
+        self._mark: Any = None  # of the last event, for errors that have no place of their own
 
-    @staticmethod
-    def _read(text: str) -> Iterator[Any]:
-        """The parser's events; whatever it raises becomes :class:`_UnreadableError`."""
-        mark: Any = None  # of the last event, for errors that have no place of their own
+    def root(self) -> Node | None:
+        """The first document; whatever the parser raises becomes :class:`_UnreadableError`."""
+        parser = None
         try:
-            for event in yaml.parse(text, Loader=_LOADER):
-                mark = event.start_mark
-                yield event
+            parser = _LOADER(self._text)  # looks at the first character already
+            self._next = parser.get_event
+            return self._documents()
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark or mark
+            mark = error.problem_mark or error.context_mark or self._mark
             problem = _one_line(f"{error.problem or error.context}")
             tab = "'\\t'" in problem or "tab character" in problem
             found, wanted = ("a tab", "spaces") if tab else (f"invalid YAML ({problem})", "valid YAML")
@@ -222,70 +286,91 @@ class _Composer:
         except (yaml.YAMLError, ValueError, OverflowError) as error:
             # PyYAML's own parser lets chr() and int() fail on "\UFFFFFFFF" and on a huge %YAML version.
             raise _UnreadableError(
-                _place(mark), f"found invalid YAML ({_one_line(str(error))}), expected valid YAML"
+                _place(self._mark), f"found invalid YAML ({_one_line(str(error))}), expected valid YAML"
             ) from None
+        finally:
+            if parser is not None:
+                parser.dispose()
 
-    def root(self) -> Node | None:
+    def _documents(self) -> Node | None:
         root: Node | None = None
-        for event in self._events:
-            if isinstance(event, yaml.DocumentStartEvent):
+        while (event := self._next()) is not None:
+            self._mark = event.start_mark
+            if type(event) is DocumentStartEvent:
                 if root is not None:
                     self._faults.add(_place(event.start_mark), "found a second document, expected one")
                     return root
-                root = self._node(next(self._events), 0)
+                root = self._node(self._next(), 0)
         return root
 
     def _node(self, event: Any, depth: int) -> Node:
-        where = _place(event.start_mark)
+        self._mark = mark = event.start_mark
+        at: int = mark.line << _COLUMN_BITS | mark.column
+        kind = type(event)
         if depth > DEEPEST:
-            raise _UnreadableError(where, f"found more than {DEEPEST} levels of nesting, expected a scenario")
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in self._anchors:
-                raise _UnreadableError(
-                    where, f"found the alias {quote(str(event.anchor))}, expected one of an anchor before it"
-                )
-            return self._anchors[event.anchor]
+            raise _UnreadableError(place_at(at), f"found more than {DEEPEST} levels of nesting, expected a scenario")
+        if kind is AliasEvent:
+            return self._aliased(event, at)
         if event.tag is not None:
-            self._faults.add(where, f"found the tag {quote(event.tag)}, expected a value without one")
-        node = self._untagged(event, where, depth)
+            self._faults.add(place_at(at), f"found the tag {quote(event.tag)}, expected a value without one")
+        node: Node
+        if kind is ScalarEvent:
+            node = ScalarNode(at, self._kept(event.value), not event.style)
+        elif kind is SequenceStartEvent:
+            node = self._list(at, depth + 1)
+        else:
+            node = self._map(at, depth + 1)
         self._made += 1
         if node.values > MOST_VALUES:
             found = "more" if self._made > MOST_VALUES else "aliases for more"
-            raise _UnreadableError(where, f"found {found} than {MOST_VALUES} values, expected fewer")
+            raise _UnreadableError(place_at(at), f"found {found} than {MOST_VALUES} values, expected fewer")
         if event.anchor is not None:
             self._anchors[event.anchor] = node
         return node
 
-    def _untagged(self, event: Any, where: Place, depth: int) -> Node:
-        if isinstance(event, yaml.ScalarEvent):
-            return ScalarNode(where, event.value, event.style in (None, ""))
-        if isinstance(event, yaml.SequenceStartEvent):
-            items = tuple(self._until(yaml.SequenceEndEvent, depth))
-            return ListNode(where, items, values=_total(items))
-        pairs = tuple(self._pairs(depth))
-        return MapNode(where, pairs, values=_total(node for pair in pairs for node in pair))
+    def _kept(self, text: str) -> str:
+        """``text``, the same object for the same short text: a file of many steps has few different words."""
+        if len(text) > _SHORT:
+            return text
+        if len(self._texts) < _TEXTS_KEPT:
+            return self._texts.setdefault(text, text)
+        return self._texts.get(text, text)
 
-    def _until(self, end: type[Any], depth: int) -> Iterator[Node]:
-        while not isinstance(event := next(self._events), end):
-            yield self._node(event, depth + 1)
+    def _aliased(self, event: Any, at: int) -> Node:
+        if event.anchor not in self._anchors:
+            raise _UnreadableError(
+                place_at(at), f"found the alias {quote(str(event.anchor))}, expected one of an anchor before it"
+            )
+        return self._anchors[event.anchor]
 
-    def _pairs(self, depth: int) -> Iterator[tuple[ScalarNode, Node]]:
-        seen: dict[str, Place] = {}
-        nodes = self._until(yaml.MappingEndEvent, depth)
-        for key in nodes:
-            value = next(nodes)
+    def _list(self, at: int, depth: int) -> ListNode:
+        items: list[Node] = []
+        values = 1
+        while type(event := self._next()) is not SequenceEndEvent:
+            node = self._node(event, depth)
+            values += node.values
+            items.append(node)
+        self._mark = event.start_mark
+        return ListNode(at, tuple(items), values)
+
+    def _map(self, at: int, depth: int) -> MapNode:
+        flat: list[Any] = []
+        seen: dict[str, int] = {}
+        values = 1
+        while type(event := self._next()) is not MappingEndEvent:
+            key = self._node(event, depth)
+            value = self._node(self._next(), depth)
             if not isinstance(key, ScalarNode):
                 self._faults.add(key.where, f"found {describe(key)} as a key, expected a name")
             elif key.text in seen:
-                first = seen[key.text]
+                first = place_at(seen[key.text])
                 self._faults.add(
                     key.where,
                     f"found the key {quote(key.text)} again, expected it once (first at {first.line}:{first.column})",
                 )
             else:
-                seen[key.text] = key.where
-                yield key, value
-
-
-def _total(nodes: Iterable[Node]) -> int:
-    return 1 + sum(node.values for node in nodes)
+                seen[key.text] = key.at
+                values += 1 + value.values
+                flat += (key.text, key.at << 1 | key.plain, value)
+        self._mark = event.start_mark
+        return MapNode(at, tuple(flat), values)

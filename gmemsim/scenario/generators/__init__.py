@@ -7,8 +7,8 @@ From Python they are steps of a scenario like any other, or streams of plain ste
 >>> guest = GuestSpec(name="vm0", memory=1 << 30, backing=4096)
 >>> load = Scatter(guest="vm0", count=3, duration=9_000, arrival="fixed")
 >>> scenario = Scenario(title="three pages", guests=(guest,), workload=(load, Kexec(guest="vm0")))
->>> [(step.at, step.to) for step in load.expand(scenario, start=1_000)]
-[(1000, 'shared'), (4000, 'shared'), (7000, 'shared')]
+>>> [(step.at, step.key) for step in load.expand(scenario, start=1_000)]  # the host touches what is shared
+[(1000, 'convert'), (4000, 'convert'), (7000, 'convert'), (10000, 'fault'), (10000, 'fault'), (10000, 'fault')]
 >>> from gmemsim.sim.run import run
 >>> run(scenario).summary["conversions"]
 {'requested': 6, 'succeeded': 6, 'failed': {}}

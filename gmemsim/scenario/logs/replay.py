@@ -248,7 +248,7 @@ def _follow(log: Log, slots: tuple[Slot, ...], page_size: int, shared: Iterable[
         state.add(start, end)
     for _, _, start, size, to in log.conversions(SlotMap(slots), page_size, tally):
         end, private = start + size, to == "private"
-        if private:
+        if private and not ever_private.covers(start, end):
             ever_private.add(start, end)
         if state.disjoint(start, end) if private else state.covers(start, end):
             unchanged += 1

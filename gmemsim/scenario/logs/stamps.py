@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 _OF_PROCESS: Final = re.compile(rb"(?P<pid>\d{1,10})@(?P<s>\d{1,12})\.(?P<fraction>\d{1,9}):")
 _ISO: Final = re.compile(
-    rb"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?:Z|([+-])(\d\d):?(\d\d)?)?(?![\d:.])"
+    rb"(\d{4}-\d\d-\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?:Z|([+-])(\d\d):?(\d\d)?)?(?![\d:.])"
 )
 _SECOND: Final = 1_000_000_000
 
@@ -60,14 +61,20 @@ def _iso(text: bytes, start: int, end: int) -> Stamp | None:
 
 def _time(match: re.Match[bytes]) -> int | None:
     """Nanoseconds since 1970; ``None`` if there is no such time."""
-    year, month, day, hour, minute, second = map(int, match.groups()[:6])
-    try:
-        days = date(year, month, day).toordinal() - date(1970, 1, 1).toordinal()
-    except ValueError:
+    day, *time, fraction, sign, hours, minutes = match.groups()
+    days = _days(day)
+    hour, minute, second = map(int, time)
+    if days is None or hour > 23 or minute > 59 or second > 60:
         return None
-    if hour > 23 or minute > 59 or second > 60:
-        return None
-    fraction, sign, hours, minutes = match.groups()[6:]
     east = (int(hours) * 60 + int(minutes or 0)) * (-1 if sign == b"-" else 1) if sign else 0
     seconds = ((days * 24 + hour) * 60 + minute - east) * 60 + second
     return seconds * _SECOND + int((fraction or b"0").ljust(9, b"0"))
+
+
+@lru_cache(maxsize=16)  # a log has few days and many events
+def _days(day: bytes) -> int | None:
+    """Days from 1970 to ``YYYY-MM-DD``; ``None`` if there is no such day."""
+    try:
+        return date.fromisoformat(day.decode()).toordinal() - date(1970, 1, 1).toordinal()
+    except ValueError:
+        return None

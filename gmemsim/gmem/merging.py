@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Merging the folios of one hugepage, and optimising its vmemmap again, as a policy wants it.
+
+Theory of operation
+-------------------
+A *merge* works upwards: a block of a rung's order merges as soon as all of its pages are private.  Pages of it that
+were never touched are zeroed, since a folio is up to date as a whole (Tng, Jun 2026, DOMAIN.md section 10); *touched*
+are pages that guest or host have faulted in, which fallocate does not do.  Memory that is merged on its way back to the
+pool is assumed not to be zeroed for that.
+
+A merge is a store at the block's order.  That needs a node only where the tree has shrunk since the split and must grow
+again: after a hole, or under generation A.  Optimising the vmemmap again can fail too, silently, where that needs a new
+head page (the newer scheme with shared tail pages, DOMAIN.md section 5).  The same is true of the pieces of a split
+that are optimised again.
+"""
+
+from __future__ import annotations
+
+from gmemsim.errors import OutOfMemory
+from gmemsim.gmem.hugepage import Hugepage
+from gmemsim.gmem.inode import Inode
+from gmemsim.xarray import Prealloc
+
+
+def merge_whole(inode: Inode, hugepage: Hugepage, nodes: Prealloc) -> None:
+    """Merge the whole hugepage, since its memory goes back to the pool; policy and attributes do not matter.
+
+    ``nodes`` are what :func:`reserve_merge` has taken; what is left of them goes back.
+    """
+    if not hugepage.whole:
+        merge_block(inode, hugepage, hugepage.first, hugepage.order, nodes)
+    nodes.close()
+
+
+def reserve_merge(inode: Inode, hugepage: Hugepage) -> Prealloc:
+    """Take the nodes that merging the whole hugepage will need, so that it cannot fail; raises ``OutOfMemory``."""
+    if hugepage.whole:
+        return inode.filemap.preallocate(0)
+    return inode.filemap.reserve_merge(hugepage.first, hugepage.order)
+
+
+def merge_outside(inode: Inode, hugepage: Hugepage) -> None:
+    """Merge a hugepage that is in no filemap (any more): nothing is stored, so nothing can fail."""
+    if not hugepage.whole:
+        _joined(inode, hugepage, hugepage.folios, hugepage.order)
+
+
+def merge(inode: Inode, hugepage: Hugepage, start: int, end: int, nodes: Prealloc | None = None) -> None:
+    """Merge what may be merged once the pages ``start`` to ``end`` are private (the attributes may not say so yet).
+
+    Raises ``OutOfMemory`` where the filemap must grow for it and ``nodes`` (of :func:`reserve_merge`) are not given.
+    """
+    if inode.policy.merges_early and not hugepage.whole:
+        private = inode.attributes.private_around(start, end)
+        _merge_within(inode, hugepage, hugepage.first, hugepage.order, (start, end), private, nodes)
+
+
+def _merge_within(
+    inode: Inode,
+    hugepage: Hugepage,
+    index: int,
+    order: int,
+    pages: tuple[int, int],
+    private: tuple[int, int],
+    nodes: Prealloc | None,
+) -> None:
+    """Merge the largest private blocks within the block of ``order`` at ``index`` that touch ``pages``.
+
+    ``private`` are the bounds around ``pages`` within which everything is private.
+    """
+    end = index + (1 << order)
+    if private[0] <= index and end <= private[1] and _may_merge(inode, hugepage, index, order):
+        if order == hugepage.order or inode.filemap.order_at(index) < order:
+            merge_block(inode, hugepage, index, order, nodes)
+            _zero_untouched(inode, index, index + (1 << order))
+        return
+    below = inode.descents.rung_at_most[order - 1]
+    if not below:
+        return
+    first = max(index, pages[0] >> below << below)
+    for block in range(first, min(end, pages[1]), 1 << below):
+        _merge_within(inode, hugepage, block, below, pages, private, nodes)
+
+
+def _zero_untouched(inode: Inode, start: int, end: int) -> None:
+    """Zero what of a merged folio nobody has ever touched; it counts as touched from now on.  O(ranges touched)."""
+    untouched = end - start - inode.touched.pages(start, end)
+    if untouched:
+        inode.touched.add(start, end)
+        inode.work.bytes_zeroed += inode.offset(untouched)
+
+
+def _may_merge(inode: Inode, hugepage: Hugepage, index: int, order: int) -> bool:
+    policy = inode.policy
+    return policy.always_merges_early or policy.may_merge(hugepage.times_split(order, index))
+
+
+def merge_block(inode: Inode, hugepage: Hugepage, index: int, order: int, nodes: Prealloc | None) -> None:
+    """Make one folio of the block; everything in it is smaller."""
+    inside = _folios_inside(inode, hugepage, index, order)
+    inode.filemap.merge(index, order, hugepage, nodes)
+    _joined(inode, hugepage, inside, order)
+
+
+def _joined(inode: Inode, hugepage: Hugepage, inside: dict[int, int], order: int) -> None:
+    """The folios ``inside`` a block have become one of ``order``: count it, and free what it needs no more."""
+    _count_merges(inode, inside, order)
+    joined = sum(inside.values())
+    inode.work.folios_merged += joined
+    folios = {}
+    if order < hugepage.order:
+        for smaller, number in hugepage.folios.items():
+            left = number - inside.get(smaller, 0)
+            if left:
+                folios[smaller] = left
+    folios[order] = folios.get(order, 0) + 1
+    if inode.host.folio_descriptors:
+        inode.memdesc.free(joined - 1, rcu=True)
+    if order == hugepage.order:
+        hugepage.left_split = False
+        if inode.generation.metadata_while_split:
+            inode.metadata.free(1)
+    inode.replace_folios(hugepage, folios)
+    optimise(inode, hugepage, inode.vmemmap_needed(hugepage, folios))
+
+
+def _folios_inside(inode: Inode, hugepage: Hugepage, index: int, order: int) -> dict[int, int]:
+    """Folios by order in a block that is split."""
+    if order == hugepage.order:
+        return hugepage.folios
+    if order == inode.rungs[-2]:  # below the lowest rung but one there are base pages only
+        return {0: 1 << order}
+    return inode.filemap.histogram(index, index + (1 << order))
+
+
+def _count_merges(inode: Inode, inside: dict[int, int], order: int) -> None:
+    """Count the merges level by level that make one folio of ``order`` of the folios ``inside``."""
+    merges, below, smaller = inode.stats.merges, 0, 0
+    for above in reversed(inode.rungs[:-1]):
+        if above > order:
+            break
+        smaller += inside.get(below, 0) << below  # pages in folios that are smaller than above
+        if smaller:
+            merges[below, above] += smaller >> above
+        below = above
+
+
+def optimise(inode: Inode, hugepage: Hugepage, needed: int) -> None:
+    """Free the vmemmap beyond the ``needed`` pages; may fail silently and leave it as it is."""
+    surplus = hugepage.restored - needed
+    if surplus > 0:
+        hugepage.optimise_failed = not _optimise_folio(inode, hugepage, surplus)
+
+
+def optimise_pieces(inode: Inode, hugepage: Hugepage) -> None:
+    """Optimise each piece that is a hugepage itself, one call for each; those that fail keep their vmemmap.
+
+    The hugepage has just been split and all of its vmemmap is there.
+    """
+    layout, failed = inode.host.vmemmap, False
+    for order, number in hugepage.folios.items():
+        if layout.optimizable(order):
+            for _ in range(number):
+                failed |= not _optimise_folio(inode, hugepage, layout.restored(order))
+    hugepage.optimise_failed = failed
+
+
+def _optimise_folio(inode: Inode, hugepage: Hugepage, pages: int) -> bool:
+    """Free so many vmemmap ``pages`` of one folio; False, and nothing freed, if that could not be done."""
+    if inode.host.kernel.shared_tail_pages:
+        try:
+            inode.vmemmap.alloc(1)  # a folio's new head page, one folio at a time; the old one goes with the others
+        except OutOfMemory:
+            inode.stats.optimise_failures += 1
+            return False
+        inode.vmemmap.free(1)
+    hugepage.restored -= pages
+    inode.vmemmap.free(pages)
+    inode.work.vmemmap_pages_freed += pages
+    inode.work.optimises += 1
+    inode.host.count_flush()
+    return True
