@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 from gmemsim.cli.progress import Interruption, with_bar
 from gmemsim.cli.terminal import say
@@ -60,7 +60,8 @@ def _tell_dropped(result: Result) -> None:
 
 def _terminal() -> Console | None:
     """A console on standard error if that is a terminal, or called one; rich is slow to import, and decides."""
-    if not (sys.stderr.isatty() or FORCED & os.environ.keys()):
+    stream = cast("TextIO | None", sys.stderr)  # None if the command was started with it closed
+    if stream is None or not (stream.isatty() or FORCED & os.environ.keys()):
         return None
     from rich.console import Console
 
