@@ -37,8 +37,8 @@ Numbers = dict[str, Any]
 
 
 def numbers(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers of a summary by metric: of the ``host``, and of all ``guests`` a list in the order of ``names``."""
-    host = dict(flat({key: value for key, value in summary.items() if key not in ("guests", "provenance")}))
+    """The numbers of a summary by metric: of the ``host``, and of all ``guests`` a list each, in the order of ``names``."""
+    host = dict(flat({key: value for key, value in summary.items() if key not in ("guests", "provenance", "expect")}))
     guests: Numbers = {}
     each = [dict(flat(guest)) for guest in summary["guests"]]
     for metric in dict.fromkeys(metric for guest in each for metric in guest):
