@@ -40,7 +40,7 @@ from gmemsim.errors import Fault, InputError
 from gmemsim.scenario.files import open_without_waiting
 from gmemsim.scenario.format.kinds import LARGEST
 from gmemsim.scenario.logs.slots import SlotMap
-from gmemsim.scenario.logs.stamps import Stamp, stamp_before
+from gmemsim.scenario.logs.stamps import USUAL, Stamp, stamp_before, usual_stamp
 from gmemsim.scenario.machine import ABOVE_4G
 from gmemsim.scenario.model import State
 from gmemsim.units import exact_duration, human_duration
@@ -95,6 +95,10 @@ Source = tuple[int | None, int]
 """Who made a call: process, if the event names it, and descriptor."""
 
 
+def _usual_line(format: LogFormat) -> re.Pattern[bytes]:
+    return re.compile(USUAL + format.event.pattern + rb"\r?\n", format.event.flags)
+
+
 @attrs.frozen(eq=False)
 class LogFormat:
     """What writes a log, and how its events look.
@@ -109,6 +113,8 @@ class LogFormat:
     event: re.Pattern[bytes]
     state: Callable[[bytes], State | None]
     details: Callable[[re.Match[bytes]], Details] | None = None
+    usual: re.Pattern[bytes] = attrs.field(init=False, default=attrs.Factory(_usual_line, takes_self=True))
+    """A whole line of nothing but a timestamp and an event: nearly all lines of a log, and read in one match."""
 
 
 class Conversion(NamedTuple):
@@ -260,8 +266,9 @@ class Log:
             time = clock.time_of(found)
             if details.fd is not None:
                 tally.sources.setdefault((pid, details.fd), time)
-            start, size = int(found.event["start"], 16), int(found.event["size"], 16)
-            to = self.format.state(found.event["to"])
+            first, length, state = found.event.group("start", "size", "to")
+            start, size = int(first, 16), int(length, 16)
+            to = self.format.state(state)
             if details.errno:
                 size = 0 if details.stopped is None else min(size, max(0, details.stopped - start))
             offset = slots.offset_in_file(start, size) if details.in_file else slots.offset(start, size)
@@ -294,6 +301,10 @@ class Log:
         line: _Line | None = None  # one of which only the beginning has been read
         has_event = False
         for piece in self._pieces(tally):
+            if line is None and (usual := self.format.usual.fullmatch(piece)):
+                tally.lines += 1
+                yield _Found(tally.lines, 1, usual_stamp(usual), usual)
+                continue
             ended = piece.endswith(b"\n")
             if line is None:
                 tally.lines += 1
