@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from tests.bench.meter import Meter, row
-from tests.bench.rows_run import scenario
+from tests.bench.rows_run import scenario, written
 
 RFC_COVER = Path(__file__).parents[2] / "scenarios" / "rfc-cover.yaml"
 FIGURES = ("memory", "map", "orders", "calls", "occupancy")
@@ -28,7 +28,7 @@ def start_rfc_cover(meter: Meter) -> float:
 
 def _beside(meter: Meter, conversions: int, *more: str | Path) -> float:
     """CPU seconds that a run with these options takes longer than without."""
-    path = meter.write("bench.yaml", scenario("staged", 64, 64, meter.scale(conversions)))
+    path = written(meter, "bench.yaml", scenario("staged", 64, 64, meter.scale(conversions)))
     return meter.command("run", path, *more) - meter.command("run", path)
 
 
@@ -49,7 +49,7 @@ def export_jsonl(meter: Meter) -> float:
 def _points_a_second(meter: Meter, jobs: int) -> float:
     points = meter.scale(POINTS)
     text = scenario("staged", 64, 64, meter.scale(4000))
-    path = meter.write("bench.yaml", text)
+    path = written(meter, "bench.yaml", text)
     vary = f"seed={','.join(str(number) for number in range(points))}"
     return points / meter.wall(
         "sweep", path, "--vary", vary, "--metric", "filemap_nodes.peak", "--csv", "--jobs", str(jobs)
