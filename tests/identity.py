@@ -37,7 +37,7 @@ Numbers = dict[str, Any]
 
 
 def numbers(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers of a summary by metric: of the ``host``, and of all ``guests`` a list each, in the order of ``names``."""
+    """The numbers of a summary by metric: of the ``host``, and of ``guests`` a list each, in the order of ``names``."""
     host = dict(flat({key: value for key, value in summary.items() if key not in ("guests", "provenance", "expect")}))
     guests: Numbers = {}
     each = [dict(flat(guest)) for guest in summary["guests"]]

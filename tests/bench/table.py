@@ -19,7 +19,8 @@ Rows = Mapping[str, Mapping[str, Mapping[str, Any]]]
 def machine_words(machine: Mapping[str, str], rounds: int) -> str:
     """What was measured on and how, in a sentence."""
     where = f"{machine['cpu']}, Python {machine['python']}, {machine['system']}"
-    return f"{where}; medians of {rounds} rounds in turn; in parentheses without collections of garbage."
+    taken = "one round" if rounds == 1 else f"medians of {rounds} rounds"
+    return f"{where}; {taken} in turn; in parentheses without collections of garbage."
 
 
 def digits(value: float) -> str:
