@@ -117,11 +117,19 @@ def test_a_signal_while_figures_are_drawn_keeps_summary_and_timeline(
     assert names(out) == ["summary.json", "timeline.jsonl"]
 
 
+IMPORTS_SAID = """
+import sys
+from gmemsim.__main__ import main
+sys.addaudithook(lambda event, what: event == "import" and what[0] == "gmemsim.cli.main" and print("up", flush=True))
+main()
+"""
+"""The command, which says "up" when its slow imports begin: inside ``main``, wherever the scheduler stops it."""
+
+
 @pytest.mark.parametrize("delay", [0.0, 0.03, 0.1, 0.3])
 def test_ctrl_c_during_start_up_has_no_traceback(delay: float) -> None:
-    code = "from gmemsim.__main__ import main; print('up', flush=True); main()"
     with subprocess.Popen(
-        [sys.executable, "-c", code, "xarray", "replay", "-"],
+        [sys.executable, "-c", IMPORTS_SAID, "xarray", "replay", "-"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
