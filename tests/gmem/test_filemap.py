@@ -2,7 +2,7 @@
 """The filemap: exactly the nodes that a kernel's stores and splits would make."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmemsim.errors import OutOfMemory
@@ -19,6 +19,7 @@ def filemap(work: Work | None = None, profile: Profile = "rfc") -> Filemap:
     return Filemap(host.ledger.holder("filemap_nodes", "vm0"), profile, work or host.work)
 
 
+@settings(deadline=None)  # a time is no property
 @given(spans, spans)
 def test_base_pages_make_the_nodes_of_page_by_page_stores(
     added: list[tuple[int, int]], removed: list[tuple[int, int]]
