@@ -191,7 +191,7 @@ class Events(Sequence[Event]):
         error_offset: int,
         totals: Counts,
     ) -> None:
-        """Record an event by its parts; :data:`NONE` for an offset or a size that it x"""
+        """Record an event by its parts; :data:`NONE` where it has no offset or size."""
         number = self._numbers.get(label)
         if number is None:
             number = len(self._labels)
