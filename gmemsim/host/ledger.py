@@ -198,8 +198,12 @@ class Holder(Tally):
         if to.account != self.account:
             raise AssertionError(f"objects of {self.account} cannot become {to.account}")
         self.free(n)
+        to._alloc_unasked(n)
+
+    def _alloc_unasked(self, n: int) -> None:
+        """Take ``n`` objects whatever the limits and the injections say."""
         limit, self._ledger._limit = self._ledger._limit, _UNLIMITED
-        to.alloc(n)
+        self.alloc(n)
         self._ledger._limit = limit
 
     def _release(self, n: int) -> None:
@@ -230,9 +234,7 @@ class Holder(Tally):
         if cause is None:
             return
         held = failing - 1
-        limit, ledger._limit = ledger._limit, _UNLIMITED
-        self.alloc(held)
-        ledger._limit = limit
+        self._alloc_unasked(held)
         self._release(held)
         raise OutOfMemory(f"{self.account} of {self.guest}: no memory for object {failing} of {n}: {cause}", held=held)
 
