@@ -163,6 +163,12 @@ def _lose(inode: Inode, hugepage: Hugepage | None) -> bool:
     return True
 
 
+def _pieces_to_convert(inode: Inode, start: int, end: int, shared: bool) -> list[Piece]:
+    """The pieces of the range in which some page is not yet as wanted."""
+    all_are = inode.attributes.all_are
+    return [piece for piece in inode.pieces(start, end) if not all_are(piece[0], piece[1], shared=shared)]
+
+
 class _Reservation:
     """All that converting one piece needs, taken before anything is torn down."""
 
@@ -204,8 +210,7 @@ class _Reservation:
 
 def reserve_first(inode: Inode, start: int, end: int, shared: bool) -> None:
     """Take all that the whole call needs, then convert; what cannot be had is refused with nothing changed."""
-    all_are = inode.attributes.all_are
-    pieces = [p for p in inode.pieces(start, end) if not all_are(p[0], p[1], shared=shared)]
+    pieces = _pieces_to_convert(inode, start, end, shared)
     if not shared:
         for low, high, _ in pieces:
             inode.refuse_if_pinned(low, high, low)
@@ -296,7 +301,7 @@ class _Ahead:
 def split_first(inode: Inode, start: int, end: int, shared: bool) -> None:
     """Generation D: what may fail comes before the zap, for the whole call."""
     attributes = inode.attributes
-    pieces = [p for p in inode.pieces(start, end) if not attributes.all_are(p[0], p[1], shared=shared)]
+    pieces = _pieces_to_convert(inode, start, end, shared)
     try:
         nodes = attributes.preallocate(start, end)
     except OutOfMemory as error:

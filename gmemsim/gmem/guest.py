@@ -129,7 +129,7 @@ class GuestMemfd:
         if inode.attributes.all_are(start, end, shared=not private):
             inode.stats.unchanged += 1
             return
-        inode.stats.without_memory += not inode.has_memory(start, end)
+        inode.stats.without_memory += not inode.is_allocated(start, end)
         inode.work.conversions += 1
         try:
             convert(self._procedure, inode, start, end, not private)
@@ -415,7 +415,7 @@ class GuestMemfd:
 
     def hugepage_folios(self, page: int) -> dict[int, int] | None:
         """Folios by order of the hugepage that holds ``page``; ``None`` if it has no memory."""
-        hugepage = self.inode.hugepages.get(page >> self.inode.page_order << self.inode.page_order)
+        hugepage = self.inode.hugepage_at(page)
         return None if hugepage is None else hugepage.folios
 
     def private_regions(self, page: int) -> list[int]:

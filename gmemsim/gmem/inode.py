@@ -206,7 +206,7 @@ class Inode:
             yield start, stop, self.hugepages.get(start & ~mask)
             start = stop
 
-    def has_memory(self, start: int, end: int) -> bool:
+    def is_allocated(self, start: int, end: int) -> bool:
         """Whether all of the range is allocated.  O(hugepages of the range), or O(log ranges) of base pages."""
         if not self.page_order:
             return self.small.covers(start, end)
