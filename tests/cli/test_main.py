@@ -21,8 +21,7 @@ from gmemsim.cli.main import COMMANDS, gmemsim
 from gmemsim.errors import Fault, InputError, OutOfMemory, SimulationRefused
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import PRESETS, read_policy
-
-COMMAND = [sys.executable, "-m", "gmemsim"]
+from tests.cli.processes import COMMAND, interruptible
 
 
 def outcome_of(error: BaseException | None) -> tuple[int, str, str]:
@@ -151,20 +150,8 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> Non
     assert process.returncode == 141
 
 
-def notice_ctrl_c() -> None:
-    """Undo that a shell lets its background jobs ignore SIGINT: the test may run in one."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_ctrl_c_ends_the_command_with_one_line() -> None:
-    with subprocess.Popen(
-        [*COMMAND, "xarray", "replay", "-"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=notice_ctrl_c,
-    ) as process:
+    with interruptible([*COMMAND, "xarray", "replay", "-"]) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None

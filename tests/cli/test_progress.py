@@ -10,7 +10,6 @@ import pty
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,8 +23,8 @@ from gmemsim.cli.main import gmemsim
 from gmemsim.results.timeline import Event
 from gmemsim.scenario.format.load import parse_scenario
 from gmemsim.sim.run import Run
+from tests.cli.processes import COMMAND
 
-COMMAND = [sys.executable, "-m", "gmemsim"]
 LONG = """\
 gmemsim: 1
 title: A run that nobody waits for

@@ -17,8 +17,8 @@ import pytest
 from rich.text import Text
 
 from gmemsim.cli import exits, terminal
+from tests.cli.processes import COMMAND, interruptible
 
-COMMAND = [sys.executable, "-m", "gmemsim"]
 SCENARIO = """\
 gmemsim: 1
 title: "{title}"
@@ -42,11 +42,6 @@ figures.write = write
 from gmemsim.__main__ import main
 main()
 """
-
-
-def notice_ctrl_c() -> None:
-    """Undo that a shell lets its background jobs ignore SIGINT: the test may run in one."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture
@@ -100,13 +95,7 @@ def test_a_signal_while_figures_are_drawn_keeps_summary_and_timeline(
     number: str, code: int, word: str, scenario: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    with subprocess.Popen(
-        [sys.executable, "-c", SLOW_FIGURE, "run", str(scenario), "--out", str(out)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=notice_ctrl_c,
-    ) as process:
+    with interruptible([sys.executable, "-c", SLOW_FIGURE, "run", str(scenario), "--out", str(out)]) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "drawing\n"
         process.send_signal(getattr(signal, number))
@@ -128,14 +117,7 @@ main()
 
 @pytest.mark.parametrize("delay", [0.0, 0.03, 0.1, 0.3])
 def test_ctrl_c_during_start_up_has_no_traceback(delay: float) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", IMPORTS_SAID, "xarray", "replay", "-"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=notice_ctrl_c,
-    ) as process:
+    with interruptible([sys.executable, "-c", IMPORTS_SAID, "xarray", "replay", "-"]) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == "up\n"
