@@ -1,33 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The README says what the commands print, and its example is a scenario that holds."""
+"""README.md and the pages below docs/ say what the commands print, and their examples run (:mod:`tests.readme`)."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
-from gmemsim.scenario.format.load import parse_scenario
-from gmemsim.sim.run import run
-from tests.readme import README, ROOT, blocks, output_of
+from tests.readme import PAGES, README, ROOT, PageError, blocks, rewritten
 
 TEXT = README.read_text(encoding="utf-8")
 KERNEL_FILES = {"lib/xarray.c"}
 
 
-@pytest.mark.parametrize(("arguments", "recorded"), blocks(TEXT))
-def test_a_console_block_is_what_the_command_prints(arguments: str, recorded: str) -> None:
-    assert recorded == output_of(arguments), "`python -m tests.readme` writes today's output into the README"
-
-
-def test_the_scenario_explained_line_by_line_holds() -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
-    assert run(parse_scenario(text, source="README.md"), check=True).ok
-
-
-def test_the_python_example_runs() -> None:
-    (text,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    exec(compile(text, "README.md", "exec"), {})
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_is_what_its_commands_print(page: Path) -> None:
+    for recorded, today in blocks(page.read_text(encoding="utf-8")):
+        name = page.relative_to(ROOT)
+        assert recorded == today, f"`python -m tests.readme {name}` writes today's output into {name}"
 
 
 def test_what_the_text_names_exists() -> None:
@@ -36,3 +27,35 @@ def test_what_the_text_names_exists() -> None:
     missing = [path for path in paths if not any((base / path).exists() for base in (ROOT, ROOT / "gmemsim"))]
     missing = [path for path in missing if path not in KERNEL_FILES]
     assert not missing, f"README.md names what is not there: {missing}"
+
+
+def test_blocks_of_a_page_follow_one_another() -> None:
+    page = (
+        "<!-- file: a/x.txt -->\n```text\nhello\n```\nand\n"
+        "```console\n$ cat a/x.txt\nold\n$ gmemsim run nothing.yaml\n$ echo $?\n$ cat \\\n  a/x.txt | wc -l\n```\n"
+        "```python\nfrom pathlib import Path\nassert Path('a/x.txt').read_text() == 'hello\\n'\n```\n"
+    )
+    shown = (
+        "```console\n$ cat a/x.txt\nhello\n$ gmemsim run nothing.yaml\n"
+        "nothing.yaml: found no such file, expected a scenario file\n$ echo $?\n2\n"
+        "$ cat \\\n  a/x.txt | wc -l\n1\n```\n"
+    )
+    assert shown in rewritten(page)
+    assert rewritten(rewritten(page)) == rewritten(page)
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        ("```console\n$ gmemsim run nothing.yaml\n```\n", "ends with 2"),
+        ("```console\nno command\n```\n", "begins with a command"),
+        (
+            "```yaml\ngmemsim: 1\nguests: [{name: a, memory: 4K, backing: 4K}]\nworkload: []\n"
+            "expect: [{metric: folios.4K, eq: 7}]\n```\n",
+            "does not hold",
+        ),
+    ],
+)
+def test_a_block_that_cannot_be_carried_out_is_an_error(page: str, message: str) -> None:
+    with pytest.raises(PageError, match=message):
+        rewritten(page)
