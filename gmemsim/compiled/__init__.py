@@ -35,6 +35,7 @@ MODULES = (
     "gmemsim.xarray.array",
     "gmemsim.host.injection",
     "gmemsim.host.memcg",
+    "gmemsim.host.nodes",
     "gmemsim.host.vmemmap",
     "gmemsim.host.ledger",
     "gmemsim.host.rcu",

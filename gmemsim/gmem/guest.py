@@ -51,7 +51,8 @@ class GuestMemfd:
     (``"range"``), or all that are larger than their folio (``"follow-folio"``); without ``in_place`` the ioctl answers
     ENOTTY.  ``initially_shared`` is refused for hugepages, as generation B does.  ``kernel_memory`` is the most, in
     bytes, that may be charged to the guest's memcg (default: no limit).  ``vcpus`` are kicked when mappings go
-    (default: 16, as the generator ``boot`` assumes).  Raises ``Invalid`` (EINVAL) for a size that is no multiple of the
+    (default: 16, as the generator ``boot`` assumes).  ``node`` is the NUMA node of its memory and of its VMM (default:
+    0), ``ValueError`` if the host has no such node.  Raises ``Invalid`` (EINVAL) for a size that is no multiple of the
     backing, for hugepages that no machine has and for SNP or TDX on arm64's, ``OutOfMemory`` (ENOMEM) if the pool has
     too few hugepages to reserve.
 
@@ -78,6 +79,7 @@ class GuestMemfd:
         stage2: LeafRule = "range",
         kernel_memory: int | None = None,
         vcpus: int = VCPUS,
+        node: int = 0,
     ) -> None:
         self.host = host
         self.name = name
@@ -87,9 +89,14 @@ class GuestMemfd:
         self.policy = policy or Policy()
         self.in_place = in_place
         self.kernel_memory = kernel_memory
+        self.node = node
+        if host.ledger.nodes is not None:
+            host.ledger.nodes.settle(name, node)
+        elif node:
+            raise ValueError(f"{name} on node {node}: the host has no NUMA nodes")
         if kernel_memory is not None:
             host.ledger.limit_guest(name, kernel_memory)
-        self.inode = Inode(host, name, size, backing, self.policy, self.mapping, initially_shared, stage2, vcpus)
+        self.inode = Inode(host, name, size, backing, self.policy, self.mapping, initially_shared, stage2, vcpus, node)
         self._procedure = PROCEDURES[self.policy.ordering_rule]
         self._work_before = host.work.counts()
 

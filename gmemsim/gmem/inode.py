@@ -98,6 +98,7 @@ class Inode:
         initially_shared: bool,
         stage2: LeafRule,
         vcpus: int,
+        node: int,
     ) -> None:
         self.host = host
         self.name = name
@@ -117,7 +118,7 @@ class Inode:
         attribute_nodes = ledger.holder("attributes", name)
         self.subpool: Subpool | None = None
         if self.page_order:
-            self.subpool = host.pool.reserve(backing, size // backing)
+            self.subpool = host.pool.reserve(backing, size // backing, node)
             try:
                 if policy.uses_hvo:
                     host.optimise_pool(backing)

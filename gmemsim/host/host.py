@@ -11,14 +11,16 @@ exactly these.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
+from gmemsim.errors import OutOfMemory
 from gmemsim.host.folio_registry import FolioRegistry
 from gmemsim.host.geometry import Geometry
 from gmemsim.host.hugetlb import HugePool
 from gmemsim.host.ledger import Holder, Ledger
+from gmemsim.host.nodes import Nodes
 from gmemsim.host.slab import object_sizes
 from gmemsim.host.vmemmap import VmemmapLayout
 from gmemsim.host.work import Work
@@ -51,6 +53,15 @@ class KernelSwitches:
     account_nodes: bool = True
     shared_tail_pages: bool = False
     pamt: str = attrs.field(default="none", validator=attrs.validators.in_(PAMTS))
+    vmemmap_fallback: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class NodeMemory:
+    """One NUMA node: ``hugetlb`` hugepages (size in bytes -> number), ``kernel_memory`` bytes (default: no limit)."""
+
+    hugetlb: Mapping[int, int] = attrs.field(factory=dict)
+    kernel_memory: int | None = None
 
 
 class Host:
@@ -58,9 +69,10 @@ class Host:
 
     ``geometry`` (default: 4K pages) and ``kernel`` (default: today's switches) say what machine and kernel it is;
     ``kernel_memory`` is the budget of all accounts in bytes (default: no limit), ``rcu_grace`` how long a deferred free
-    takes, in ns (default: 10 ms).  Folios of all guests are counted by order in ``folios``.  ``ValueError`` for
-    hugepages that no machine has with the geometry's base pages (``Geometry.hugepage_sizes``), ``OutOfMemory`` if
-    static PAMT does not fit into the budget.
+    takes, in ns (default: 10 ms).  ``nodes`` are its NUMA nodes, which then have the hugepages (default: no NUMA);
+    ``kernel_memory`` limits them all together.  Folios of all guests are counted by order in ``folios``.
+    ``ValueError`` for hugepages that no machine has with the geometry's base pages (``Geometry.hugepage_sizes``), or of
+    the host where nodes have them; ``OutOfMemory`` if static PAMT does not fit into the budget.
 
     >>> host = Host(hugetlb={1 << 30: 4})
     >>> host.pool.available(1 << 30)
@@ -75,15 +87,24 @@ class Host:
         kernel_memory: int | None = None,
         rcu_grace: int = 10_000_000,
         kernel: KernelSwitches | None = None,
+        nodes: Sequence[NodeMemory] = (),
     ) -> None:
         self.geometry = geometry or Geometry()
-        for size in hugetlb or {}:
+        if nodes and hugetlb:
+            raise ValueError("the hugepages are the nodes', found hugetlb of the host beside nodes")
+        pools = [node.hugetlb for node in nodes] or [hugetlb or {}]
+        for size in {size for pool in pools for size in pool}:
             if problem := self.geometry.hugepage_problem(size):
                 raise ValueError(problem)
         self.kernel = kernel or KernelSwitches()
-        self.ledger = Ledger(object_sizes(self.geometry.page_size), budget=kernel_memory, rcu_grace=rcu_grace)
+        self.ledger = Ledger(
+            object_sizes(self.geometry.page_size),
+            budget=kernel_memory,
+            rcu_grace=rcu_grace,
+            nodes=self._make_nodes(nodes),
+        )
         self.work = Work()
-        self.pool = HugePool(hugetlb or {})
+        self.pool = HugePool(*pools)
         self.vmemmap = VmemmapLayout(self.geometry, STRUCT_PAGE_BYTES_OF[self.kernel.memdesc])
         self.folio_descriptors = self.kernel.memdesc == "folio-descriptors"
         self.registry = FolioRegistry(self.ledger.holder("registry_nodes", HOST))
@@ -95,15 +116,31 @@ class Host:
         self.vmemmap_of_pool.known = self._left_unoptimised
         self.static_pamt = 0
         """Pages of static PAMT, an estimate."""
-        if self.kernel.pamt == "static":
-            self.static_pamt = -(-self.pool.bytes * STATIC_PAMT_PER_MILLE // 1000 // self.geometry.page_size)
         pamt = self.ledger.holder("pamt", HOST)
         pamt.known = self._known_pamt
-        pamt.alloc(self.static_pamt)
+        if self.kernel.pamt == "static":
+            for node in range(len(pools)):
+                self._take_static_pamt(pamt, node)
         self._vmemmap_tables = self.ledger.holder("vmemmap_page_tables", HOST)
         self._vmemmap_tables.known = self._tables_of_optimised
         self._optimised: set[int] = set()
         """Sizes of hugepages, in bytes, whose pool has been optimised."""
+
+    def _make_nodes(self, nodes: Sequence[NodeMemory]) -> Nodes | None:
+        bound = () if self.kernel.vmemmap_fallback else ("vmemmap",)
+        return Nodes([node.kernel_memory for node in nodes], bound=bound) if nodes else None
+
+    def _take_static_pamt(self, pamt: Holder, node: int) -> None:
+        pages = -(-self.pool.node_bytes(node) * STATIC_PAMT_PER_MILLE // 1000 // self.geometry.page_size)
+        self._settle(node)
+        pamt.alloc(pages)
+        self.static_pamt += pages
+        self._settle(0)
+
+    def _settle(self, node: int) -> None:
+        """What the host takes for itself has its home on ``node``."""
+        if self.ledger.nodes is not None:
+            self.ledger.nodes.settle(HOST, node)
 
     def optimise_pool(self, size: int) -> None:
         """HVO optimises the free hugepages of ``size`` bytes once: the PTE pages for that are never given back.
@@ -112,18 +149,30 @@ class Host:
         """
         if size in self._optimised:
             return
-        self._vmemmap_tables.alloc(self._tables_of(size))
+        taken = 0
+        try:
+            for node, tables in enumerate(self._tables_of(size)):
+                self._settle(node)
+                self._vmemmap_tables.alloc(tables)
+                taken += tables
+        except OutOfMemory:
+            self._vmemmap_tables.free(taken)
+            raise
+        finally:
+            self._settle(0)
         self._optimised.add(size)
 
     def optimises(self, size: int) -> bool:
         """Whether HVO has optimised the pool of hugepages of ``size`` bytes."""
         return size in self._optimised
 
-    def _tables_of(self, size: int) -> int:
-        return self.vmemmap.page_tables_for(self.geometry.order_of(size), self.pool.total(size))
+    def _tables_of(self, size: int) -> list[int]:
+        """PTE pages for the vmemmap of the hugepages of ``size`` on each node."""
+        order = self.geometry.order_of(size)
+        return [self.vmemmap.page_tables_for(order, total) for total, _ in self.pool.by_node(size)]
 
     def _tables_of_optimised(self) -> int:
-        return sum([self._tables_of(size) for size in self._optimised])
+        return sum([sum(self._tables_of(size)) for size in self._optimised])
 
     def _known_pamt(self) -> int:
         return self.static_pamt

@@ -12,6 +12,11 @@ outlive their file, when something still pins them.
 Hugepages of one size are numbered from 0 and the lowest free one is handed out, so that runs repeat exactly.
 ``address()`` places the sizes one after the other, the largest first, which keeps every hugepage naturally
 aligned.
+
+On a host with NUMA nodes each has hugepages of its own, numbered on from those of the node before; its memory begins at
+a multiple of 1 GiB and of its largest hugepage.  A file takes its hugepages from one node, as a VMM does that binds its
+guest's memory: a reservation under ``MPOL_BIND`` that exceeds the free hugepages of the allowed nodes fails
+(``allowed_mems_nr()``, mm/hugetlb.c).
 """
 
 from __future__ import annotations
@@ -24,21 +29,33 @@ import attrs
 from gmemsim.errors import OutOfMemory
 from gmemsim.units import size_name
 
+_NODE_ALIGNMENT = 1 << 30
+"""A node's memory begins at a multiple of this; so an aligned GiB of host memory belongs to one node."""
+
 
 @attrs.define(eq=False)
 class _Size:
-    """The hugepages of one size: those never taken start at ``fresh``, ``returned`` is a heap."""
+    """The ``total`` hugepages of one size on one node: numbers from ``first`` on, addresses from ``first_byte`` on.
+
+    Those never taken start at ``fresh``, ``returned`` is a heap.
+    """
 
     total: int
+    first: int
     first_byte: int
     reserved: int = 0
     lost: int = 0
-    fresh: int = 0
+    fresh: int = attrs.field(default=attrs.Factory(lambda self: self.first, takes_self=True))
     returned: list[int] = attrs.field(factory=list)
 
     @property
+    def end(self) -> int:
+        """The number after the last."""
+        return self.first + self.total
+
+    @property
     def free(self) -> int:
-        return self.total - self.fresh + len(self.returned)
+        return self.end - self.fresh + len(self.returned)
 
     def take_lowest(self) -> int:
         if self.returned:
@@ -48,7 +65,9 @@ class _Size:
 
 
 class HugePool:
-    """The hugepages of the host: ``counts`` is how many there are of each size in bytes.
+    """The hugepages of the host: for each of its ``nodes``, how many there are of each size in bytes.
+
+    Without NUMA there is one node.  ``ValueError`` for sizes that are no powers of two, and numbers below 0.
 
     >>> pool = HugePool({1 << 30: 4})
     >>> file = pool.reserve(1 << 30, 3)
@@ -56,75 +75,99 @@ class HugePool:
     (0, 1, 2, 1)
     """
 
-    def __init__(self, counts: Mapping[int, int]) -> None:
-        self._sizes: dict[int, _Size] = {}
+    def __init__(self, *nodes: Mapping[int, int]) -> None:
+        self._sizes: dict[int, list[_Size]] = {}
+        self._nodes = len(nodes)
         self._subpools: list[Subpool] = []
+        sizes = sorted({size for counts in nodes for size in counts}, reverse=True)
         first_byte = 0
-        for size in sorted(counts, reverse=True):
-            if size <= 0 or size & (size - 1) or counts[size] < 0:
-                raise ValueError(f"{counts[size]} hugepages of {size} bytes: not a power of two, or negative")
-            self._sizes[size] = _Size(counts[size], first_byte)
-            first_byte += size * counts[size]
+        for node, counts in enumerate(nodes):
+            alignment = max([_NODE_ALIGNMENT, *counts])
+            first_byte = -(-first_byte // alignment) * alignment
+            for size in sizes:
+                number = counts.get(size, 0)
+                if size <= 0 or size & (size - 1) or number < 0:
+                    raise ValueError(f"{number} hugepages of {size} bytes: not a power of two, or negative")
+                parts = self._sizes.setdefault(size, [])
+                parts.append(_Size(number, parts[node - 1].end if node else 0, first_byte))
+                first_byte += size * number
 
     def sizes(self) -> tuple[int, ...]:
         """The sizes of the pool in bytes, largest first."""
         return tuple(self._sizes)
 
-    @property
-    def bytes(self) -> int:
-        """Bytes of all hugepages, lost ones included."""
-        return sum(size * pages.total for size, pages in self._sizes.items())
+    def node_bytes(self, node: int) -> int:
+        """Bytes of all hugepages of ``node``, lost ones included."""
+        return sum([size * parts[node].total for size, parts in self._sizes.items()])
+
+    def regions(self, shift: int) -> int:
+        """Aligned blocks of ``1 << shift`` bytes, of 1 GiB at most, that its memory lies in; some perhaps in part."""
+        return sum([-(-self.node_bytes(node) >> shift) for node in range(self._nodes)])
 
     def total(self, size: int) -> int:
         """Hugepages of ``size`` bytes in all; here and below, ``KeyError`` for a size that is not there."""
-        return self._sizes[size].total
+        return sum([part.total for part in self._sizes[size]])
+
+    def by_node(self, size: int) -> list[tuple[int, int]]:
+        """Hugepages of ``size`` bytes in all, and free ones, on each node."""
+        return [(part.total, part.free) for part in self._sizes[size]]
 
     def free(self, size: int) -> int:
         """free hugepages of ``size``, promised ones included."""
-        return self._sizes[size].free
+        return sum([part.free for part in self._sizes[size]])
 
     def lost(self, size: int) -> int:
         """Hugepages of ``size`` that memory errors have taken out of the pool."""
-        return self._sizes[size].lost
+        return sum([part.lost for part in self._sizes[size]])
 
     def reserved(self, size: int) -> int:
         """Hugepages of ``size`` promised to open files and not taken yet."""
-        return self._sizes[size].reserved
+        return sum([part.reserved for part in self._sizes[size]])
 
     def available(self, size: int) -> int:
-        """Hugepages of ``size`` that a new reservation can have."""
-        return self._sizes[size].free - self._sizes[size].reserved
+        """Hugepages of ``size`` that new reservations can have, on all nodes together."""
+        return sum([part.free - part.reserved for part in self._sizes[size]])
 
     def address(self, size: int, index: int) -> int:
-        """The physical address, in bytes, of hugepage ``index`` of ``size``."""
-        return self._sizes[size].first_byte + index * size
+        """The physical address, in bytes, of hugepage ``index`` of ``size``.  O(nodes)."""
+        for part in self._sizes[size]:
+            if index < part.end:
+                return part.first_byte + (index - part.first) * size
+        raise IndexError(f"hugepage {index} of {size_name(size)}")
 
-    def reserve(self, size: int, n: int) -> Subpool:
-        """Promise ``n`` hugepages of ``size`` bytes to a new file, or raise :class:`OutOfMemory`."""
+    def reserve(self, size: int, n: int, node: int = 0) -> Subpool:
+        """Promise ``n`` hugepages of ``size`` bytes on ``node`` to a new file, or raise :class:`OutOfMemory`."""
         if n < 0:
             raise ValueError(f"a file cannot reserve {n} hugepages")
-        available = self.available(size) if size in self._sizes else 0
+        parts = self._sizes.get(size)
+        pages = _Size(0, 0, 0) if parts is None else parts[node]
+        available = pages.free - pages.reserved
         if n > available:
-            raise OutOfMemory(f"{n} hugepages of {size_name(size)} wanted, {available} free and unreserved")
-        subpool = Subpool(size=size, limit=n, pool=self, pages=self._sizes.get(size, _Size(0, 0)))
+            where = f" on node {node}" if self._nodes > 1 else ""
+            raise OutOfMemory(f"{n} hugepages of {size_name(size)} wanted{where}, {available} free and unreserved")
+        subpool = Subpool(size=size, limit=n, pool=self, pages=pages)
         subpool._pages.reserved += n
         self._subpools.append(subpool)
         return subpool
 
     def check(self) -> None:
         """Verify that each hugepage is in one place and each promise covered, or show the pool."""
-        for size, pages in self._sizes.items():
-            of_size = [subpool for subpool in self._subpools if subpool.size == size]
-            out = [page for subpool in of_size for page in subpool.outstanding]
-            everywhere = {*out, *pages.returned, *range(pages.fresh, pages.total)}
-            shown = f"{size_name(size)}: {pages}, outstanding {out}"
-            places = len(out) + len(pages.returned) + pages.total - pages.fresh
-            assert len(everywhere) == places == pages.total - pages.lost, f"hugepages lost or in two places: {shown}"
-            promised = sum(subpool.unused for subpool in of_size)
-            assert promised == pages.reserved, f"{promised} promised, but {shown}"
-            assert pages.reserved <= pages.free, f"more promised than free: {shown}"
-            for subpool in of_size:
-                assert subpool.unused >= 0, f"a file took more than its {subpool.limit}: {shown}"
+        for size, parts in self._sizes.items():
+            for pages in parts:
+                self._check(size, pages)
+
+    def _check(self, size: int, pages: _Size) -> None:
+        files = [subpool for subpool in self._subpools if subpool._pages is pages]
+        out = [page for subpool in files for page in subpool.outstanding]
+        everywhere = {*out, *pages.returned, *range(pages.fresh, pages.end)}
+        shown = f"{size_name(size)}: {pages}, outstanding {out}"
+        places = len(out) + len(pages.returned) + pages.end - pages.fresh
+        assert len(everywhere) == places == pages.total - pages.lost, f"hugepages lost or in two places: {shown}"
+        promised = sum(subpool.unused for subpool in files)
+        assert promised == pages.reserved, f"{promised} promised, but {shown}"
+        assert pages.reserved <= pages.free, f"more promised than free: {shown}"
+        for subpool in files:
+            assert subpool.unused >= 0, f"a file took more than its {subpool.limit}: {shown}"
 
 
 @attrs.define(eq=False)

@@ -11,7 +11,8 @@ that can happen to an allocation live here:
 * **counting**: live, peak and cumulative objects per holder, per account and in all, bytes per guest and in
   all;
 * the **budget**: the sum of all live bytes never exceeds it (frees that wait for RCU are still live), nor what is
-  charged to a guest's memcg its limit, which is asked first (:mod:`gmemsim.host.memcg`);
+  charged to a guest's memcg its limit, which is asked first (:mod:`gmemsim.host.memcg`); on a host of several NUMA
+  nodes each has a budget too, and every object lies on one of them (:mod:`gmemsim.host.nodes`);
 * **fault injection**: the n-th object requested of an account, or of all of them, cannot be had.
 
 An allocation of n objects stands for n calls of the kernel's allocator.  If the k-th fails, the first k - 1
@@ -25,7 +26,7 @@ Two devices keep the common case short, because a million conversions pass throu
   that is read is the larger of the noted and the current one.  The row of all accounts at the highest total
   is kept in the same way.
 * *One comparison guards everything.*  ``_limit`` is the total up to which an allocation needs no second look:
-  the budget, or -1 while a fault is armed or a guest has a limit of its own.
+  the budget, or -1 while a fault is armed, a guest has a limit of its own, or the host has NUMA nodes.
 
 ``allocated`` is not stored: it is ``live + freed`` by construction.
 """
@@ -33,14 +34,16 @@ Two devices keep the common case short, because a million conversions pass throu
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import get_args
 
 from gmemsim.errors import OutOfMemory
+from gmemsim.host import ledger_check
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.injection import ANY, Injection, InjectionMode
 from gmemsim.host.memcg import Memcg
-from gmemsim.host.rcu import DeferredFrees
+from gmemsim.host.nodes import Nodes
+from gmemsim.host.rcu import Deferred, DeferredFrees
 from gmemsim.units import human_size
 
 _UNLIMITED = sys.maxsize
@@ -197,14 +200,19 @@ class Holder(Tally):
         """
         if to.account != self.account:
             raise AssertionError(f"objects of {self.account} cannot become {to.account}")
+        if self._ledger.nodes is not None:
+            self._ledger.nodes.hand_over(self, n, to)
         self.free(n)
         to._alloc_unasked(n)
 
     def _alloc_unasked(self, n: int) -> None:
         """Take ``n`` objects whatever the limits and the injections say."""
-        limit, self._ledger._limit = self._ledger._limit, _UNLIMITED
+        ledger = self._ledger
+        if ledger.nodes is not None:
+            ledger.nodes.grow(self, self.live + n)
+        limit, ledger._limit = ledger._limit, _UNLIMITED
         self.alloc(n)
-        self._ledger._limit = limit
+        ledger._limit = limit
 
     def _release(self, n: int) -> None:
         size = n * self.object_bytes
@@ -224,6 +232,8 @@ class Holder(Tally):
         self.live -= n
         self.freed += n
         ledger._row[self._index] -= size
+        if ledger.nodes is not None:
+            ledger.nodes.shrink(self, self.live)
 
     def _ask(self, n: int) -> None:
         """Return if ``n`` objects can be had; else take and give back those before the failure, and raise."""
@@ -232,6 +242,8 @@ class Holder(Tally):
         ledger = self._ledger
         failing, cause = ledger._first_failure(self, n)
         if cause is None:
+            if ledger.nodes is not None:
+                ledger.nodes.grow(self, self.live + n)
             return
         held = failing - 1
         self._alloc_unasked(held)
@@ -244,7 +256,8 @@ class Ledger:
 
     ``object_bytes`` gives the size in bytes of one object of every account (see ``slab.object_sizes``);
     ``budget`` is the most bytes that may be live at once, ``None`` for no limit; ``rcu_grace`` is the time in
-    ns between a free with ``rcu`` and the return of the memory, 0 for at once.
+    ns between a free with ``rcu`` and the return of the memory, 0 for at once; ``nodes`` are the host's NUMA nodes,
+    ``None`` where they are not modelled.
 
     >>> ledger = Ledger(dict.fromkeys(ACCOUNTS, 576), rcu_grace=10)
     >>> nodes = ledger.holder("filemap_nodes", "vm0")
@@ -254,7 +267,14 @@ class Ledger:
     (0, 2396736)
     """
 
-    def __init__(self, object_bytes: Mapping[str, int], *, budget: int | None = None, rcu_grace: int = 0) -> None:
+    def __init__(
+        self,
+        object_bytes: Mapping[str, int],
+        *,
+        budget: int | None = None,
+        rcu_grace: int = 0,
+        nodes: Nodes | None = None,
+    ) -> None:
         if object_bytes.keys() != set(ACCOUNTS):
             wrong = sorted(object_bytes.keys() ^ set(ACCOUNTS))
             raise ValueError(f"object_bytes must name every account once; missing or unknown: {', '.join(wrong)}")
@@ -264,6 +284,7 @@ class Ledger:
             raise ValueError(f"budget ({budget}) and rcu_grace ({rcu_grace}) cannot be negative")
         self.budget = budget
         self.rcu_grace = rcu_grace
+        self.nodes = nodes
         self.total = Total()
         self.tallies: Mapping[str, Total] = {account: Total() for account in ACCOUNTS}
         self._object_bytes = dict(object_bytes)
@@ -271,10 +292,11 @@ class Ledger:
         self._guests: dict[str, Total] = {}
         self._holders: dict[tuple[str, str], Holder] = {}
         self._injections: list[Injection] = []
-        self._limit = _UNLIMITED if budget is None else budget
+        self._limit = -1 if nodes is not None else _UNLIMITED if budget is None else budget
         self._now = 0
         self._deferred: DeferredFrees[Holder] = DeferredFrees()
-        self._memcgs: dict[str, Memcg] = {}
+        self.memcgs: dict[str, Memcg] = {}
+        """The limits of guests that have one."""
         self._row = [0] * len(ACCOUNTS)
         self._high_water = -1  # the highest total noted since the reset, and the row at that instant
         self._high_water_row = self._row.copy()
@@ -355,8 +377,12 @@ class Ledger:
 
     def limit_guest(self, guest: str, limit: int) -> None:
         """Let no more than ``limit`` bytes be charged to the memcg of ``guest``."""
-        self._memcgs[guest] = Memcg(guest, limit, self.charged(guest))
+        self.memcgs[guest] = Memcg(guest, limit, self.charged(guest))
         self._limit = -1
+
+    def holders(self) -> Iterable[Holder]:
+        """Every holder that there is."""
+        return self._holders.values()
 
     def armed(self) -> tuple[Injection, ...]:
         """The injections that have not been disarmed, oldest first."""
@@ -372,7 +398,7 @@ class Ledger:
         for injection in concerned:
             if injection.left < failing:
                 failing, cause = injection.left, str(injection)
-        memcg = self._memcgs.get(holder.guest) if holder.charged else None
+        memcg = self.memcgs.get(holder.guest) if holder.charged else None
         if memcg is not None and memcg.room(holder.object_bytes) + 1 < failing:
             failing, cause = memcg.room(holder.object_bytes) + 1, memcg.refusal()
         if self.budget is not None:
@@ -380,6 +406,8 @@ class Ledger:
             if room + 1 < failing:
                 failing = room + 1
                 cause = f"the budget of {human_size(self.budget)} leaves no room"
+        if self.nodes is not None and (room := self.nodes.room(holder)) + 1 < failing:
+            failing, cause = room + 1, self.nodes.refusal(holder)
         asked = min(failing, n)
         for injection in concerned:
             injection.left -= asked
@@ -388,7 +416,7 @@ class Ledger:
                     self._injections.remove(injection)
                 else:
                     injection.left = 1
-        looks_twice = self._injections or self._memcgs
+        looks_twice = self._injections or self.memcgs or self.nodes is not None
         self._limit = -1 if looks_twice else _UNLIMITED if self.budget is None else self.budget
         return failing, cause
 
@@ -402,6 +430,10 @@ class Ledger:
     def next_release(self) -> int | None:
         """When the oldest deferred free comes due (ns), or ``None`` if none waits."""
         return self._deferred.next_due()
+
+    def waiting(self) -> Iterable[Deferred[Holder]]:
+        """The frees that wait for their grace period."""
+        return self._deferred
 
     def advance(self, to: int) -> None:
         """Move time to ``to`` (ns) and perform, in order, every deferred free due by then.
@@ -419,7 +451,7 @@ class Ledger:
 
     def check(self) -> None:
         """Verify every invariant; ``AssertionError`` says which failed and shows the ledger.  O(holders)."""
-        problems = [*self._wrong_sums(), *self._wrong_limits(), *self._wrong_deferred()]
+        problems = ledger_check.problems(self)
         if problems:
             raise AssertionError("\n".join([*problems, str(self)]))
         self._deferred.check()
@@ -430,58 +462,6 @@ class Ledger:
             if name == guest:
                 known = 0 if holder.known is None else holder.known()
                 assert holder.held == known, f"{guest}: {holder.held} objects of {holder.account} held, {known} known"
-
-    def _wrong_sums(self) -> list[str]:
-        """Totals and accounts against the holders they are made of."""
-        holders = list(self._holders.values())
-        sums: list[tuple[str, Total, list[Holder]]] = [("total", self.total, holders)]
-        sums += [(a, tally, [h for h in holders if h.account == a]) for a, tally in self.tallies.items()]
-        sums += [(g, total, [h for h in holders if h.guest == g]) for g, total in self._guests.items()]
-        wrong = [
-            f"{name}: {field} is {getattr(whole, field)}, but its holders have {found}"
-            for name, whole, parts in sums
-            for field in ("live", "freed", "live_bytes")
-            if getattr(whole, field) != (found := sum(getattr(part, field) for part in parts))
-        ]
-        wrong += [
-            f"{name}: the peak of {whole.peak_bytes} bytes exceeds the peaks of its holders together"
-            for name, whole, parts in sums
-            if whole.peak_bytes > sum(part.peak_bytes for part in parts)
-        ]
-        rows = [tally.live_bytes for tally in self.tallies.values()]
-        return wrong if rows == self._row else [*wrong, f"the row is {self._row}, but the accounts have {rows}"]
-
-    def _wrong_limits(self) -> list[str]:
-        """No figure below 0, none above the budget."""
-        wrong = [
-            f"{holder.account} of {holder.guest}: {field} is {getattr(holder, field)}"
-            for holder in self._holders.values()
-            for field in ("live", "freed", "deferred")
-            if getattr(holder, field) < 0
-        ]
-        if self.budget is not None and self.total.peak_bytes > self.budget:
-            wrong.append(f"{self.total.peak_bytes} bytes were live at once, the budget is {self.budget}")
-        wrong += [
-            f"{guest}: {memcg.charged()} bytes are charged, the limit is {memcg.limit}"
-            for guest, memcg in self._memcgs.items()
-            if memcg.charged() > memcg.limit
-        ]
-        if sum(self.high_water_row()) > self.total.peak_bytes:
-            wrong.append(f"the high-water row {self.high_water_row()} exceeds the peak")
-        return wrong
-
-    def _wrong_deferred(self) -> list[str]:
-        """The holders' deferred objects against the queue and against what is live."""
-        queued = dict.fromkeys(self._holders.values(), 0)
-        for free in self._deferred:
-            queued[free.owner] += free.objects
-        wrong = [
-            f"{h.account} of {h.guest}: {h.deferred} deferred of {h.live} live, but {queued[h]} are queued"
-            for h in queued
-            if h.deferred != queued[h] or h.deferred > h.live
-        ]
-        due = self._deferred.next_due()
-        return wrong if due is None or due > self._now else [*wrong, f"a free due at {due} ns is overdue"]
 
     def __str__(self) -> str:
         heads = ("live", "peak", "allocated", "freed", "live_bytes", "peak_bytes")

@@ -78,6 +78,13 @@ def _check_errno(text: str) -> None:
         raise ValueError(f"found {quote(text)}, expected {ERRNO.expected}{did_you_mean(text, ERRNO_NAMES)}")
 
 
+def _check_node(text: str) -> None:
+    """The number of a NUMA node."""
+    if not (text.isascii() and text.isdigit() and len(text) < 5):
+        raise ValueError(f"found {quote(text)}, expected {NODE.expected}")
+
+
+NODE = Variable("the number of a NUMA node, such as 0", _check_node)
 SIZE = Variable("a size as reports write it, such as 4K", _check_size)
 CHANGE = Variable("two sizes, such as 1G->4K", _check_change)
 ERRNO = Variable("the name of an errno, such as EAGAIN", _check_errno)

@@ -13,8 +13,9 @@ which the account ``vmemmap`` is what conversions restore; no part of the accoun
 call, requested and failed), ``host_faults`` (how often the host touched shared memory), ``outcomes`` (what went wrong
 without an errno), ``estimates`` (what is no exact count, with its bounds), ``slabs_at_least_bytes`` (a lower bound),
 ``notes`` (sentences on the whole result, such as that it is derived), ``host`` (the pool's GiB, and those without
-private pages), ``work`` (exact counts of what the host has done, which the modelled times are computed from) and
-``provenance`` (what made the result, and of what; it alone may differ where everything else is the same).
+private pages), ``nodes`` (NUMA nodes, where the scenario has them), ``work`` (exact counts of what the host has done,
+which the modelled times are computed from) and ``provenance`` (what made the result, and of what; it alone may differ
+where everything else is the same).
 
 What may live here: parts of the summary.  Judging it (expectations) is the run's, showing it is for reports.
 """
@@ -52,6 +53,7 @@ from gmemsim.results.keys import (
     Keys,
     Number,
 )
+from gmemsim.results.numa import full_nodes, node_keys, nodes_of
 
 SCHEMA = 1
 """Version of the object's layout."""
@@ -322,7 +324,7 @@ def regions_without_private(host: Host, guests: Iterable[GuestMemfd]) -> int:
 
 def host_regions(host: Host) -> int:
     """Aligned GiB that the hugepage pool lies in; the last may be filled in part."""
-    return -(-host.pool.bytes // (1 << GIB_SHIFT))
+    return host.pool.regions(GIB_SHIFT)
 
 
 def _host(state: State) -> dict[str, int]:
@@ -387,7 +389,7 @@ def _notes(state: State) -> list[str] | None:
         )
     if pages := state.host.static_pamt:
         notes.append(f"estimate: {pages:,} pages of pamt are static, about 0.4 % of the hugepage pool")
-    return notes or None
+    return notes + full_nodes(state.host) or None
 
 
 def _charged(state: State) -> dict[str, int]:
@@ -452,6 +454,7 @@ _PARTS: Mapping[str, Part] = {
     "slabs_at_least_bytes": Part(_slabs, _slab_keys),
     "notes": Part(_notes),
     "host": Part(_host, {"regions": COUNT, "regions_without_private": COUNT}),
+    "nodes": Part(lambda state: nodes_of(state.host), node_keys),
     "work": Part(_work, dict.fromkeys(COUNTERS, COUNT)),
     "replays": Part(lambda state: list(state.replays) or None),
     "provenance": Part(_provenance),

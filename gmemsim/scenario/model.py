@@ -24,9 +24,7 @@ from gmemsim.gmem.guest import VCPUS
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.stage2 import LeafRule
 from gmemsim.host.accounts import ACCOUNTS
-from gmemsim.host.costs import PROFILES, CostProfile
-from gmemsim.host.geometry import PAGE_SIZES, Geometry
-from gmemsim.host.host import PAMTS
+from gmemsim.host.geometry import Geometry
 from gmemsim.host.injection import ANY
 from gmemsim.scenario.format.kinds import (
     ALL,
@@ -37,12 +35,12 @@ from gmemsim.scenario.format.kinds import (
     Errno,
     Flag,
     Name,
-    Pools,
-    Prices,
     Record,
     Size,
     table,
 )
+from gmemsim.scenario.hostspec import HostSpec as HostSpec
+from gmemsim.scenario.hostspec import NodeSpec as NodeSpec
 
 VERSION = 1
 """The only version of the file format there has been, the value of the key ``gmemsim``."""
@@ -57,7 +55,6 @@ EVERY = ALL
 """The name by which a step addresses all guests; no guest may have it."""
 
 MAPPINGS = ("plain", "snp", "tdx")
-Memdesc = Literal["struct-page", "struct-page-32", "struct-page-8", "folio-descriptors"]
 State = Literal["shared", "private"]
 Extent = int | Literal["all"]
 """Bytes from an offset on, or ``"all"``: to the guest's end."""
@@ -74,51 +71,6 @@ class Place:
 
 
 NOWHERE = Place()
-
-
-@attrs.frozen(kw_only=True)
-class HostSpec:
-    """The host: its pages, its pools, the kernel's memory and what the modelled kernel does.
-
-    ``hugetlb`` is the number of hugepages by size; ``kernel_memory`` the budget of all accounts together in
-    bytes, ``None`` for unlimited; ``prices`` are in ns; ``rcu_grace`` how long a deferred free takes.
-    """
-
-    page_size: Annotated[int, Size("base page", allowed=PAGE_SIZES)] = 4096
-    hugetlb: Annotated[Mapping[int, int], Pools("hugepages the host has, by size")] = attrs.field(factory=dict)
-    kernel_memory: Annotated[int | None, Size("budget of all accounts together", unlimited=True)] = None
-    rcu_grace: Annotated[int, Duration("time until a deferred free returns its memory")] = 10_000_000
-    memdesc: Annotated[
-        Memdesc,
-        Choice(
-            "what describes a page: 64, 32 or 8 bytes each, or 8 and 80 a folio",
-            ("struct-page", "struct-page-32", "struct-page-8", "folio-descriptors"),
-        ),
-    ] = "struct-page"
-    costs: Annotated[str, Choice("profile that prices the counted work", tuple(PROFILES))] = "default"
-    prices: Annotated[Mapping[str, float], Prices("prices that the profile lacks or has wrong, by counter of work")] = (
-        attrs.field(factory=dict)
-    )
-    xarray: Annotated[str, Choice("what the kernel's XArray can split", ("rfc", "v6.15"))] = "rfc"
-    synchronize_rcu: Annotated[
-        bool, Flag("vmemmap restore and optimise wait for a grace period (kernels until early 2026)")
-    ] = False
-    account_nodes: Annotated[bool, Flag("preallocated nodes are charged (kernels with the 2026 fix)")] = True
-    shared_tail_pages: Annotated[bool, Flag("one shared vmemmap tail page per order and zone")] = False
-    pamt: Annotated[
-        Literal["none", "static", "dynamic"],
-        Choice("TDX's metadata: none, 0.4 % of the pool, or a pair of pages for each 2M mapped by base pages", PAMTS),
-    ] = "none"
-
-    @property
-    def profile(self) -> CostProfile:
-        """What prices the counted work: the profile ``costs`` with ``prices``."""
-        return PROFILES[self.costs].with_prices(self.prices)
-
-    @property
-    def geometry(self) -> Geometry:
-        """Orders and names of the host's page size."""
-        return Geometry(self.page_size)
 
 
 @attrs.frozen(kw_only=True)
@@ -149,6 +101,7 @@ class GuestSpec:
     kernel_memory: Annotated[
         int | None, Size("most kernel memory charged to its memcg; it fails before the host's", unlimited=True)
     ] = None
+    node: Annotated[int, Count("the NUMA node of its memory and of its VMM; see host.nodes")] = 0
 
     def mapping_on(self, page_size: int) -> Literal["plain", "snp", "tdx"]:
         """How stage 2 maps private memory on a host with base pages of ``page_size`` bytes."""

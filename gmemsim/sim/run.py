@@ -39,7 +39,7 @@ from gmemsim.errors import KernelError, OutOfMemory, SimulationRefused
 from gmemsim.garbage import fewer_collections
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
-from gmemsim.host.host import Host, KernelSwitches
+from gmemsim.host.host import Host, KernelSwitches, NodeMemory
 from gmemsim.results.summary import State, folio_orders, summarise
 from gmemsim.results.timeline import NONE, Event, Timeline
 from gmemsim.scenario import model
@@ -96,6 +96,7 @@ def make_host(spec: HostSpec) -> Host:
         account_nodes=spec.account_nodes,
         shared_tail_pages=spec.shared_tail_pages,
         pamt=spec.pamt,
+        vmemmap_fallback=spec.vmemmap_fallback,
     )
     return Host(
         geometry=spec.geometry,
@@ -103,6 +104,7 @@ def make_host(spec: HostSpec) -> Host:
         kernel_memory=spec.kernel_memory,
         rcu_grace=spec.rcu_grace,
         kernel=kernel,
+        nodes=[NodeMemory(hugetlb=node.hugetlb, kernel_memory=node.kernel_memory) for node in spec.nodes],
     )
 
 
@@ -120,6 +122,7 @@ def make_guest(host: Host, name: str, spec: GuestSpec) -> GuestMemfd:
         vcpus=spec.vcpus,
         stage2=spec.stage2,
         kernel_memory=spec.kernel_memory,
+        node=spec.node,
     )
 
 

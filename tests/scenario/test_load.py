@@ -346,7 +346,7 @@ def test_a_wrong_policy(policy: str, fault: str) -> None:
         (
             "x",
             "found 'x', expected a guest with name, memory, backing, count, mapping, policy, conversion, vcpus,"
-            " initially_shared, stage2, kernel_memory",
+            " initially_shared, stage2, kernel_memory, node",
         ),
     ],
 )

@@ -38,6 +38,8 @@ def render(result: Reportable) -> RenderableType:
     ]
     if len(summary["guests"]) > 1:
         parts.append(_guests(summary["guests"]))
+    if "nodes" in summary:
+        parts.append(_nodes(summary["nodes"]))
     if summary["expect"]:
         parts.append(_expectations(summary["expect"]))
     return Group(*parts)
@@ -153,6 +155,17 @@ def _guests(guests: list[Mapping[str, Any]]) -> RenderableType:
     more = len(guests) - MOST_GUESTS
     rest = [Text(f"… and {number(more)} more guests: --json shows all", style="dim")] if more > 0 else []
     return Group("", table, *rest)
+
+
+def _nodes(nodes: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+    table = plain_table("node", "free", "live bytes", "peak bytes", "limit", "elsewhere")
+    for name, node in nodes.items():
+        pools = [f"{number(n['free'])}/{number(n['total'])}×{size}" for size, n in node["hugepages"].items()]
+        memory = node["kernel_memory"]
+        sizes = [human_size(memory[key]) for key in ("live_bytes", "peak_bytes")]
+        limit = human_size(memory["limit_bytes"]) if "limit_bytes" in memory else "none"
+        table.add_row(name, " ".join(pools), *sizes, limit, number(node["fallbacks"]))
+    return Group("", table)
 
 
 def _expectations(expectations: list[Mapping[str, Any]]) -> RenderableType:

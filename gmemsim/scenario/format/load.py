@@ -238,6 +238,7 @@ class _Loader:
             found = "approx" if op == "approx" else "rel"
             self._faults.add(values.where, f"found {found} alone, expected approx and rel together")
         self._check.after(values)
+        self._check.metric(values)
         if not values.complete:
             return None
         metric, value, rel, after = (values.get(key) for key in ("metric", op, "rel", "after"))

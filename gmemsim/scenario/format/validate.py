@@ -11,7 +11,7 @@ causes a second one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gmemsim.errors import InputError
@@ -28,6 +28,7 @@ from gmemsim.scenario.model import (
     Allocate,
     FaultIn,
     GuestSpec,
+    NodeSpec,
     Place,
     RangeStep,
     Step,
@@ -44,7 +45,8 @@ class Checker:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._geometry: Geometry | None = None
-        self._pools: Any = MISSING
+        self._nodes: Sequence[NodeSpec] = ()
+        self._pools: Sequence[Mapping[int, int]] = ()  # of each node, or of the host; none if they are not known
         self._grace: Any = MISSING
         self._grace_place = NOWHERE
         self._memory = 0  # of all guests
@@ -64,13 +66,18 @@ class Checker:
         if host is None or not host.known("page_size"):
             return
         self._geometry = Geometry(host.get("page_size"))
-        self._pools = host.get("hugetlb")
         self._grace, self._grace_place = host.get("rcu_grace"), host.place("rcu_grace")
-        if self._pools is not MISSING:
-            for size in self._pools:
-                self._hugepage(size, host.place("hugetlb"))
-            if sum(size * number for size, number in self._pools.items()) > LARGEST:
-                self._faults.add(host.place("hugetlb"), "found more than 2^63 bytes of hugepages, expected less")
+        if not host.known("hugetlb", "nodes"):
+            return
+        nodes = self._nodes = host.get("nodes")
+        if nodes and host.get("hugetlb"):
+            self._faults.add(host.place("hugetlb"), "found hugetlb beside nodes, expected each node to have its own")
+        where = host.place("nodes" if nodes else "hugetlb")
+        self._pools = [node.hugetlb for node in nodes] or [host.get("hugetlb")]
+        for size in {size: None for pool in self._pools for size in pool}:
+            self._hugepage(size, where)
+        if sum(size * number for pool in self._pools for size, number in pool.items()) > LARGEST:
+            self._faults.add(where, "found more than 2^63 bytes of hugepages, expected less")
 
     def _hugepage(self, size: int, where: Place) -> bool:
         """Whether a machine has hugepages of ``size``."""
@@ -94,6 +101,7 @@ class Checker:
             self._guest_name(guest)
             self._aligned(guest, GuestSpec)
             self._backing(guest)
+            self._node(guest)
         if not found:
             self._guests_sound = False
             self._faults.add(where, "found no guests, expected at least one")
@@ -141,17 +149,29 @@ class Checker:
                 guest.place("memory"),
                 f"found {size_name(memory)}, expected a multiple of the backing {size_name(backing)}",
             )
-        if order and self._pools is not MISSING and backing not in self._pools:
-            have = ", ".join(map(size_name, self._pools)) or "none"
-            self._faults.add(
-                where, f"found hugepages of {size_name(backing)}, expected a size in host.hugetlb ({have})"
-            )
         policy = guest.get("policy")
         if isinstance(policy, Policy):
             try:
                 policy.rungs(order, self._geometry)
             except ValueError as error:
                 self._faults.add(guest.place("policy"), f"found {error}, expected it to begin at the backing")
+
+    def _node(self, guest: Values) -> None:
+        """The guest's node exists, and has hugepages of the guest's size."""
+        if self._geometry is None or not self._pools or not guest.known("node", "backing"):
+            return
+        node, backing = guest.get("node"), guest.get("backing")
+        if node >= len(self._pools):
+            there = f"a node below {len(self._nodes)}" if self._nodes else "0, for the host has no nodes"
+            self._faults.add(guest.place("node"), f"found node {node}, expected {there}")
+            return
+        if backing in self._pools[node] or self._geometry.hugepage_problem(backing):
+            return  # base pages, or a size that no machine has, which is a fault already
+        have = ", ".join(map(size_name, self._pools[node])) or "none"
+        whose = f"host.nodes[{node}].hugetlb" if self._nodes else "host.hugetlb"
+        self._faults.add(
+            guest.place("backing"), f"found hugepages of {size_name(backing)}, expected a size in {whose} ({have})"
+        )
 
     def _aligned(self, values: Values, cls: type[Any]) -> None:
         """Sizes that must be, are multiples of the page size."""
@@ -308,6 +328,14 @@ class Checker:
                 except InputError as error:
                     self._faults.include(error)
         return clock if len(self._faults) > faults else generator.end(clock, lambda _: instances)
+
+    def metric(self, values: Values) -> None:
+        """An expectation's metric is of a node that the host has."""
+        metric = values.get("metric")
+        parts = metric.split(".") if isinstance(metric, str) else []
+        if parts[:1] == ["nodes"] and self._pools and int(parts[1]) >= len(self._nodes):
+            there = f"a node below {len(self._nodes)}" if self._nodes else "a host with nodes"
+            self._faults.add(values.place("metric"), f"found {quote(metric)}, expected {there}")
 
     def after(self, values: Values) -> None:
         """An expectation's ``after`` is the id of a step."""
