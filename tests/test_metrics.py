@@ -90,7 +90,7 @@ def test_work_can_be_expected_compared_and_swept() -> None:
         text, "x.yaml", [Variation("host.synchronize_rcu", ("false", "true"))], ["work.rcu_synchronisations"]
     )
     swept = list(sweep(variants, "x.yaml", ["work.rcu_synchronisations"]))
-    assert [row.results for row in swept] == [(0,), (3,)]
+    assert [row.results for _, row in swept] == [(0,), (3,)]
 
 
 def test_the_times_say_how_far_they_may_be_off_and_what_is_not_in_them() -> None:
@@ -133,7 +133,7 @@ def test_a_new_metric_is_one_row(open_guests: str) -> None:
     result = run(parse_scenario(text))
     assert (result.ok, result.summary["expect"][0]["value"]) == (True, 2)
     variants = points(text, "t", [Variation("seed", ("1", "2"))], (open_guests,))
-    assert [row.results for row in sweep(variants, "t", (open_guests,))] == [(2,), (2,)]
+    assert [row.results for _, row in sweep(variants, "t", (open_guests,))] == [(2,), (2,)]
     comparison = Comparison("t", "policy", {"a": result, "b": result}, metrics=(open_guests,))
     assert comparison.rows[-1].metric == open_guests
     assert comparison.rows[-1].values == (2, 2)

@@ -12,7 +12,7 @@ import click
 
 from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import check_free, tell_written, write_all
-from gmemsim.cli.parameters import complete_presets, format_options
+from gmemsim.cli.parameters import complete_presets, format_options, set_option
 from gmemsim.cli.simulate import simulate
 from gmemsim.cli.terminal import show
 from gmemsim.cli.verdicts import name_failures
@@ -23,6 +23,7 @@ from gmemsim.reports.filesets import bound, compare_files
 
 if TYPE_CHECKING:
     from gmemsim.gmem.policy import Policy
+    from gmemsim.scenario.format.settings import Setting
     from gmemsim.scenario.model import Scenario
     from gmemsim.sim.run import Result
     from gmemsim.studies.compare import Comparison
@@ -36,6 +37,7 @@ OUTPUTS = tuple(compare_files())
 
 @click.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@set_option
 @click.option(
     "--policy",
     "policies",
@@ -70,6 +72,7 @@ OUTPUTS = tuple(compare_files())
 def compare(
     ctx: click.Context,
     files: tuple[str, ...],
+    settings: tuple[Setting, ...],
     policies: tuple[str, ...],
     metrics: tuple[str, ...],
     costs: tuple[str, ...],
@@ -91,6 +94,7 @@ def compare(
     Examples:
       gmemsim compare scenarios/rfc-cover.yaml
       gmemsim compare scenarios/rfc-cover.yaml --policy b-today --policy staged --markdown
+      gmemsim compare scenarios/rfc-cover.yaml --set guests.vm0.memory=4G --set host.hugetlb.1G=4
       gmemsim compare scenarios/rfc-cover.yaml --costs all --metric work.tlb_flushes
       gmemsim compare scenarios/rfc-cover.yaml --policy staged --policy x=split:18-9-0,vmemmap:partial
       gmemsim compare scenarios/rfc-cover.yaml scenarios/staged.yaml --out out --force
@@ -102,7 +106,7 @@ def compare(
     if out is not None:
         check_free(out, OUTPUTS, force=force)
     profiles = _profiles(ctx, costs)
-    scenarios = _policies_of(files[0], policies) if len(files) == 1 else _scenarios(files)
+    scenarios = _policies_of(files[0], settings, policies) if len(files) == 1 else _scenarios(files, settings)
     written: tuple[str, ...] = ()
     _check_metrics(scenarios, metrics)
     comparison = _compare(scenarios, metrics, profiles, by_policy=len(files) == 1)
@@ -121,9 +125,9 @@ def compare(
         ctx.exit(1)
 
 
-def _scenarios(files: tuple[str, ...]) -> dict[str, Scenario]:
+def _scenarios(files: tuple[str, ...], settings: tuple[Setting, ...]) -> dict[str, Scenario]:
     """The scenarios by the stems of their files, or by the files where stems are not unique; all faults at once."""
-    from gmemsim.scenario.format.load import load_scenario
+    from gmemsim.scenario.format.template import load_with
 
     stems = Counter(PurePath(file).stem for file in files)
     found: dict[str, Scenario] = {}
@@ -133,7 +137,7 @@ def _scenarios(files: tuple[str, ...]) -> dict[str, Scenario]:
         if name in found:
             faults.append(Fault(file, 0, 0, "found this file twice, expected each once"))
         try:
-            found[name] = load_scenario(file)
+            found[name] = load_with(file, settings)
         except InputError as error:
             faults += error.faults
     if faults:
@@ -141,12 +145,12 @@ def _scenarios(files: tuple[str, ...]) -> dict[str, Scenario]:
     return found
 
 
-def _policies_of(file: str, texts: tuple[str, ...]) -> dict[str, Scenario]:
+def _policies_of(file: str, settings: tuple[Setting, ...], texts: tuple[str, ...]) -> dict[str, Scenario]:
     """The scenario in ``file`` under every policy in ``texts``, by the policies' names."""
-    from gmemsim.scenario.format.load import load_scenario
+    from gmemsim.scenario.format.template import load_with
     from gmemsim.studies.compare import usual_policies, with_policy
 
-    scenario = load_scenario(file)
+    scenario = load_with(file, settings)
     wanted: Mapping[str, tuple[str, Policy]]
     if texts:
         wanted = _read_policies(texts)

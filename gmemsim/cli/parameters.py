@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gmemsim.messages import did_you_mean, quote
+from gmemsim.errors import Fault, InputError
+from gmemsim.messages import did_you_mean, quote, shown
 from gmemsim.registry import Registry
 from gmemsim.units import parse_size
 
 if TYPE_CHECKING:
+    from gmemsim.scenario.format.settings import Setting
+
     TextType = click.ParamType[str]
 else:
     TextType = click.ParamType  # generic in newer versions of click only
@@ -95,6 +98,36 @@ def _listing(registry: Registry[Any]) -> str:
     for name, row in registry.items():
         names.setdefault(row.words, []).append(name)
     return "; ".join(f"{', '.join(alike)} ({words})" for words, alike in names.items())
+
+
+def _settings(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[Setting, ...]:
+    """The settings in the values of an option; all that is wrong is said at once."""
+    if not value:
+        return ()
+    from gmemsim.scenario.format.settings import read_setting
+
+    found, faults = [], []
+    for text in value:
+        try:
+            found.append(read_setting(text, param.opts[0]))
+        except ValueError as error:
+            faults.append(Fault(f"{param.opts[0]} {shown(text)}", 0, 0, str(error)))
+    if faults:
+        raise InputError(faults)
+    return tuple(found)
+
+
+def set_option(command: Decorated) -> Decorated:
+    """The option ``--set KEY=VALUE``, repeatable; the parameter ``settings`` holds a ``Setting`` for each."""
+    return click.option(
+        "--set",
+        "settings",
+        metavar="KEY=VALUE",
+        multiple=True,
+        callback=_settings,
+        help="Give this key of FILE another value, such as host.kernel_memory=64M, guests.vm0.memory=4G,"
+        " guests.*.vcpus=8 or policy=staged; a policy is what --policy takes. Repeat it.",
+    )(command)
 
 
 def format_options(registry: Registry[Any]) -> Callable[[Decorated], Decorated]:

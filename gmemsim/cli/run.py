@@ -7,13 +7,14 @@ The formats and figures are those of the registries (:mod:`gmemsim.reports.expor
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import click
 
 from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import check_free, tell_written, write_all
-from gmemsim.cli.parameters import RegistryOption
+from gmemsim.cli.parameters import RegistryOption, set_option
 from gmemsim.cli.simulate import simulate
 from gmemsim.cli.terminal import show
 from gmemsim.cli.verdicts import name_failures
@@ -21,6 +22,9 @@ from gmemsim.reports.export import EXPORTS
 from gmemsim.reports.figures import FIGURES, recorders, recordings
 from gmemsim.reports.filesets import FileSet, bound, format_files, run_files
 from gmemsim.results.timeline import LEAST_KEPT
+
+if TYPE_CHECKING:
+    from gmemsim.scenario.format.settings import Setting
 
 
 @attrs.frozen
@@ -33,6 +37,7 @@ class OutputPlan:
 
 @click.command()
 @click.argument("file")
+@set_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object and nothing else.")
 @click.option(
     "--out",
@@ -64,6 +69,7 @@ class OutputPlan:
 def run(
     ctx: click.Context,
     file: str,
+    settings: tuple[Setting, ...],
     as_json: bool,
     out: str | None,
     form: str | None,
@@ -83,6 +89,7 @@ def run(
       gmemsim run scenarios/rfc-cover.yaml
       gmemsim run scenarios/rfc-cover.yaml --json | jq .accounts.filemap_nodes.peak
       gmemsim run scenarios/rfc-cover.yaml --out out --force
+      gmemsim run scenarios/staged.yaml --set seed=7 --set guests.whole.policy=staged-partial
       gmemsim run scenarios/staged.yaml --out out --figure map --figure calls --figure-data
       gmemsim run scenarios/staged.yaml --format html --out report.html
       gmemsim run scenarios/staged.yaml --format csv --out frames/
@@ -97,12 +104,12 @@ def run(
         check_free(plan.directory, plan.files, force=force)
 
     from gmemsim.reports.views import View
-    from gmemsim.scenario.format.load import parse_scenario
+    from gmemsim.scenario.format.template import parse_with
     from gmemsim.scenario.format.yaml import read_file
     from gmemsim.sim.run import Run
 
     data = read_file(file)  # once: it may be a pipe
-    simulated = Run(parse_scenario(data, source=file), keep=keep_events)
+    simulated = Run(parse_with(data, file, settings), keep=keep_events)
     used = recorders(drawn, simulated)
     result = simulate(simulated, used.values())
     written: tuple[str, ...] = ()

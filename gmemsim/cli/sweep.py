@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from gmemsim.cli.executors import Workers, executor_options
 from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import check_free, tell_written, write_all
 from gmemsim.cli.parameters import format_options
@@ -59,9 +59,7 @@ T = TypeVar("T")
     metavar="KEY",
     help="Show mean ± standard deviation over the values of this key of --vary, such as seed.",
 )
-@click.option(
-    "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that share the work."
-)
+@executor_options
 @format_options(SWEEP_EXPORTS)
 @click.option(
     "--out",
@@ -77,7 +75,7 @@ def sweep(
     varied: tuple[str, ...],
     metrics: tuple[str, ...],
     folded: str | None,
-    jobs: int,
+    workers: Workers,
     form: str | None,
     out: Path | None,
     force: bool,
@@ -101,7 +99,7 @@ def sweep(
     written: tuple[str, ...] = ()
     if out is not None:
         check_free(out, files, force=force)
-    result = _sweep(file, varied, metrics, folded, jobs)
+    result = _sweep(file, varied, metrics, folded, workers)
     if out is not None:
         written = write_all(out, bound(files, result), force=force)
     if form is None:
@@ -113,7 +111,7 @@ def sweep(
         ctx.exit(interrupted())
 
 
-def _sweep(file: str, varied: tuple[str, ...], metrics: tuple[str, ...], folded: str | None, jobs: int) -> Sweep:
+def _sweep(file: str, varied: tuple[str, ...], metrics: tuple[str, ...], folded: str | None, workers: Workers) -> Sweep:
     from gmemsim.scenario.format.load import parse_scenario
     from gmemsim.scenario.format.yaml import read_file
     from gmemsim.studies.sweep import Sweep, fold, points, read_variation
@@ -131,8 +129,9 @@ def _sweep(file: str, varied: tuple[str, ...], metrics: tuple[str, ...], folded:
     data = read_file(file)  # once: it may be a pipe
     title = parse_scenario(data, source=file).title
     variants = points(data.decode("utf-8-sig"), file, variations, metrics)
-    with Interruption() as interruption, _executor(jobs) as executor:
-        rows = tuple(_run(variants, file, metrics, executor, interruption))
+    with Interruption() as interruption, workers.start() as executor:
+        found = dict(_run(variants, file, metrics, executor, interruption))
+        rows = tuple(found[place] for place in sorted(found))
     if interruption.pressed and not rows:
         raise KeyboardInterrupt
     result = Sweep(title, tuple(variations), metrics, rows, partial=len(rows) < len(variants))
@@ -156,22 +155,10 @@ def _read(option: str, texts: tuple[str, ...], read: Callable[[str], T], faults:
             faults.append(Fault(f"{option} {shown(text)}", 0, 0, str(error)))
 
 
-@contextmanager
-def _executor(jobs: int) -> Iterator[Executor | None]:
-    """As many processes as wanted; Ctrl-C is for this one to handle."""
-    if jobs == 1:
-        yield None
-        return
-    from concurrent.futures import ProcessPoolExecutor
-
-    with ProcessPoolExecutor(jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as executor:
-        yield executor
-
-
 def _run(
     variants: list[Point], file: str, metrics: tuple[str, ...], executor: Executor | None, interruption: Interruption
-) -> Iterator[SweepRow]:
-    """The rows, with a bar on a terminal."""
+) -> Iterator[tuple[int, SweepRow]]:
+    """Places and rows, with a bar on a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from gmemsim.cli.outputs import check_free, write_all
+from gmemsim.cli.parameters import set_option
 from gmemsim.cli.terminal import show as show_screen
 from gmemsim.cli.tracefile import STDIN, Machine, TraceLine, check_readable, read_lines
 from gmemsim.errors import Fault, InputError
 from gmemsim.reports.figures import SUFFIXES
 
 if TYPE_CHECKING:
+    from gmemsim.scenario.format.settings import Setting
     from gmemsim.xarray.tree import Tree
 
 WIDTH = 200
@@ -25,11 +27,14 @@ WIDTH = 200
 
 @click.command()
 @click.argument("file")
+@set_option
 @click.option("--at", type=click.IntRange(min=0), help="Draw the tree after this many operations (default: all).")
 @click.option("--guest", help="Whose filemap to draw, in a scenario (default: the first guest's).")
 @click.option("--figure", type=click.Path(path_type=Path), help="Write a figure to this .png or .svg file, too.")
 @click.option("--force", is_flag=True, help="Overwrite the figure's file.")
-def show(file: str, at: int | None, guest: str | None, figure: Path | None, force: bool) -> None:
+def show(
+    file: str, settings: tuple[Setting, ...], at: int | None, guest: str | None, figure: Path | None, force: bool
+) -> None:
     """Execute the operation trace FILE ("-" for standard input) and draw the tree it leaves.
 
     If FILE is a scenario (.yaml or .yml), draw the filemap of a guest after so many of its calls. Slots that hold the
@@ -52,7 +57,9 @@ def show(file: str, at: int | None, guest: str | None, figure: Path | None, forc
     is_scenario = Path(file).suffix.lower() in (".yaml", ".yml")
     if guest is not None and not is_scenario:
         raise click.UsageError("--guest says which filemap of a scenario to draw, and FILE is a trace")
-    tree, done, what = _of_scenario(file, guest, at) if is_scenario else _of_trace(file, at)
+    if settings and not is_scenario:
+        raise click.UsageError("--set gives keys of a scenario other values, and FILE is a trace")
+    tree, done, what = _of_scenario(file, settings, guest, at) if is_scenario else _of_trace(file, at)
     if at is not None and done < at:
         raise InputError([Fault(file, 0, 0, f"found {done} {what}s, expected at least {at} (--at)")])
     show_screen("treeview", picture(tree), width=WIDTH)
@@ -69,12 +76,14 @@ def _of_trace(file: str, most: int | None) -> tuple[Tree, int, str]:
     return machine.tree, done, "operation"
 
 
-def _of_scenario(file: str, guest: str | None, most: int | None) -> tuple[Tree, int, str]:
+def _of_scenario(
+    file: str, settings: tuple[Setting, ...], guest: str | None, most: int | None
+) -> tuple[Tree, int, str]:
     """A guest's filemap after the first ``most`` calls of a scenario, how many those were, and what they are called."""
-    from gmemsim.scenario.format.load import load_scenario
+    from gmemsim.scenario.format.template import load_with
     from gmemsim.sim.run import Run
 
-    scenario = load_scenario(file)
+    scenario = load_with(file, settings)
     names = scenario.guest_names
     if guest is not None and guest not in names:
         raise click.UsageError(f"there is no guest {guest!r}, expected one of {', '.join(names[:20])}")

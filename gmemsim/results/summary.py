@@ -79,7 +79,7 @@ class State:
     so far.  ``retries``: how many conversions were ``retried`` and ``given_up``.  ``work``: all that the host has done.
     ``profile``: what prices it.  ``partial``: whether the workload is not at its end.  ``replays``: what the recorded
     logs of the workload hold.  ``verdicts``: those on expectations so far.  ``version``: gmemsim's.
-    ``scenario_sha256``: of the scenario's text, ``None`` if it has none.
+    ``scenario_sha256``: of the scenario's text, ``None`` if it has none.  ``settings``: what was put into that.
     """
 
     title: str
@@ -97,6 +97,7 @@ class State:
     verdicts: Sequence[Mapping[str, Any]] = ()
     version: str = ""
     scenario_sha256: str | None = None
+    settings: Sequence[str] = ()
 
     def of(self, guest: GuestMemfd) -> State:
         """The same moment, of one guest."""
@@ -410,6 +411,7 @@ def _provenance(state: State) -> dict[str, Any]:
         "python": f"{major}.{minor}",
         "compiled": active(),
         "scenario": state.scenario_sha256,
+        **({"set": list(state.settings)} if state.settings else {}),
         "generation": sorted({guest.policy.generation for guest in state.guests}),
         "costs": state.profile.name,
     }

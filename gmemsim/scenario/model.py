@@ -395,7 +395,8 @@ class Scenario:
     """All there is to know before a run.
 
     ``source`` is the file's name as messages show it; ``sha256`` is of the text that it was read from, ``None`` for
-    what was made in Python.  A guest that names no ``mapping`` has here the one that the host's page size gives it.
+    what was made in Python.  ``settings`` (default: none) were put into that text, each ``KEY=VALUE``.  A guest that
+    names no ``mapping`` has here the one that the host's page size gives it.
     """
 
     title: str
@@ -406,6 +407,7 @@ class Scenario:
     expect: tuple[Expectation, ...] = ()
     source: str = "<python>"
     sha256: str | None = attrs.field(default=None, eq=False)
+    settings: tuple[str, ...] = attrs.field(default=(), eq=False)
     _by_name: Mapping[str, tuple[tuple[str, GuestSpec], ...]] = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:

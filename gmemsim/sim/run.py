@@ -331,6 +331,7 @@ class Run(Iterator[Event]):
             profile=scenario.host.profile,
             version=__version__,
             scenario_sha256=scenario.sha256,
+            settings=scenario.settings,
             partial=not self._at_end,
             replays=tuple(replays(scenario)),
             verdicts=[self._verdicts[index] for index in sorted(self._verdicts)] + self._errors,

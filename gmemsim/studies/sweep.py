@@ -38,6 +38,7 @@ from gmemsim.results.metrics import metric_faults, metric_value
 from gmemsim.scenario.format.load import parse_scenario
 from gmemsim.scenario.format.yaml import Faults, ListNode, MapNode, Node, ScalarNode, read_yaml
 from gmemsim.sim.run import run
+from gmemsim.studies.spread import Lost, results_of
 
 MOST_VARIANTS: Final = 10_000
 """Variants of a sweep: hours of work, and more than a table is read for."""
@@ -294,12 +295,13 @@ def _without_expectations(data: Any) -> Any:
     return [_without_expectations(item) for item in data] if isinstance(data, list) else data
 
 
-def evaluate(point: Point, source: str, metrics: Sequence[str]) -> SweepRow:
-    """Run the variant ``point`` of the scenario ``source`` (the file's name, for messages) and return its ``metrics``.
+def evaluate(shared: tuple[str, tuple[str, ...]], point: Point) -> SweepRow:
+    """Run the variant ``point``; ``shared`` are the scenario's source (the file's name, for messages) and the metrics.
 
     Whatever it needs is in its arguments, so it may run in another process.  A variant whose guests cannot be created
     is a row that says so.
     """
+    source, metrics = shared
     try:
         summary: Mapping[str, Any] = run(parse_scenario(point.text, source=source)).summary
     except SimulationRefused as error:
@@ -313,24 +315,13 @@ def sweep(
     metrics: Sequence[str],
     executor: Executor | None = None,
     stop: Callable[[], bool] = lambda: False,
-) -> Iterator[SweepRow]:
-    """Run all ``variants`` of the scenario ``source`` (the file's name, for messages); a row of ``metrics`` for each.
+) -> Iterator[tuple[int, SweepRow]]:
+    """Run all ``variants`` of the scenario ``source`` (the file's name, for messages): places and rows of ``metrics``.
 
-    ``executor`` (default: none, one after the other here) runs them, a Dask client's too.  Rows come in the order of
-    the variants, until ``stop()`` is true (default: never).
+    ``executor`` (default: none, one after the other here) runs them, a Dask client's too.  Rows come as they are done,
+    each with the place of its variant, until ``stop()`` is true (default: never).
     """
-    if executor is None:
-        for point in variants:
-            if stop():
-                return
-            yield evaluate(point, source, metrics)
-        return
-    futures = [executor.submit(evaluate, point, source, metrics) for point in variants]
-    try:
-        for future in futures:
-            if stop():
-                return
-            yield future.result()
-    finally:
-        for future in futures:
-            future.cancel()
+    for place, row in results_of(evaluate, (source, tuple(metrics)), variants, executor, stop):
+        if isinstance(row, Lost):
+            row = SweepRow(variants[place].values, (None,) * len(metrics), row.message)
+        yield place, row

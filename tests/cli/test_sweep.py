@@ -169,7 +169,7 @@ def test_ctrl_c_keeps_the_variants_that_are_done(
 
     def pressed(
         variants: list[sweeping.Point], source: str, metrics: tuple[str, ...], executor: None, stop: Callable[[], bool]
-    ) -> Iterator[sweeping.SweepRow]:
+    ) -> Iterator[tuple[int, sweeping.SweepRow]]:
         for row in real(variants, source, metrics, executor, stop):
             yield row
             os.kill(os.getpid(), signal.SIGINT)

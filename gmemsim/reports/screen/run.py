@@ -48,12 +48,18 @@ def render(result: Reportable) -> RenderableType:
 def _heading(summary: Mapping[str, Any]) -> Text:
     text = Text(str(summary["title"]), style="bold")
     end = human_duration(summary["end_time_ns"])
-    text.append(f"\nsimulated time {end}, seed {summary['seed']}\n", style="not bold")
+    text.append(f"\nsimulated time {end}, seed {summary['seed']}{_settings(summary)}\n", style="not bold")
     if summary.get("partial"):
         text.append("PARTIAL: interrupted before its end\n", style="bold red")
     for said in summary.get("notes", ()):
         text.append(f"note: {said}\n", style="not bold")
     return text
+
+
+def _settings(summary: Mapping[str, Any]) -> str:
+    """What was put into the scenario's text, if anything."""
+    settings = summary.get("provenance", {}).get("set")
+    return f", with {', '.join(settings)}" if settings else ""
 
 
 def _facts(summary: Mapping[str, Any]) -> Table:

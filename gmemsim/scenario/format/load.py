@@ -94,17 +94,27 @@ def parse_scenario(data: bytes | str, *, source: str = "<text>") -> Scenario:
     """The scenario in ``data``; :class:`InputError` with every fault, each in ``source``, if it is not one."""
     content = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     with fewer_collections():
-        return _parse(content, Faults(source))
+        faults = Faults(source)
+        scenario = scenario_of(read_root(content, faults), faults)
+    return attrs.evolve(scenario, sha256=hashlib.sha256(content).hexdigest())
 
 
-def _parse(content: bytes, faults: Faults) -> Scenario:
+def read_root(content: bytes, faults: Faults) -> Node:
+    """The nodes of a file's ``content``; :class:`InputError` if there are none, other faults go to ``faults``."""
     root = read_yaml(content, faults)
     if root is None and not len(faults):
         faults.add(Place(1, 1), f"found an empty file, expected a mapping that begins with 'gmemsim: {VERSION}'")
-    scenario = _Loader(faults).scenario(root) if root is not None else None
+    if root is None:
+        raise faults.error()
+    return root
+
+
+def scenario_of(root: Node, faults: Faults) -> Scenario:
+    """The scenario whose file consists of ``root``; :class:`InputError` if there are any ``faults``."""
+    scenario = _Loader(faults).scenario(root)
     if len(faults) or scenario is None:
         raise faults.error()
-    return attrs.evolve(scenario, sha256=hashlib.sha256(content).hexdigest())
+    return scenario
 
 
 class _Loader:

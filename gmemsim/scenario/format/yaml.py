@@ -19,7 +19,7 @@ The faults of a file go to one :class:`Faults`, so that all are reported at once
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import attrs
@@ -59,8 +59,19 @@ _COLUMN_BITS: Final = 24
 """Bits of a column: :data:`LARGEST_FILE` needs 23."""
 
 
+_SETTING: Final = 1 << 60
+"""Set in the number of a place that is no place of the file but the number of a setting."""
+
+
+def setting_at(number: int) -> int:
+    """What nodes of the setting ``number`` (from 0) keep as their place: line 0, and the setting as a column from 1."""
+    return _SETTING | number + 1
+
+
 def place_at(at: int) -> Place:
     """The place that a node keeps as one number, its line above its column, both from 0."""
+    if at >= _SETTING:
+        return Place(0, at - _SETTING)
     return Place((at >> _COLUMN_BITS) + 1, (at & (1 << _COLUMN_BITS) - 1) + 1)
 
 
@@ -151,16 +162,21 @@ def describe(node: Node) -> str:
 class Faults:
     """Collects what is wrong with one file; a fault found twice (through an alias) counts once.
 
-    ``path`` is the file's name and ``source`` the same as messages show it.
+    ``path`` is the file's name and ``source`` the same as messages show it.  ``settings`` (default: none) are the names
+    of those that were put into the file: a fault in one of them has its name instead.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, settings: Sequence[str] = ()) -> None:
         self.path = path
+        self._settings = settings
         self.source = path if path.isprintable() else ascii(path)
         self._found: dict[Fault, None] = {}
 
     def add(self, where: Place, message: str) -> None:
         """Note ``message`` for ``where``."""
+        if not where.line and where.column:
+            self._found[Fault(self._settings[where.column - 1], 0, 0, message)] = None
+            return
         self._found[Fault(self.source, where.line, where.column, message)] = None
 
     def wrong(self, node: Node, expected: str) -> None:

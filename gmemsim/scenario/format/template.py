@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A scenario's text, parsed once, of which scenarios with other values are made.
+
+What may live here: the ways from a text and settings to a scenario, and how their faults are told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from gmemsim.errors import InputError
+from gmemsim.garbage import fewer_collections
+from gmemsim.scenario.format.load import read_root, scenario_of
+from gmemsim.scenario.format.settings import Setting, put, without
+from gmemsim.scenario.format.yaml import Faults, read_file
+from gmemsim.scenario.model import Scenario
+
+EXPECTATIONS: Final = ("expect", "expect_error")
+"""The keys of what a scenario expects of its own policies and figures."""
+
+
+class Template:
+    """A scenario's text, ``data``, from which :meth:`scenario` makes variants.
+
+    ``source`` is the file's name, for messages and for files beside it.  ``expectations``: the variants keep what the
+    file expects (default); without, nothing is expected of them.
+    :class:`InputError` if the text cannot be read as YAML; whether it is a sound scenario is known later.
+    """
+
+    def __init__(self, data: bytes | str, source: str = "<text>", *, expectations: bool = True) -> None:
+        content = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+        self.source = source
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        """Of the text."""
+        with fewer_collections():
+            faults = Faults(source)
+            root = read_root(content, faults)
+            if len(faults):
+                scenario_of(root, faults)  # tells these together with what else is wrong
+            self._root = root if expectations else without(root, EXPECTATIONS)
+
+    def scenario(self, settings: Sequence[Setting] = ()) -> Scenario:
+        """The scenario with ``settings`` (default: as the text has it); :class:`InputError` with every fault.
+
+        A fault in a setting has the setting's name for its source.
+        """
+        faults = Faults(self.source, [setting.name for setting in settings])
+        with fewer_collections():
+            scenario = scenario_of(put(self._root, settings), faults)
+        return attrs.evolve(scenario, sha256=self.sha256, settings=tuple(map(str, settings)))
+
+
+def load_with(path: str | os.PathLike[str], settings: Sequence[Setting]) -> Scenario:
+    """The scenario in the file ``path`` with ``settings``; :class:`InputError` with every fault.
+
+    A fault of the file itself that settings may have caused says which there were.
+    """
+    return parse_with(read_file(path), os.fsdecode(path), settings)
+
+
+def parse_with(data: bytes | str, source: str, settings: Sequence[Setting]) -> Scenario:
+    """:func:`load_with` of the text ``data``, which is called ``source``."""
+    try:
+        return Template(data, source).scenario(settings)
+    except InputError as error:
+        names = {setting.name for setting in settings}
+        told = ", ".join(map(str, settings))
+        raise InputError(
+            [
+                attrs.evolve(fault, message=f"{fault.message} (with {told})") if names and fault.line else fault
+                for fault in error.faults
+            ]
+        ) from None
