@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from gmemsim.scenario.logs.formats import LOG_FORMATS
-from gmemsim.scenario.logs.reading import Conversion, Log, Tally
+from gmemsim.scenario.logs.reading import Log
 from gmemsim.scenario.logs.slots import SlotMap, default_slots
+from gmemsim.scenario.logs.tally import Tally
+from tests.scenario.logs import Conversion, usable
 
 K, M, G, S = 1 << 10, 1 << 20, 1 << 30, 1_000_000_000
 SLOTS = SlotMap(default_slots(8 * G))
@@ -26,7 +28,7 @@ def read(folder: Path, text: str, format: str = "qemu", **settings: int) -> tupl
     path.write_text(text)
     tally = Tally()
     log = Log(path=str(path), format=LOG_FORMATS[format], **settings)
-    return list(log.conversions(SLOTS, 4 * K, tally)), tally
+    return list(usable(log, SLOTS, tally)), tally
 
 
 # -- timestamps ----------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ import pytest
 from gmemsim.errors import InputError
 from gmemsim.scenario import json_schema, load_scenario
 from gmemsim.scenario.generators import Replay
+from gmemsim.scenario.logs.finding import RANGE, LogFormat
 from gmemsim.scenario.logs.formats import LOG_FORMATS
-from gmemsim.scenario.logs.reading import RANGE, LogFormat
 from gmemsim.scenario.logs.slots import Slot
 from gmemsim.scenario.model import Convert, State
 from gmemsim.scenario.workload import expand_step, step_end

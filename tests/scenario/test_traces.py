@@ -14,9 +14,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gmemsim.errors import InputError
+from gmemsim.scenario.logs.finding import PIECE
 from gmemsim.scenario.logs.formats import LOG_FORMATS
-from gmemsim.scenario.logs.reading import GZIP_MAGIC, PIECE, Conversion, Log, Tally
+from gmemsim.scenario.logs.reading import GZIP_MAGIC, Log
 from gmemsim.scenario.logs.slots import Slot, SlotMap, default_slots
+from gmemsim.scenario.logs.tally import Tally
+from tests.scenario.logs import Conversion, usable
 
 K, M, G = 1 << 10, 1 << 20, 1 << 30
 MS, S = 1_000_000, 1_000_000_000
@@ -37,7 +40,7 @@ def write(tmp_path: Path) -> Write:
 
 def read(path: str, format: str = "qemu", **settings: Any) -> tuple[list[Conversion], Tally]:
     tally = Tally()
-    return list(Log(path=path, format=LOG_FORMATS[format], **settings).conversions(SLOTS, 4 * K, tally)), tally
+    return list(usable(Log(path=path, format=LOG_FORMATS[format], **settings), SLOTS, tally)), tally
 
 
 def fault(path: str, **settings: Any) -> str:
@@ -230,7 +233,7 @@ def test_a_long_log_fills_no_memory(write: Write) -> None:
     path = write(gzip.compress(lines, 1))
     tracemalloc.start()
     tally = Tally()
-    count = sum(1 for _ in Log(path=path, format=LOG_FORMATS["qemu"]).conversions(SLOTS, 4 * K, tally))
+    count = sum(1 for _ in usable(Log(path=path, format=LOG_FORMATS["qemu"]), SLOTS, tally))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (count, tally.others, tally.last) == (50_000, 50_000, 49_999_000)

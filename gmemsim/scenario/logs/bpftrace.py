@@ -24,7 +24,7 @@ import re
 from typing import Final
 
 from gmemsim.gmem.guest import ATTRIBUTE_PRIVATE
-from gmemsim.scenario.logs.reading import Details, LogFormat
+from gmemsim.scenario.logs.finding import Details, LogFormat
 from gmemsim.scenario.model import State
 
 
@@ -33,14 +33,13 @@ def _state(text: bytes) -> State | None:
     return None if bits & ~ATTRIBUTE_PRIVATE else "private" if bits else "shared"
 
 
-def _details(event: re.Match[bytes]) -> Details:
-    fd, kind, flags, errno, stopped = event.group("fd", "kind", "flags", "errno", "stopped")
+def _details(fd: bytes, kind: bytes, flags: bytes, errno: bytes, stopped: bytes) -> Details:
     return Details(
-        fd=None if fd is None else int(fd),
+        fd=int(fd) if fd else None,
         in_file=kind == b"offset",
         flags=int(flags or b"0", 16),
         errno=int(errno or b"0"),
-        stopped=None if stopped is None else int(stopped, 16),
+        stopped=int(stopped, 16) if stopped else None,
     )
 
 
@@ -59,5 +58,6 @@ BPFTRACE: Final = LogFormat(
         rb"(?: error_offset " + _HEX % b"stopped" + rb")?"
     ),
     state=_state,
+    more=("fd", "kind", "flags", "errno", "stopped"),
     details=_details,
 )

@@ -7,8 +7,8 @@ from typing import Final
 
 from gmemsim.registry import Registry
 from gmemsim.scenario.logs.bpftrace import BPFTRACE
+from gmemsim.scenario.logs.finding import LogFormat
 from gmemsim.scenario.logs.qemu import QEMU
-from gmemsim.scenario.logs.reading import LogFormat
 
 LOG_FORMATS: Final[Registry[LogFormat]] = Registry("log format")
 

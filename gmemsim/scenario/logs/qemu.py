@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gmemsim.scenario.logs.reading import RANGE, LogFormat
+from gmemsim.scenario.logs.finding import RANGE, LogFormat
 from gmemsim.scenario.model import State
 
 _NAMES: Final = rb"(?:kvm_convert_memory|Unkonwn)"

@@ -3,10 +3,11 @@
 
 Theory of operation
 -------------------
-The log stays where it is and is read as a stream (``logs.reading``); a scenario names it relative to its own
-folder.  Before the run it is read once from end to end (:meth:`Replay.read`), which finds what is wrong with it, counts
-what cannot be used, and tells when the replay ends.  Guest-physical addresses become offsets through ``slots``; absent,
-those of a ``machine`` of the guest's size.  A group of guests replays the same log, ``stagger`` apart.
+The log stays where it is; a scenario names it relative to its own folder.  It is read once from end to end
+(``logs.holding``), when the scenario is checked: this finds what is wrong with it, counts what cannot be used, and
+tells when the replay ends.  The replay takes the conversions from the columns that were kept.  Guest-physical addresses
+become offsets through ``slots``; absent, those of a ``machine`` of the guest's size.  A group of guests replays the
+same log, ``stagger`` apart.
 
 How a log begins
 ----------------
@@ -23,19 +24,17 @@ start, which in the old model needed no conversion.  ``never_private`` chooses:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
-from pathlib import Path
 from random import Random
-from typing import Annotated, Any, ClassVar, Final, Literal, get_args
+from typing import Annotated, Any, ClassVar, Final, get_args
 
 import attrs
 
 from gmemsim.errors import InputError
-from gmemsim.gmem.ranges import RangeSet, gaps
 from gmemsim.scenario.format.kinds import Choice, Count, Duration, FileName, Records
 from gmemsim.scenario.logs.formats import LOG_FORMATS
-from gmemsim.scenario.logs.reading import Log, Tally
-from gmemsim.scenario.logs.slots import Slot, SlotMap, default_slots, slot_problems
+from gmemsim.scenario.logs.holding import Holding, NeverPrivate, last_time, read
+from gmemsim.scenario.logs.reading import Log
+from gmemsim.scenario.logs.slots import Slot, default_slots, slot_problems
 from gmemsim.scenario.machine import MACHINES
 from gmemsim.scenario.model import GuestSpec, Scenario, Step
 from gmemsim.scenario.workload import Composite, Sharing
@@ -44,31 +43,7 @@ from gmemsim.units import human_size, size_name
 REORDER: Final = 1_000_000
 """How far timestamps may go back by default, in ns: recorders have a buffer for each CPU, read in turn."""
 
-LOGS_REMEMBERED = 64
-"""Logs whose reading is remembered: more than one scenario replays."""
-
-NeverPrivate = Literal["untouched", "shared"]
 NEVER_PRIVATE: Final = get_args(NeverPrivate)
-
-
-@attrs.frozen
-class Reading:
-    """What a log holds for a guest: its ``tally``; conversions that change nothing, those to private among them; and
-    the ranges of the guest_memfd that the log never makes private, in bytes."""
-
-    tally: Tally
-    unchanged: int
-    unchanged_to_private: int
-    never_private: tuple[tuple[int, int], ...]
-
-    @property
-    def never_private_bytes(self) -> int:
-        """How much that is."""
-        return sum(end - start for start, end in self.never_private)
-
-
-Readings = dict[tuple[tuple[Slot, ...], int, NeverPrivate], Reading]
-"""What a log holds, by slots, page size and what is assumed of memory that never becomes private."""
 
 
 @attrs.frozen(kw_only=True)
@@ -109,9 +84,9 @@ class Replay(Sharing):
         """The slots given, or those of a machine like ``guest``."""
         return default_slots(guest.memory, self.machine) if self.slots is None else self.slots
 
-    def read(self, guest: GuestSpec, page_size: int) -> Reading:
+    def read(self, guest: GuestSpec, page_size: int) -> Holding:
         """What the log holds for ``guest``; :class:`InputError` if it is wrong.  Reads all of it, the first time."""
-        return _read(self.log, self.slots_of(guest), page_size, self.never_private)
+        return read(self.log, self.slots_of(guest), page_size, self.never_private)
 
     def warnings(self, guest: GuestSpec, page_size: int) -> Iterator[str]:
         """What makes the log doubtful for ``guest``, a line each: events outside of its memory."""
@@ -149,9 +124,7 @@ class Replay(Sharing):
 
     def span(self) -> int:
         """The time of the log's last event, which no slot changes."""
-        for reading in _readings(self.log).values():
-            return reading.tally.last
-        return _read(self.log, (), 1, "untouched").tally.last
+        return last_time(self.log)
 
     def problems(self, guest: GuestSpec, page_size: int) -> Iterator[tuple[str, str]]:
         """Slots that overlap or do not fit, a log without anything to use; ``InputError`` for what is wrong in it."""
@@ -180,10 +153,11 @@ class Replay(Sharing):
 
     def steps(self, name: str, guest: GuestSpec, page_size: int, rng: Random, start: int) -> Iterator[Step]:
         """The conversions that can be used, after those of what is shared from the start."""
+        holding = self.read(guest, page_size)
         if self.never_private == "shared":
-            for low, high in self.read(guest, page_size).never_private:
+            for low, high in holding.never_private:
                 yield self.convert(name, start, low, high - low, "shared")
-        for time, _, offset, size, to in self.log.conversions(SlotMap(self.slots_of(guest)), page_size, Tally()):
+        for time, offset, size, to in holding.conversions:
             yield self.convert(name, start + time, offset, size, to)
 
 
@@ -213,53 +187,6 @@ def _all_steps(steps: Iterable[Step]) -> Iterator[Step]:
         yield step
         if isinstance(step, Composite):
             yield from _all_steps(step.steps)
-
-
-def _readings(log: Log) -> Readings:
-    """What is remembered of ``log``, as long as its file stays what it is."""
-    try:
-        path = Path(log.path).resolve()
-        found = path.stat()
-    except (OSError, ValueError):
-        return {}  # reading says why
-    return _remembered(attrs.evolve(log, path=str(path)), found.st_mtime_ns, found.st_size)
-
-
-@lru_cache(maxsize=LOGS_REMEMBERED)
-def _remembered(log: Log, modified: int, size: int) -> Readings:
-    return {}
-
-
-def _read(log: Log, slots: tuple[Slot, ...], page_size: int, never_private: NeverPrivate) -> Reading:
-    readings = _readings(log)
-    key = slots, page_size, never_private
-    if key not in readings:
-        first = _follow(log, slots, page_size, ())
-        again = never_private == "shared" and first.never_private
-        readings[key] = _follow(log, slots, page_size, first.never_private) if again else first
-    return readings[key]
-
-
-def _follow(log: Log, slots: tuple[Slot, ...], page_size: int, shared: Iterable[tuple[int, int]]) -> Reading:
-    """Read all of ``log`` and follow the state of a guest_memfd that begins private but for ``shared``."""
-    tally, state, ever_private = Tally(), RangeSet(), RangeSet()
-    unchanged = unchanged_to_private = 0
-    for start, end in shared:
-        state.add(start, end)
-    for _, _, start, size, to in log.conversions(SlotMap(slots), page_size, tally):
-        end, private = start + size, to == "private"
-        if private and not ever_private.covers(start, end):
-            ever_private.add(start, end)
-        if state.disjoint(start, end) if private else state.covers(start, end):
-            unchanged += 1
-            unchanged_to_private += private
-        else:
-            state.replace(start, end, member=not private)
-    rest: list[tuple[int, int]] = []
-    for slot in sorted(slots, key=lambda slot: slot.offset):
-        begin, end = slot.offset, slot.offset + slot.size
-        rest += gaps(ever_private.ranges(begin, end), begin, end)
-    return Reading(tally, unchanged, unchanged_to_private, tuple(rest))
 
 
 def _memory(needed: int) -> str:

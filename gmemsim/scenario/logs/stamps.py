@@ -8,13 +8,14 @@ it is taken for UTC).  Other text may stand between a stamp and its event; the n
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import date
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 _OF_PROCESS: Final = re.compile(rb"(?P<pid>\d{1,10})@(?P<s>\d{1,12})\.(?P<fraction>\d{1,9}):")
 USUAL: Final = rb"(\d{1,10})@(\d{1,12})\.(\d{1,9}):"
-"""The stamp of a process as a pattern, for :func:`usual_stamp`."""
+"""The stamp of a process as a pattern, for :func:`usual_times`: process, seconds and their fraction."""
 
 _ISO: Final = re.compile(
     rb"(\d{4}-\d\d-\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?(?:Z|([+-])(\d\d):?(\d\d)?)?(?![\d:.])"
@@ -42,10 +43,9 @@ def stamp_before(text: bytes, start: int, end: int) -> Stamp | None:
     return Stamp(match.start(), time, int(match["pid"]))
 
 
-def usual_stamp(line: re.Match[bytes]) -> Stamp:
-    """The stamp at the beginning of a line that matches :data:`USUAL` and what follows."""
-    pid, seconds, fraction = line.group(1, 2, 3)
-    return Stamp(0, int(seconds + fraction.ljust(9, b"0")), int(pid))
+def usual_times(seconds: Iterable[bytes], fractions: Iterable[bytes]) -> list[int]:
+    """Nanoseconds of stamps of processes, from the groups of :data:`USUAL`."""
+    return [int(whole + part.ljust(9, b"0")) for whole, part in zip(seconds, fractions, strict=True)]
 
 
 def _of_process(text: bytes, start: int, end: int) -> re.Match[bytes] | None:

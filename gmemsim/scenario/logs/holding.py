@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a log holds for a guest: read once, kept as columns, followed from there.
+
+Theory of operation
+-------------------
+A log is needed several times: to check a scenario, to replay it (for each guest of a group), to sum up.  It is read
+once (:func:`read`).  What can be used is kept in columns of machine words (:class:`Conversions`, 25 MB for a million),
+and both the replay and everything that is said of the log come from these.
+
+Readings are remembered by what they depend on: the log with its settings and its file's time and size, the slots, and
+the page size.  The latest :data:`LOGS_REMEMBERED` logs are kept, more than one scenario replays.
+
+What may live here: what is known of a log as a whole.  Events one by one are in ``logs.reading``.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import attrs
+
+from gmemsim.gmem.ranges import gaps
+from gmemsim.scenario.logs.reading import Block, Log
+from gmemsim.scenario.logs.slots import Slot, SlotMap
+from gmemsim.scenario.logs.tally import Tally
+from gmemsim.scenario.model import State
+
+_FILL: Final = (b"\0", b"\1")
+_AT_ONCE: Final = 1 << 14
+"""Conversions of which places are looked up at once."""
+
+LOGS_REMEMBERED: Final = 64
+"""Logs whose reading is remembered."""
+
+NeverPrivate = Literal["untouched", "shared"]
+"""What memory is taken for that a log never makes private."""
+
+_STATES: Final[tuple[State, State]] = ("private", "shared")
+
+
+class Conversions:
+    """The usable events of a log, in order: times in ns from the first event, offsets and sizes in bytes, what they
+    become (1: shared, 0: private).
+
+    Iterating gives them one by one, as (time, offset, size, state).  Memory is 25 bytes each.
+    """
+
+    __slots__ = ("offsets", "shared", "sizes", "times")
+
+    def __init__(self) -> None:
+        self.times = array("q")
+        self.offsets = array("q")
+        self.sizes = array("q")
+        self.shared = bytearray()
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __iter__(self) -> Iterator[tuple[int, int, int, State]]:
+        return zip(self.times, self.offsets, self.sizes, map(_STATES.__getitem__, self.shared), strict=True)
+
+    def add(self, block: Block) -> None:
+        """Those of ``block``, after all others."""
+        self.times.extend(block.times)
+        self.offsets.extend(block.offsets)
+        self.sizes.extend(block.sizes)
+        self.shared.extend(map(_STATES.index, block.states))
+
+
+@attrs.frozen
+class Holding:
+    """What a log holds for a guest: its ``tally`` and its ``conversions``, and what these mean for a guest_memfd that
+    begins private but for what ``never_private`` says: how many change nothing, those to private among them, and the
+    ranges that the log never makes private, in bytes."""
+
+    tally: Tally
+    conversions: Conversions
+    unchanged: int
+    unchanged_to_private: int
+    never_private: tuple[tuple[int, int], ...]
+
+    @property
+    def never_private_bytes(self) -> int:
+        """How much that is."""
+        return sum(end - start for start, end in self.never_private)
+
+
+class _Key(NamedTuple):
+    """What a reading of a log depends on beside the log, and what is assumed of memory that never becomes private."""
+
+    slots: tuple[Slot, ...]
+    page_size: int
+    never_private: NeverPrivate
+
+
+def read(log: Log, slots: tuple[Slot, ...], page_size: int, never_private: NeverPrivate) -> Holding:
+    """What ``log`` holds for a guest with these ``slots``; :class:`InputError` if it is wrong.
+
+    Reads all of it the first time: O(events × log(ranges)).
+    """
+    holdings = _holdings(log)
+    key = _Key(slots, page_size, never_private)
+    if key not in holdings:
+        holdings[key] = _made(log, key, holdings)
+    return holdings[key]
+
+
+def last_time(log: Log) -> int:
+    """The time in ns of the log's last event, which no slot changes."""
+    for holding in _holdings(log).values():
+        return holding.tally.last
+    return read(log, (), 1, "untouched").tally.last
+
+
+def _made(log: Log, key: _Key, holdings: dict[_Key, Holding]) -> Holding:
+    if key.never_private == "shared":
+        plain = read(log, key.slots, key.page_size, "untouched")
+        if not plain.never_private:
+            return plain
+        unchanged, to_private = _unchanged(plain.conversions, plain.never_private)
+        return attrs.evolve(plain, unchanged=unchanged, unchanged_to_private=to_private)
+    tally, conversions = Tally(), Conversions()
+    for block in log.blocks(SlotMap(key.slots), key.page_size, tally):
+        conversions.add(block)
+    return Holding(tally, conversions, *_unchanged(conversions, ()), _never_private(conversions, key.slots))
+
+
+def _holdings(log: Log) -> dict[_Key, Holding]:
+    """What is remembered of ``log``, as long as its file stays what it is."""
+    try:
+        path = Path(log.path).resolve()
+        found = path.stat()
+    except (OSError, ValueError):
+        return {}  # reading says why
+    return _remembered(attrs.evolve(log, path=str(path)), found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=LOGS_REMEMBERED)
+def _remembered(log: Log, modified: int, size: int) -> dict[_Key, Holding]:
+    return {}
+
+
+def _unchanged(conversions: Conversions, shared: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """How many change nothing of what begins private but for ``shared``, and how many of these are to private.
+
+    Memory that no conversion and no range of ``shared`` cuts has one state: a byte.  O(events) if each converts a few
+    of these parts.
+    """
+    import numpy as np  # of those who replay only: it takes a while
+
+    starts = np.frombuffer(conversions.offsets, np.int64)
+    ends = starts + np.frombuffer(conversions.sizes, np.int64)
+    cuts = np.unique(np.concatenate([starts, ends, np.array(shared, np.int64).ravel()]))
+    state = bytearray(len(cuts))
+    for low, high in np.searchsorted(cuts, np.array(shared, np.int64).reshape(-1, 2)).tolist():
+        state[low:high] = _FILL[1] * (high - low)
+    unchanged = [0, 0]
+    for begin in range(0, len(starts), _AT_ONCE):
+        part = slice(begin, begin + _AT_ONCE)
+        lows, highs = (np.searchsorted(cuts, bounds[part]).tolist() for bounds in (starts, ends))
+        for low, high, to in zip(lows, highs, conversions.shared[part], strict=True):
+            if state.find(1 - to, low, high) < 0:
+                unchanged[to] += 1
+            else:
+                state[low:high] = _FILL[to] * (high - low)
+    return sum(unchanged), unchanged[0]
+
+
+def _never_private(conversions: Conversions, slots: tuple[Slot, ...]) -> tuple[tuple[int, int], ...]:
+    """What of ``slots`` no conversion makes private: O(events × log(events))."""
+    import numpy as np
+
+    to_private = np.frombuffer(conversions.shared, np.uint8) == 0
+    starts = np.frombuffer(conversions.offsets, np.int64)[to_private]
+    order = np.argsort(starts)
+    starts = starts[order]
+    ends = np.maximum.accumulate(starts + np.frombuffer(conversions.sizes, np.int64)[to_private][order])
+    begins = np.ones(len(starts), np.bool_)
+    begins[1:] = starts[1:] > ends[:-1]
+    starts, ends = starts[begins], ends[np.roll(begins, -1)]  # ranges that neither overlap nor touch
+    rest: list[tuple[int, int]] = []
+    for slot in sorted(slots, key=lambda slot: slot.offset):
+        begin, end = slot.offset, slot.offset + slot.size
+        within = slice(np.searchsorted(ends, begin, "right"), np.searchsorted(starts, end))
+        lows, highs = np.maximum(starts[within], begin), np.minimum(ends[within], end)
+        rest += gaps(zip(lows.tolist(), highs.tolist(), strict=True), begin, end)
+    return tuple(rest)
