@@ -24,4 +24,6 @@ class Conversion(NamedTuple):
 def usable(log: Log, slots: SlotMap, tally: Tally) -> Iterator[Conversion]:
     """The usable events of ``log`` on pages of 4K, in order."""
     for block in log.blocks(slots, 4096, tally):
-        yield from map(Conversion, block.times, block.lines, block.offsets, block.sizes, block.states)
+        times, lines, offsets, sizes = (c.tolist() for c in (block.times, block.lines, block.offsets, block.sizes))
+        states = ["shared" if shared else "private" for shared in block.shared.tolist()]
+        yield from map(Conversion, times, lines, offsets, sizes, states)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -288,14 +289,30 @@ def test_whatever_the_bytes(tmp_path_factory: pytest.TempPathFactory, pieces: li
             assert tally.lines == sum(1 for _ in file)
 
 
+def offset(slots: SlotMap, start: int, size: int, *, in_file: bool = False) -> int | None:
+    """Where one range begins in the file, ``None`` if no slot holds all of it."""
+    found, inside = slots.offsets(np.array([start], np.uint64), np.array([size], np.uint64), np.array([in_file]))
+    return int(found[0]) if inside[0] else None
+
+
 def test_slots_given() -> None:
     slots = SlotMap([Slot(4 * G, 2 * G, G), Slot(0, G, 0), Slot(6 * G, M, 3 * G)])
-    assert slots.offset(0, G) == 0
-    assert slots.offset(G - 4 * K, 8 * K) is None
-    assert slots.offset(4 * G + 4 * K, 4 * K) == G + 4 * K
-    assert slots.offset(6 * G - 4 * K, 8 * K) == 3 * G - 4 * K  # the slots continue each other
-    assert slots.offset(6 * G + M, 4 * K) is None
-    assert SlotMap([]).offset(0, 4 * K) is None
+    assert offset(slots, 0, G) == 0
+    assert offset(slots, G - 4 * K, 8 * K) is None
+    assert offset(slots, 4 * G + 4 * K, 4 * K) == G + 4 * K
+    assert offset(slots, 6 * G - 4 * K, 8 * K) == 3 * G - 4 * K  # the slots continue each other
+    assert offset(slots, 6 * G + M, 4 * K) is None
+    assert offset(slots, 5 * G, (1 << 64) - 4 * K) is None
+    assert offset(slots, (1 << 64) - 4 * K, 8 * K) is None
+    assert offset(SlotMap([Slot(G, G, 0)]), G - 4 * K, 4 * K) is None
+    assert offset(SlotMap([]), 0, 4 * K) is None
+
+
+def test_offsets_of_the_file_itself() -> None:
+    slots = SlotMap([Slot(4 * G, 2 * G, G), Slot(0, G, 0)])
+    assert offset(slots, 2 * G, G, in_file=True) == 2 * G
+    assert offset(slots, 2 * G, G + 4 * K, in_file=True) is None
+    assert offset(slots, (1 << 64) - 4 * K, 8 * K, in_file=True) is None
 
 
 # -- no event is lost, wherever it stands ----------------------------------------------------------------------------

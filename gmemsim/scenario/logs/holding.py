@@ -15,8 +15,7 @@ What may live here: what is known of a log as a whole.  Events one by one are in
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -31,7 +30,7 @@ from gmemsim.scenario.model import State
 
 _FILL: Final = (b"\0", b"\1")
 _AT_ONCE: Final = 1 << 14
-"""Conversions of which places are looked up at once."""
+"""Conversions that are made Python's numbers at once."""
 
 LOGS_REMEMBERED: Final = 64
 """Logs whose reading is remembered."""
@@ -43,32 +42,32 @@ _STATES: Final[tuple[State, State]] = ("private", "shared")
 
 
 class Conversions:
-    """The usable events of a log, in order: times in ns from the first event, offsets and sizes in bytes, what they
-    become (1: shared, 0: private).
+    """The usable events of a log, in order, as columns.
 
-    Iterating gives them one by one, as (time, offset, size, state).  Memory is 25 bytes each.
+    ``times`` are in ns from the first event, ``offsets`` and ``sizes`` in bytes, ``shared`` says what the ranges become
+    (1: shared, 0: private).  Iterating gives (time, offset, size, state) of one after the other.  Memory is 25 bytes
+    each.
     """
 
     __slots__ = ("offsets", "shared", "sizes", "times")
 
-    def __init__(self) -> None:
-        self.times = array("q")
-        self.offsets = array("q")
-        self.sizes = array("q")
-        self.shared = bytearray()
+    def __init__(self, blocks: Iterable[Block]) -> None:
+        import numpy as np  # of those who read logs only: it takes a while
+
+        columns = list(zip(*(block[1:] for block in blocks), strict=True))
+        self.times, self.offsets, self.sizes = (
+            np.concatenate(column) if column else np.empty(0, np.int64) for column in columns[:3] or ((), (), ())
+        )
+        self.shared = np.concatenate(columns[3]) if columns else np.empty(0, np.uint8)
 
     def __len__(self) -> int:
         return len(self.times)
 
     def __iter__(self) -> Iterator[tuple[int, int, int, State]]:
-        return zip(self.times, self.offsets, self.sizes, map(_STATES.__getitem__, self.shared), strict=True)
-
-    def add(self, block: Block) -> None:
-        """Those of ``block``, after all others."""
-        self.times.extend(block.times)
-        self.offsets.extend(block.offsets)
-        self.sizes.extend(block.sizes)
-        self.shared.extend(map(_STATES.index, block.states))
+        columns = self.times, self.offsets, self.sizes, self.shared
+        for begin in range(0, len(self), _AT_ONCE):
+            times, offsets, sizes, shared = (column[begin : begin + _AT_ONCE].tolist() for column in columns)
+            yield from zip(times, offsets, sizes, map(_STATES.__getitem__, shared), strict=True)
 
 
 @attrs.frozen
@@ -123,9 +122,8 @@ def _made(log: Log, key: _Key, holdings: dict[_Key, Holding]) -> Holding:
             return plain
         unchanged, to_private = _unchanged(plain.conversions, plain.never_private)
         return attrs.evolve(plain, unchanged=unchanged, unchanged_to_private=to_private)
-    tally, conversions = Tally(), Conversions()
-    for block in log.blocks(SlotMap(key.slots), key.page_size, tally):
-        conversions.add(block)
+    tally = Tally()
+    conversions = Conversions(log.blocks(SlotMap(key.slots), key.page_size, tally))
     return Holding(tally, conversions, *_unchanged(conversions, ()), _never_private(conversions, key.slots))
 
 
@@ -150,19 +148,20 @@ def _unchanged(conversions: Conversions, shared: Sequence[tuple[int, int]]) -> t
     Memory that no conversion and no range of ``shared`` cuts has one state: a byte.  O(events) if each converts a few
     of these parts.
     """
-    import numpy as np  # of those who replay only: it takes a while
+    import numpy as np
 
-    starts = np.frombuffer(conversions.offsets, np.int64)
-    ends = starts + np.frombuffer(conversions.sizes, np.int64)
-    cuts = np.unique(np.concatenate([starts, ends, np.array(shared, np.int64).ravel()]))
-    state = bytearray(len(cuts))
-    for low, high in np.searchsorted(cuts, np.array(shared, np.int64).reshape(-1, 2)).tolist():
+    bounds = np.array(shared, np.int64).reshape(-1, 2).T
+    starts = np.concatenate([bounds[0], conversions.offsets])
+    ends = np.concatenate([bounds[1], conversions.offsets + conversions.sizes])
+    cuts, parts = np.unique(np.concatenate([starts, ends]), return_inverse=True)
+    state, first = bytearray(len(cuts)), len(shared)
+    for low, high in zip(parts[:first].tolist(), parts[len(starts) :][:first].tolist(), strict=True):
         state[low:high] = _FILL[1] * (high - low)
+    lows, highs = parts[first : len(starts)], parts[len(starts) + first :]
     unchanged = [0, 0]
-    for begin in range(0, len(starts), _AT_ONCE):
-        part = slice(begin, begin + _AT_ONCE)
-        lows, highs = (np.searchsorted(cuts, bounds[part]).tolist() for bounds in (starts, ends))
-        for low, high, to in zip(lows, highs, conversions.shared[part], strict=True):
+    for begin in range(0, len(conversions), _AT_ONCE):
+        columns = (column[begin : begin + _AT_ONCE].tolist() for column in (lows, highs, conversions.shared))
+        for low, high, to in zip(*columns, strict=True):
             if state.find(1 - to, low, high) < 0:
                 unchanged[to] += 1
             else:
@@ -174,11 +173,11 @@ def _never_private(conversions: Conversions, slots: tuple[Slot, ...]) -> tuple[t
     """What of ``slots`` no conversion makes private: O(events × log(events))."""
     import numpy as np
 
-    to_private = np.frombuffer(conversions.shared, np.uint8) == 0
-    starts = np.frombuffer(conversions.offsets, np.int64)[to_private]
+    to_private = conversions.shared == 0
+    starts, sizes = conversions.offsets[to_private], conversions.sizes[to_private]
     order = np.argsort(starts)
     starts = starts[order]
-    ends = np.maximum.accumulate(starts + np.frombuffer(conversions.sizes, np.int64)[to_private][order])
+    ends = np.maximum.accumulate(starts + sizes[order])
     begins = np.ones(len(starts), np.bool_)
     begins[1:] = starts[1:] > ends[:-1]
     starts, ends = starts[begins], ends[np.roll(begins, -1)]  # ranges that neither overlap nor touch

@@ -31,7 +31,7 @@ from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 from stat import S_ISREG
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import attrs
 
@@ -44,18 +44,27 @@ from gmemsim.scenario.logs.tally import ATTRIBUTES, EMPTY, MISALIGNED, OUTSIDE, 
 from gmemsim.scenario.model import State
 from gmemsim.units import exact_duration, human_duration
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 GZIP_MAGIC: Final = b"\x1f\x8b"
 """The first bytes of a gzip file (RFC 1952)."""
 
 
 class Block(NamedTuple):
-    """Usable events as columns: lines, times in ns from the first event, ranges in the file, what these become."""
+    """Usable events as columns: lines, times in ns from the first event, ranges in the file in bytes, and what these
+    become (1: shared, 0: private)."""
 
-    lines: list[int]
-    times: list[int]
-    offsets: list[int]
-    sizes: list[int]
-    states: list[State]
+    lines: npt.NDArray[np.int64]
+    times: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+    shared: npt.NDArray[np.uint8]
+
+
+_CODES: Final[dict[State | None, int]] = {"private": 0, "shared": 1, None: 2}
+"""States in columns; ``None`` is what is not ours to model."""
 
 
 @attrs.frozen(kw_only=True)
@@ -162,34 +171,49 @@ class Log:
 
 def _usable(events: Events, times: list[int], slots: SlotMap, page_size: int, tally: Tally) -> Block:
     """Those of ``events``, which come at ``times``, that can be used; the others are counted."""
-    block = Block([], [], [], [], [])
-    lines, whens, offsets, sizes, states = block
-    rows = zip(events.lines, times, events.starts, events.sizes, events.states, events.details, strict=True)
-    for line, time, start, asked, to, details in rows:
-        size = asked
-        if details.errno:
-            size = 0 if details.stopped is None else min(size, max(0, details.stopped - start))
-        offset = slots.offset_in_file(start, size) if details.in_file else slots.offset(start, size)
-        if to is None:
-            tally.refuse(ATTRIBUTES, line)
-        elif not size:
-            tally.refuse(f"failed when recorded, {_errno_name(details.errno)}" if details.errno else EMPTY, line)
-        elif (start | size) % page_size:
-            tally.refuse(MISALIGNED, line)
-        elif offset is None:
-            tally.refuse(PAST_END if details.in_file else OUTSIDE, line)
-            tally.note_outside(start, start + size, in_file=details.in_file)
-        else:
-            if details is not PLAIN:
-                tally.partial += bool(details.errno)
-                tally.flagged += bool(details.flags)
-            lines.append(line)
-            whens.append(time)
-            offsets.append(offset)
-            sizes.append(size)
-            states.append(to)
-    tally.usable += len(lines)
-    return block
+    import numpy as np
+
+    starts, sizes = np.array(events.starts, np.uint64), np.array(events.sizes, np.uint64)
+    states = np.array([_CODES[to] for to in events.states], np.uint8)
+    in_file = np.zeros(len(starts), np.bool_)
+    detailed = [at for at, details in enumerate(events.details) if details is not PLAIN]
+    for at in detailed:
+        in_file[at] = events.details[at].in_file
+        sizes[at] = _done(events, at)
+    offsets, inside = slots.offsets(starts, sizes, in_file)
+    usable = inside & (states != _CODES[None]) & (sizes > 0) & ((starts | sizes) % page_size == 0)
+    for at in np.flatnonzero(~usable).tolist():
+        _refuse(events, at, int(sizes[at]), page_size, tally)
+    for at in detailed:
+        if usable[at]:
+            tally.partial += bool(events.details[at].errno)
+            tally.flagged += bool(events.details[at].flags)
+    lines, whens = np.array(events.lines, np.int64), np.array(times, np.int64)
+    kept = Block(*(column[usable] for column in (lines, whens, offsets, sizes.astype(np.int64), states)))
+    tally.usable += len(kept.lines)
+    return kept
+
+
+def _done(events: Events, at: int) -> int:
+    """The bytes of event number ``at`` that a call converted, which may have failed."""
+    size, details = events.sizes[at], events.details[at]
+    if not details.errno:
+        return size
+    return 0 if details.stopped is None else min(size, max(0, details.stopped - events.starts[at]))
+
+
+def _refuse(events: Events, at: int, size: int, page_size: int, tally: Tally) -> None:
+    """Count event number ``at``, of which ``size`` bytes were done, by the first reason why it cannot be used."""
+    line, start, details = events.lines[at], events.starts[at], events.details[at]
+    if events.states[at] is None:
+        tally.refuse(ATTRIBUTES, line)
+    elif not size:
+        tally.refuse(f"failed when recorded, {_errno_name(details.errno)}" if details.errno else EMPTY, line)
+    elif (start | size) % page_size:
+        tally.refuse(MISALIGNED, line)
+    else:
+        tally.refuse(PAST_END if details.in_file else OUTSIDE, line)
+        tally.note_outside(start, start + size, in_file=details.in_file)
 
 
 class _Clock:

@@ -12,16 +12,19 @@ the next.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import attrs
 
 from gmemsim.scenario.format.kinds import Size
 from gmemsim.scenario.machine import ABOVE_4G, MACHINES
 from gmemsim.units import parse_size, size_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @attrs.frozen
@@ -79,7 +82,7 @@ def slot_problems(slots: Sequence[Slot], memory: int, page_size: int) -> Iterato
 
 
 class SlotMap:
-    """Looks up guest-physical ranges in slots that do not overlap: O(log n)."""
+    """Looks up guest-physical ranges in slots that do not overlap: O(log n) each."""
 
     def __init__(self, slots: Sequence[Slot]) -> None:
         merged: list[Slot] = []
@@ -89,18 +92,23 @@ class SlotMap:
                 merged[-1] = attrs.evolve(last, size=last.size + slot.size)
             else:
                 merged.append(slot)
-        self._slots = merged
-        self._starts = [slot.gpa for slot in merged]
+        self._slots = merged or [Slot(0, 0, 0)]
         self._end = max((slot.offset + slot.size for slot in merged), default=0)
 
-    def offset(self, gpa: int, size: int) -> int | None:
-        """The offset of the range's first byte in the file; ``None`` unless one slot holds all of the range."""
-        at = bisect_right(self._starts, gpa) - 1
-        if at < 0:
-            return None
-        slot = self._slots[at]
-        return None if gpa + size > slot.gpa + slot.size else slot.offset + gpa - slot.gpa
+    def offsets(
+        self, starts: npt.NDArray[np.uint64], sizes: npt.NDArray[np.uint64], in_file: npt.NDArray[np.bool_]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Where ranges begin in the file, and for each whether one slot holds all of it (its offset is 0 if not).
 
-    def offset_in_file(self, offset: int, size: int) -> int | None:
-        """``offset`` itself if the range lies in the part of the file that the slots know; else ``None``."""
-        return offset if offset + size <= self._end else None
+        ``starts`` and ``sizes`` are in bytes.  A range ``in_file`` is one of the file itself: it must end no later than
+        the slots do.
+        """
+        import numpy as np  # of those who read logs only: it takes a while
+
+        gpas, lengths, offsets = np.array([(s.gpa, s.size, s.offset) for s in self._slots], np.uint64).T
+        at = np.maximum(np.searchsorted(gpas, starts, "right"), 1) - 1
+        into, room = starts - gpas[at], np.where(in_file, np.uint64(self._end), lengths[at])
+        into = np.where(in_file, starts, into)  # below the first slot this is enormous: its numbers have no sign
+        inside = (sizes <= room) & (into <= room - np.minimum(sizes, room))
+        found = into + np.where(in_file, np.uint64(0), offsets[at])
+        return np.where(inside, found, np.uint64(0)).astype(np.int64), inside

@@ -8,9 +8,10 @@ it is taken for UTC).  Other text may stand between a stamp and its event; the n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
+from operator import add
 from typing import Final, NamedTuple
 
 _OF_PROCESS: Final = re.compile(rb"(?P<pid>\d{1,10})@(?P<s>\d{1,12})\.(?P<fraction>\d{1,9}):")
@@ -43,8 +44,12 @@ def stamp_before(text: bytes, start: int, end: int) -> Stamp | None:
     return Stamp(match.start(), time, int(match["pid"]))
 
 
-def usual_times(seconds: Iterable[bytes], fractions: Iterable[bytes]) -> list[int]:
+def usual_times(seconds: Sequence[bytes], fractions: Sequence[bytes]) -> list[int]:
     """Nanoseconds of stamps of processes, from the groups of :data:`USUAL`."""
+    widths = set(map(len, fractions))
+    if len(widths) == 1:  # as a recorder writes them
+        scale = 10 ** (9 - widths.pop())
+        return [int(whole) * scale for whole in map(add, seconds, fractions)]
     return [int(whole + part.ljust(9, b"0")) for whole, part in zip(seconds, fractions, strict=True)]
 
 
