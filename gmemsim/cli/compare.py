@@ -12,7 +12,7 @@ import click
 
 from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import check_free, tell_written, write_all
-from gmemsim.cli.parameters import complete_presets, format_options, set_option
+from gmemsim.cli.parameters import complete_presets, format_options, price_option, set_option
 from gmemsim.cli.simulate import simulate
 from gmemsim.cli.terminal import show
 from gmemsim.cli.verdicts import name_failures
@@ -60,6 +60,7 @@ OUTPUTS = tuple(compare_files())
     multiple=True,
     help="Show modelled times under this cost profile, too, and whether the order is the same (repeat it, or `all`).",
 )
+@price_option
 @format_options(COMPARE_EXPORTS)
 @click.option(
     "--out",
@@ -76,6 +77,7 @@ def compare(
     policies: tuple[str, ...],
     metrics: tuple[str, ...],
     costs: tuple[str, ...],
+    prices: tuple[str, ...],
     form: str | None,
     out: Path | None,
     force: bool,
@@ -99,14 +101,17 @@ def compare(
       gmemsim compare scenarios/rfc-cover.yaml --policy staged --policy x=split:18-9-0,vmemmap:partial
       gmemsim compare scenarios/rfc-cover.yaml scenarios/staged.yaml --out out --force
     """
+    from gmemsim.scenario.prices import read_prices, with_prices
+
     if force and out is None:
         raise click.UsageError("--force says what --out may do: give --out DIR too", ctx)
     if policies and len(files) > 1:
         raise click.UsageError(f"--policy compares policies of one scenario, found {len(files)} files", ctx)
     if out is not None:
         check_free(out, OUTPUTS, force=force)
-    profiles = _profiles(ctx, costs)
+    profiles, given = _profiles(ctx, costs), read_prices(prices)
     scenarios = _policies_of(files[0], settings, policies) if len(files) == 1 else _scenarios(files, settings)
+    scenarios = {name: with_prices(scenario, given) for name, scenario in scenarios.items()}
     written: tuple[str, ...] = ()
     _check_metrics(scenarios, metrics)
     comparison = _compare(scenarios, metrics, profiles, by_policy=len(files) == 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import click
 
+from gmemsim.cli.parameters import price_option
 from gmemsim.cli.terminal import show
 from gmemsim.messages import did_you_mean, quote
 
@@ -17,25 +18,34 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
 @click.command()
 @click.argument("profile", required=False, shell_complete=_complete)
+@price_option
+@click.option("--json", "as_json", is_flag=True, help="Print the profiles as one JSON object.")
 @click.pass_context
-def costs(ctx: click.Context, profile: str | None) -> None:
+def costs(ctx: click.Context, profile: str | None, prices: tuple[str, ...], as_json: bool) -> None:
     """Print the prices of PROFILE, or of all profiles: every counter of work, its price, and where that is from.
 
     A scenario chooses a profile with `costs` in `host`, and `prices` beside it sets prices of its own, such as
-    {rmp_updates: 250ns}. What is not priced is counted, and no modelled time contains it.
+    {rmp_updates: 250ns}; --price does it for one command. What is not priced is counted, and no modelled time
+    contains it.
 
     \b
     Examples:
       gmemsim costs
       gmemsim costs default
+      gmemsim costs default --price rmpupdate=2us --json
       gmemsim compare scenarios/rfc-cover.yaml --costs all
     """
     from gmemsim.host.costs import PROFILES
+    from gmemsim.reports.export.costs_json import write
+    from gmemsim.scenario.prices import read_prices
 
-    if profile is None:
-        show("costs", tuple(PROFILES.values()))
-        return
-    if profile not in PROFILES:
+    if profile is not None and profile not in PROFILES:
         hint = did_you_mean(profile, PROFILES) or f", expected one of {', '.join(PROFILES)}"
         raise click.UsageError(f"there is no profile {quote(profile)}{hint}", ctx)
-    show("costs", (PROFILES[profile],))
+    given = read_prices(prices)
+    wanted = PROFILES.values() if profile is None else [PROFILES[profile]]
+    profiles = [each.with_prices(given) for each in wanted]
+    if as_json:
+        click.echo(write(profiles), nl=False)
+    else:
+        show("costs", profiles)

@@ -49,6 +49,18 @@ def complete_presets(ctx: click.Context, param: click.Parameter, incomplete: str
     return [name for name in PRESETS if name.startswith(incomplete)]
 
 
+def price_option(command: Decorated) -> Decorated:
+    """``--price``: the parameter ``prices`` is what was given, as text."""
+    return click.option(
+        "--price",
+        "prices",
+        metavar="COUNTER=TIME",
+        multiple=True,
+        help="Price one unit of this counter of work, above the profile and the scenario: rmp_updates=2us, repeat it."
+        " `gmemsim costs default` lists the counters.",
+    )(command)
+
+
 class RegistryChoice(TextType):
     """The name of a row of a registry, as it is when the command is called; a mistyped one is answered with the
     name that was probably meant.

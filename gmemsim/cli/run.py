@@ -14,7 +14,7 @@ import click
 
 from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import check_free, tell_written, write_all
-from gmemsim.cli.parameters import RegistryOption, set_option
+from gmemsim.cli.parameters import RegistryOption, price_option, set_option
 from gmemsim.cli.simulate import simulate
 from gmemsim.cli.terminal import show
 from gmemsim.cli.verdicts import name_failures
@@ -62,6 +62,7 @@ class OutputPlan:
     type=click.IntRange(min=LEAST_KEPT),
     help="Keep at most N events of the timeline, for runs of many millions; the summary and peaks stay exact.",
 )
+@price_option
 @click.option(
     "--force", is_flag=True, help="Overwrite files that are already there. A link is replaced, not what it points to."
 )
@@ -76,6 +77,7 @@ def run(
     figures: tuple[str, ...],
     figure_data: bool,
     keep_events: int | None,
+    prices: tuple[str, ...],
     force: bool,
 ) -> None:
     """Run the scenario FILE and show what it cost.
@@ -106,10 +108,12 @@ def run(
     from gmemsim.reports.views import View
     from gmemsim.scenario.format.template import parse_with
     from gmemsim.scenario.format.yaml import read_file
+    from gmemsim.scenario.prices import read_prices, with_prices
     from gmemsim.sim.run import Run
 
+    given = read_prices(prices)
     data = read_file(file)  # once: it may be a pipe
-    simulated = Run(parse_with(data, file, settings), keep=keep_events)
+    simulated = Run(with_prices(parse_with(data, file, settings), given), keep=keep_events)
     used = recorders(drawn, simulated)
     result = simulate(simulated, used.values())
     written: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from typing import Any, Final
 import attrs
 
 from gmemsim.gmem.policy import KEYS, Policy
-from gmemsim.gmem.rules import Hysteresis
+from gmemsim.gmem.rules import Hysteresis, Ladder
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.registry import Registry
 
@@ -57,6 +57,11 @@ for _name, _policy, _description in (
     ),
     ("no-hvo", Policy(vmemmap="off"), "B on a host without HVO: vmemmap is always there"),
     ("fault-time", Policy(when="fault"), "split at the first host fault instead of at conversion (Roth)"),
+    (
+        "ladder-1g-fault",
+        Policy(split=Ladder((18, 9, 0), ("conversion", "fault"))),
+        "1G to 2M at conversion, 2M to 4K at the first host fault",
+    ),
     ("hysteresis-10", Policy(merge=Hysteresis(10)), "stop merging a folio after 10 re-splits (an AMD tree)"),
     ("cleanup", Policy(merge="cleanup"), "merge only when the memory is given back"),
     ("never", Policy(merge="never"), "never merge while the file is open"),
@@ -72,10 +77,14 @@ for _name, _policy, _description in (
 
 
 def distinct_splits() -> list[str]:
-    """The first preset of every way to split and to treat the vmemmap: those that differ in a single conversion."""
+    """The first preset of every way to split and to treat the vmemmap: those that differ in a single conversion.
+
+    What splits at a host fault is not among them: a conversion alone does not show what it costs.
+    """
     seen: dict[object, str] = {}
     for name, preset in PRESETS.items():
-        seen.setdefault((preset.policy.split, preset.policy.vmemmap), name)
+        if not preset.policy.splits_at_fault:
+            seen.setdefault((preset.policy.split, preset.policy.vmemmap), name)
     return list(seen.values())
 
 

@@ -172,7 +172,8 @@ class Ladder(SplitRule):
         if len(orders) < 2 or any(a <= b for a, b in pairwise(orders)) or orders[-1] != 0:
             raise ValueError(f"ladder {list(orders)} must be at least two strictly decreasing orders and end with 0")
         if whens and len(whens) != len(orders) - 1:
-            raise ValueError(f"ladder {list(orders)} has {len(orders) - 1} steps, found {len(whens)} times in when")
+            times = "1 time" if len(whens) == 1 else f"{len(whens)} times"
+            raise ValueError(f"{times} for the {len(orders) - 1} steps of the ladder {list(orders)}")
         at_conversion = [WHENS[when].at_conversion for when in whens]
         if at_conversion != sorted(at_conversion, reverse=True):
             raise ValueError(f"when {list(whens)} splits at conversion what only a fault before it makes")

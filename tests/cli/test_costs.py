@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -52,3 +53,38 @@ def test_a_mistyped_profile_is_answered() -> None:
     result = costs("roth-snp-2052")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "there is no profile 'roth-snp-2052', did you mean 'roth-snp-2025'?" in result.stderr
+
+
+def test_as_json_it_is_all_that_the_tables_say() -> None:
+    told = json.loads(costs("--json").stdout)
+    assert told["schema"] == 1
+    assert [profile["name"] for profile in told["profiles"]] == list(PROFILES)
+    for profile in told["profiles"]:
+        assert list(profile["prices"]) == list(COUNTERS)
+        for counter, price in profile["prices"].items():
+            figure = PROFILES[profile["name"]].figures[counter]
+            assert (price["ns"], price["source"]) == (figure.ns, figure.source)
+            assert ("at_least" in price) == (figure.ns is not None)
+
+
+def test_a_price_that_is_given_is_told_as_given() -> None:
+    (profile,) = json.loads(costs("default", "--json", "--price", "rmpupdate=2us").stdout)["profiles"]
+    assert profile["prices"]["rmp_updates"]["ns"] == 2000
+    assert profile["prices"]["rmp_updates"]["source"] == "given by the user"
+    assert "not priced" not in next(
+        line for line in costs("default", "--price", "kick=3us").stdout.splitlines() if line.startswith("kicks ")
+    )
+    wrong = costs("default", "--price", "rmpupdate=2")
+    assert (wrong.exit_code, wrong.stdout) == (2, "")
+
+
+def test_a_price_counts_where_work_is_priced() -> None:
+    price = ("scenarios/tdx-demote.yaml", "--json", "--price", "demotes=1ms")
+    summary = json.loads(CliRunner().invoke(gmemsim, ["run", *price]).stdout)
+    demotes = summary["work"]["demotes"]
+    assert summary["modelled_time_ns"]["demote"] == demotes * 1_000_000 > 0
+    assert summary["estimates"]["modelled_time_ns"]["prices"] == {"demotes": 1_000_000}
+    arguments = ["--policy", "b-today", "--metric", "modelled_time_ns.demote", "--metric", "work.demotes"]
+    rows = json.loads(CliRunner().invoke(gmemsim, ["compare", *price, *arguments]).stdout)["rows"]
+    values = {row["metric"]: row["values"]["b-today"] for row in rows}
+    assert values["modelled_time_ns.demote"] == values["work.demotes"] * 1_000_000 > 0

@@ -145,9 +145,10 @@ def test_a_generation_by_itself_names_the_ordering() -> None:
     [
         (
             "{ladder: [18, 9, 0], when: [conversion]}",
-            "5:31: found ladder [18, 9, 0] has 2 steps, found 1 times in when",
+            "5:49: found 1 time for the 2 steps of the ladder [18, 9, 0], expected one when for each step",
         ),
-        ("{ladder: [18, 9, 0], when: [fault, conversion]}", "5:31: found when ['fault', 'conversion'] splits at"),
+        ("{ladder: [18, 9, 0], when: []}", "5:49: found a list, expected one of conversion, fault for each step"),
+        ("{ladder: [18, 9, 0], when: [fault, conversion]}", "5:49: found when ['fault', 'conversion'] splits at"),
         ("{ladder: [18, 9, 0], when: [conversion, later]}", "5:62: found 'later', expected one of conversion, fault"),
         ("{ladder: [18, 9, 0], when: fault}", "5:49: found 'fault', expected a list (one of conversion, fault for"),
         ("{when: [fault, fault]}", "5:22: found the keys none, expected the one key 'ladder'"),

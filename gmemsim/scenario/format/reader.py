@@ -246,9 +246,14 @@ class Reader:
             words = [self._scalar(Choice(kind.doc, kind.also), item) for item in items]
             if MISSING in words or not isinstance(also[0], ListNode):
                 return MISSING
-        return self._only(rest, kind.parameter.name, lambda value: self._parameter(kind, value, tuple(words)))
+            if not words:
+                self._faults.wrong(also[0], "one of " + ", ".join(kind.also) + " for each step")
+                return MISSING
+        second = also[0] if also else node
+        return self._only(rest, kind.parameter.name, lambda value: self._parameter(kind, value, tuple(words), second))
 
-    def _parameter(self, kind: PolicyRule, node: Node, also: tuple[str, ...] = ()) -> Any:
+    def _parameter(self, kind: PolicyRule, node: Node, also: tuple[str, ...] = (), second: Node | None = None) -> Any:
+        """The value that ``node`` means with the names ``also``, which stand at ``second``."""
         form = kind.parameter
         given: Any
         if form.many:
@@ -266,7 +271,7 @@ class Reader:
             return form.from_file(given, also)
         except ValueError as error:
             expected = f"one {form.also} for each step, none at conversion after one at a fault"
-            self._faults.add(node.where, f"found {error}, expected {expected}")
+            self._faults.add((second or node).where, f"found {error}, expected {expected}")
             return MISSING
 
     def _only(self, node: MapNode, key: str, read: Callable[[Node], Any]) -> Any:
