@@ -288,15 +288,18 @@ CLEARED_BYTES_PER_NS = 13.7
 """GB/s at which AMD Milan clears memory page by page: Linux commit cb431accb36e ("x86/clear_page: introduce
 clear_pages()"), whose own clearing in one piece comes to 38."""
 
+_CLEARED = "Linux commit cb431accb36e, AMD Milan: 13.7 GB/s page by page, 38 GB/s for 1G in one piece"
+
 _CLEARING = {
     "bytes_cleared": Price(
         1 / CLEARED_BYTES_PER_NS,
-        "Linux commit cb431accb36e, AMD Milan: 13.7 GB/s page by page, 38 GB/s for 1G in one piece; other machines,"
-        " and memory of another node, are extrapolated",
+        f"{_CLEARED}; other machines, and memory of another node, are extrapolated",
         within=38 / CLEARED_BYTES_PER_NS,
     ),
     "bytes_zeroed": Price(
-        0.0, "contained in bytes_cleared: what a merge must zero is what was not cleared when it was allocated"
+        1 / CLEARED_BYTES_PER_NS,
+        f"{_CLEARED}; a write of its own, which only the merge makes (DOMAIN.md section 10)",
+        within=38 / CLEARED_BYTES_PER_NS,
     ),
 }
 

@@ -156,7 +156,19 @@ def test_random_calls_against_a_page_by_page_model(policy: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_no_profile_prices_zeroing_beside_the_clearing_that_contains_it(profile: str) -> None:
+def test_zeroing_a_byte_costs_what_clearing_it_costs(profile: str) -> None:
     cleared, zeroed = (PROFILES[profile].figures[counter] for counter in ("bytes_cleared", "bytes_zeroed"))
-    assert zeroed.ns == (None if cleared.ns is None else 0)
-    assert zeroed.source.startswith("contained in bytes_cleared") == (cleared.ns is not None)
+    assert (zeroed.ns, zeroed.within) == (cleared.ns, cleared.within)
+
+
+def test_what_a_merge_zeroes_is_priced_in_the_merge_and_once() -> None:
+    guest = make_guest(2 * M)
+    allocated = PROFILES["default"].price(guest.work)
+    assert (allocated["clear"], allocated["zero"]) == (pytest.approx(2 * M / 13.7), 0)
+    guest.fault(0, M)
+    guest.set_attributes(0, PAGE, False)
+    guest.set_attributes(0, PAGE, True)
+    merged = PROFILES["default"].price(guest.work)
+    assert (merged["clear"], merged["zero"]) == (0, pytest.approx(M / 13.7))
+    there_and_back(guest)
+    assert PROFILES["default"].price(guest.work)["zero"] == 0
