@@ -24,6 +24,7 @@ UNTRACED = (
     "host/test_ledger_machine.py*",
     "scenario/test_fuzz.py*",
     "scenario/test_traces.py*is_read_quickly*",
+    "test_wheel.py*",
     "test_observers.py*a_slow_look*",
     "xarray/parity/test_split.py*every_split*",
     "xarray/test_kernel_differences.py*",

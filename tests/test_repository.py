@@ -37,6 +37,7 @@ COUNTERPARTS: dict[str, tuple[set[str], str]] = {
     "sweep": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
     "run": ({"cli", "sim", "reports/screen"}, "a run: its command, the run, its table"),
     "costs": ({"cli", "host", "reports/screen"}, "the prices: their command, their sources, their table"),
+    "examples": ({"cli", "reports/screen"}, "the shipped scenarios: their command, their list"),
     "treeview": ({"reports/screen", "reports/figures"}, "a tree of the XArray: as text and as a picture"),
     "regions": ({"sim", "reports/figures"}, "regions of host memory: their recorder, their figure"),
     "check": ({"gmem", "xarray"}, "the invariants of each"),

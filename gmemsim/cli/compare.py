@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import click
 
 from gmemsim.cli.exits import interrupted
-from gmemsim.cli.outputs import check_free, tell_written, write_all
-from gmemsim.cli.parameters import complete_presets, format_options, price_option, set_option
+from gmemsim.cli.outputs import check_free, destination, tell_written, write_all
+from gmemsim.cli.parameters import complete_presets, complete_scenarios, format_options, price_option, set_option
 from gmemsim.cli.simulate import simulate
 from gmemsim.cli.terminal import show
 from gmemsim.cli.verdicts import name_failures
@@ -36,7 +36,7 @@ OUTPUTS = tuple(compare_files())
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, shell_complete=complete_scenarios)
 @set_option
 @click.option(
     "--policy",
@@ -64,11 +64,10 @@ OUTPUTS = tuple(compare_files())
 @format_options(COMPARE_EXPORTS)
 @click.option(
     "--out",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help=f"Write {', '.join(OUTPUTS)} into DIR, which is made if need be.",
+    metavar="PATH",
+    help=f"Write {', '.join(OUTPUTS)} into the directory PATH, or one of them if PATH ends as it does.",
 )
-@click.option("--force", is_flag=True, help="Overwrite files that are already in DIR.")
+@click.option("--force", is_flag=True, help="Overwrite files that are already there.")
 @click.pass_context
 def compare(
     ctx: click.Context,
@@ -79,7 +78,7 @@ def compare(
     costs: tuple[str, ...],
     prices: tuple[str, ...],
     form: str | None,
-    out: Path | None,
+    out: str | None,
     force: bool,
 ) -> None:
     """Compare one scenario FILE under several policies, or several scenarios, in one table.
@@ -94,34 +93,35 @@ def compare(
 
     \b
     Examples:
-      gmemsim compare scenarios/rfc-cover.yaml
-      gmemsim compare scenarios/rfc-cover.yaml --policy b-today --policy staged --markdown
-      gmemsim compare scenarios/rfc-cover.yaml --set guests.vm0.memory=4G --set host.hugetlb.1G=4
-      gmemsim compare scenarios/rfc-cover.yaml --costs all --metric work.tlb_flushes
-      gmemsim compare scenarios/rfc-cover.yaml --policy staged --policy x=split:18-9-0,vmemmap:partial
-      gmemsim compare scenarios/rfc-cover.yaml scenarios/staged.yaml --out out --force
+      gmemsim compare rfc-cover
+      gmemsim compare rfc-cover --policy b-today --policy staged --markdown
+      gmemsim compare rfc-cover --set guests.vm0.memory=4G --set host.hugetlb.1G=4
+      gmemsim compare rfc-cover --costs all --metric work.tlb_flushes
+      gmemsim compare rfc-cover --policy staged --policy x=split:18-9-0,vmemmap:partial
+      gmemsim compare rfc-cover staged --out out --force
     """
     from gmemsim.scenario.prices import read_prices, with_prices
 
     if force and out is None:
-        raise click.UsageError("--force says what --out may do: give --out DIR too", ctx)
+        raise click.UsageError("--force needs --out PATH", ctx)
     if policies and len(files) > 1:
         raise click.UsageError(f"--policy compares policies of one scenario, found {len(files)} files", ctx)
-    if out is not None:
-        check_free(out, OUTPUTS, force=force)
+    plan = None if out is None else destination(out, compare_files(), ctx)
+    if plan is not None:
+        check_free(plan.directory, plan.files, force=force)
     profiles, given = _profiles(ctx, costs), read_prices(prices)
     scenarios = _policies_of(files[0], settings, policies) if len(files) == 1 else _scenarios(files, settings)
     scenarios = {name: with_prices(scenario, given) for name, scenario in scenarios.items()}
     written: tuple[str, ...] = ()
     _check_metrics(scenarios, metrics)
     comparison = _compare(scenarios, metrics, profiles, by_policy=len(files) == 1)
-    if out is not None:
-        written = write_all(out, bound(compare_files(), comparison), force=force)
+    if plan is not None:
+        written = write_all(plan.directory, bound(plan.files, comparison), force=force)
     if form is None:
         show("compare", comparison)
     else:
         click.echo(COMPARE_EXPORTS[form].text(comparison), nl=False)
-    complete = out is None or tell_written(out, written, OUTPUTS, err=form is not None)
+    complete = plan is None or tell_written(plan.directory, written, plan.files, err=form is not None)
     for result in comparison.results.values():
         name_failures(result.scenario.source, result.summary)
     if comparison.partial or not complete:

@@ -33,7 +33,7 @@ def costs(ctx: click.Context, profile: str | None, prices: tuple[str, ...], as_j
       gmemsim costs
       gmemsim costs default
       gmemsim costs default --price rmpupdate=2us --json
-      gmemsim compare scenarios/rfc-cover.yaml --costs all
+      gmemsim compare rfc-cover --costs all
     """
     from gmemsim.host.costs import PROFILES
     from gmemsim.reports.export.costs_json import write

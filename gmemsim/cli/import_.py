@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ import attrs
 import click
 
 from gmemsim.cli.group import SuggestingGroup
-from gmemsim.cli.outputs import check_free, write_all
+from gmemsim.cli.outputs import check_free, write_all, write_text
 from gmemsim.cli.parameters import size_parameter
 from gmemsim.errors import Fault, InputError
 
@@ -120,7 +121,8 @@ def qemu(log: Path, output: Path, force: bool, **settings: Any) -> None:
     Examples:
       qemu-system-x86_64 -msg timestamp=on -trace kvm_convert_memory -D conversions.log ...
       gmemsim import qemu conversions.log -o conversions.yaml --memory 16G --backing 1G
-      gmemsim import qemu old.log.gz -o old.yaml --slot 0:3G:0 --slot 4G:5G:3G --spacing 10us
+      gmemsim import qemu conversions.log -o slots.yaml --slot 0:3G:0 --slot 4G:5G:3G --spacing 10us
+      gmemsim import qemu scenarios/replay-qemu.log -o sample.yaml
     """
     _import("qemu", log, output, force=force, **settings)
 
@@ -175,7 +177,9 @@ def _import(
     from gmemsim.scenario.format.load import parse_scenario
     from gmemsim.scenario.generators import Replay
     from gmemsim.scenario.model import GuestSpec
+    from gmemsim.scenario.shipped import resolve
 
+    log = Path(resolve(log))
     _check_sizes(memory, backing)
     check_free(output.parent, [output.name], force=force)
     if output.exists() and log.exists() and output.samefile(log):
@@ -191,7 +195,7 @@ def _import(
     except InputError as error:  # the output is not there, so what is wrong is said of the log
         raise InputError(attrs.evolve(fault, source=str(log), line=0, column=0) for fault in error.faults) from None
     text = _scenario(replays, guest, os.path.relpath(log.resolve(), output.parent.resolve()))
-    write_all(output.parent, {output.name: lambda path: _write_text(path, text)}, force=force)
+    write_all(output.parent, {output.name: partial(write_text, text)}, force=force)
     for line in dict.fromkeys(line for part in replays for line in part.warnings(guest, PAGE_SIZE)):
         click.echo(f"warning: {line}", err=True)
     for line in (*_remarks(replays, guest), f"wrote {output}"):
@@ -321,7 +325,3 @@ def _quoted(text: str) -> str:
     """``text`` as a double-quoted scalar of YAML."""
     shown = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
     return f'"{"".join(shown)}"'
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")

@@ -28,6 +28,8 @@ for _name, _section, _place in (
     ("sweep", "See what it costs", "gmemsim.cli.sweep:sweep"),
     ("explain", "See what it costs", "gmemsim.cli.explain:explain"),
     ("costs", "See what it costs", "gmemsim.cli.costs:costs"),
+    ("examples", "Write scenarios", "gmemsim.cli.examples:examples"),
+    ("init", "Write scenarios", "gmemsim.cli.init:init"),
     ("import", "Write scenarios", "gmemsim.cli.import_:import_"),
     ("policies", "Write scenarios", "gmemsim.cli.policies:policies"),
     ("schema", "Write scenarios", "gmemsim.cli.schema:schema"),
@@ -72,11 +74,13 @@ def gmemsim() -> None:
 
     \b
     Examples:
-      gmemsim run scenarios/rfc-cover.yaml
-      gmemsim compare scenarios/rfc-cover.yaml --policy b-today --policy staged-partial
+      gmemsim examples
+      gmemsim run rfc-cover
+      gmemsim compare rfc-cover --policy b-today --policy staged-partial
       gmemsim explain split 1G 4K
 
-    FILE is a scenario: see scenarios/ in the source, or `gmemsim schema`. `gmemsim COMMAND --help` has more examples.
+    FILE is a scenario, "-" for standard input, or the name of one that comes with gmemsim; `gmemsim init` writes one
+    to begin with. `gmemsim COMMAND --help` has more examples.
 
     \b
     Shell completion:

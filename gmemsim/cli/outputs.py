@@ -31,9 +31,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import attrs
+import click
+
 from gmemsim.cli.exits import Terminated
 from gmemsim.cli.terminal import say
 from gmemsim.errors import Fault, InputError
+from gmemsim.reports.filesets import FileSet, alone
 
 try:
     import fcntl
@@ -47,6 +51,29 @@ PREFIX = ".gmemsim-"
 
 ABANDONED = 60.0
 """Seconds after which a temporary directory that is not locked is removed."""
+
+
+@attrs.frozen
+class Destination:
+    """Where the files of a command go, and which they are: the name of each, and what writes it."""
+
+    directory: Path
+    files: FileSet
+
+
+def destination(out: str | os.PathLike[str], files: FileSet, ctx: click.Context | None = None) -> Destination:
+    """What ``--out`` means: a directory for all ``files``, or a file that ends as one of them, for that one alone.
+
+    A usage error if it ends as several of them.
+    """
+    path = Path(out)
+    if path.is_dir() or os.fsdecode(out).endswith("/") or not path.suffix:
+        return Destination(path, files)
+    try:
+        single = alone(files, path)
+    except ValueError as error:
+        raise click.UsageError(f"--out {error}; give a directory", ctx) from None
+    return Destination(path.parent, single) if single else Destination(path, files)
 
 
 def check_free(directory: Path, names: Iterable[str], *, force: bool) -> None:
@@ -200,10 +227,21 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def write_text(text: str, path: Path) -> None:
+    """Write ``text`` to ``path`` as it is."""
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def copy(source: Path, path: Path) -> None:
+    """Copy the content of ``source`` to ``path``."""
+    shutil.copyfile(source, path)
+
+
 def tell_written(directory: Path, written: Collection[str], wanted: Iterable[str], *, err: bool) -> bool:
     """Say which files were written, to standard error if ``err``; whether those are all that were ``wanted``."""
     missing = [name for name in wanted if name not in written]
-    say(f"wrote {', '.join(written)} into {directory}", err=err)
+    where = "" if directory == Path() else f" into {directory}"
+    say(f"wrote {', '.join(written)}{where}", err=err)
     if missing:
         say(f"gmemsim: interrupted: without {', '.join(missing)}", err=True)
     return not missing

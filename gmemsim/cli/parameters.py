@@ -61,6 +61,18 @@ def price_option(command: Decorated) -> Decorated:
     )(command)
 
 
+def complete_scenarios(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[click.shell_completion.CompletionItem]:
+    """The names of shipped scenarios that begin with what has been typed, and files, for the shell."""
+    from click.shell_completion import CompletionItem
+
+    from gmemsim.scenario.shipped import scenarios
+
+    names = [CompletionItem(name) for name in scenarios() if name.startswith(incomplete)]
+    return [*names, CompletionItem(incomplete, type="file")]
+
+
 class RegistryChoice(TextType):
     """The name of a row of a registry, as it is when the command is called; a mistyped one is answered with the
     name that was probably meant.

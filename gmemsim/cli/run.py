@@ -9,41 +9,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import attrs
 import click
 
 from gmemsim.cli.exits import interrupted
-from gmemsim.cli.outputs import check_free, tell_written, write_all
-from gmemsim.cli.parameters import RegistryOption, price_option, set_option
+from gmemsim.cli.outputs import Destination, check_free, destination, tell_written, write_all
+from gmemsim.cli.parameters import RegistryOption, complete_scenarios, price_option, set_option
 from gmemsim.cli.simulate import simulate
 from gmemsim.cli.terminal import show
 from gmemsim.cli.verdicts import name_failures
 from gmemsim.reports.export import EXPORTS
 from gmemsim.reports.figures import FIGURES, recorders, recordings
-from gmemsim.reports.filesets import FileSet, bound, format_files, run_files
+from gmemsim.reports.filesets import bound, format_files, format_of, run_files
 from gmemsim.results.timeline import LEAST_KEPT
 
 if TYPE_CHECKING:
     from gmemsim.scenario.format.settings import Setting
 
 
-@attrs.frozen
-class OutputPlan:
-    """Where the files go, and which they are."""
-
-    directory: Path
-    files: FileSet
-
-
 @click.command()
-@click.argument("file")
+@click.argument("file", shell_complete=complete_scenarios)
 @set_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object and nothing else.")
 @click.option(
     "--out",
     metavar="PATH",
     help=f"Write {', '.join(run_files())} into the directory PATH, which is made if need be."
-    " With --format, PATH may be a file too.",
+    " If PATH ends in .png, .svg, .json, .html or as another format does, write that file alone.",
 )
 @click.option("--format", "form", cls=RegistryOption, registry=EXPORTS, help="Write one of these instead: {}.")
 @click.option(
@@ -88,20 +79,24 @@ def run(
 
     \b
     Examples:
-      gmemsim run scenarios/rfc-cover.yaml
-      gmemsim run scenarios/rfc-cover.yaml --json | jq .accounts.filemap_nodes.peak
-      gmemsim run scenarios/rfc-cover.yaml --out out --force
-      gmemsim run scenarios/staged.yaml --set seed=7 --set guests.whole.policy=staged-partial
-      gmemsim run scenarios/staged.yaml --out out --figure map --figure calls --figure-data
-      gmemsim run scenarios/staged.yaml --format html --out report.html
-      gmemsim run scenarios/staged.yaml --format csv --out frames/
+      gmemsim run rfc-cover
+      gmemsim run rfc-cover --json | jq .accounts.filemap_nodes.peak
+      gmemsim run rfc-cover --out rfc-cover.png
+      gmemsim run rfc-cover --out out --force
+      gmemsim run staged --set seed=7 --set guests.whole.policy=staged-partial
+      gmemsim run staged --out staged --figure map --figure calls --figure-data
+      gmemsim run staged --out report.html
+      gmemsim run staged --format csv --out frames/
+      gmemsim run - < my.yaml
     """
+    if out is not None and form is None and not Path(out).is_dir():
+        form = format_of(Path(out))
     _check_options(ctx, out, form, figures, figure_data, force)
     drawn = figures or (FIGURES.names() if form is not None and EXPORTS[form].figures else ())
     looking = [name for name in drawn if FIGURES[name].needs is not None]
     if looking and keep_events is not None:
         raise click.UsageError(f"--keep-events does not go with {', '.join(looking)}, which show every event", ctx)
-    plan = None if out is None else _plan(out, form, figures, figure_data)
+    plan = None if out is None else _plan(ctx, out, form, figures, figure_data)
     if plan is not None:
         check_free(plan.directory, plan.files, force=force)
 
@@ -143,7 +138,7 @@ def _check_options(
     if out is None:
         for option, value in given.items():
             if value:
-                raise click.UsageError(f"{option} says what --out may do: give --out PATH too", ctx)
+                raise click.UsageError(f"{option} needs --out PATH", ctx)
     if form is None:
         return
     row = EXPORTS[form]
@@ -155,11 +150,11 @@ def _check_options(
         raise click.UsageError(f"--format {form} needs the package {row.package}: {wanted}", ctx)
 
 
-def _plan(out: str, form: str | None, figures: tuple[str, ...], figure_data: bool) -> OutputPlan:
-    """Without a format ``out`` is a directory; with one it is a directory or the file itself."""
+def _plan(ctx: click.Context, out: str, form: str | None, figures: tuple[str, ...], figure_data: bool) -> Destination:
+    """A directory, or a file: a figure or the summary, or what the format writes."""
     path = Path(out)
     if form is None:
-        return OutputPlan(path, run_files(figures, data=figure_data))
+        return destination(out, run_files(figures, data=figure_data), ctx)
     if path.is_dir() or out.endswith("/") or not path.suffix:
-        return OutputPlan(path, format_files(form))
-    return OutputPlan(path.parent, format_files(form, path.name))
+        return Destination(path, format_files(form))
+    return Destination(path.parent, format_files(form, path.name))

@@ -5,15 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from gmemsim.cli.executors import Workers, executor_options
 from gmemsim.cli.exits import interrupted
-from gmemsim.cli.outputs import check_free, tell_written, write_all
-from gmemsim.cli.parameters import format_options
+from gmemsim.cli.outputs import check_free, destination, tell_written, write_all
+from gmemsim.cli.parameters import complete_scenarios, format_options
 from gmemsim.cli.progress import Interruption
 from gmemsim.cli.terminal import show
 from gmemsim.errors import Fault, InputError
@@ -33,7 +32,7 @@ T = TypeVar("T")
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", shell_complete=complete_scenarios)
 @click.option(
     "--vary",
     "varied",
@@ -63,11 +62,11 @@ T = TypeVar("T")
 @format_options(SWEEP_EXPORTS)
 @click.option(
     "--out",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help=f"Write {', '.join(TABLES)} into DIR, and with one or two keys {' and '.join(HEATMAPS)}.",
+    metavar="PATH",
+    help=f"Write {', '.join(TABLES)} into the directory PATH, and with one or two keys {' and '.join(HEATMAPS)};"
+    " or one of them if PATH ends as it does.",
 )
-@click.option("--force", is_flag=True, help="Overwrite files that are already in DIR.")
+@click.option("--force", is_flag=True, help="Overwrite files that are already there.")
 @click.pass_context
 def sweep(
     ctx: click.Context,
@@ -77,7 +76,7 @@ def sweep(
     folded: str | None,
     workers: Workers,
     form: str | None,
-    out: Path | None,
+    out: str | None,
     force: bool,
 ) -> None:
     """Run FILE with all combinations of some values, and put metrics into one table.
@@ -88,25 +87,26 @@ def sweep(
 
     \b
     Examples:
-      gmemsim sweep scenarios/rfc-cover.yaml --vary policy=b-today,staged,staged-partial
-      gmemsim sweep scenarios/staged.yaml --vary policy=b-today,staged --vary seed=0..3
-      gmemsim sweep scenarios/boot-16g-2m.yaml --vary seed=0..9 --mean seed --metric splits.2M->4K
-      gmemsim sweep scenarios/staged.yaml --vary seed=0..99 --metric vmemmap.peak --jobs 2 --out out
+      gmemsim sweep rfc-cover --vary policy=b-today,staged,staged-partial
+      gmemsim sweep staged --vary policy=b-today,staged --vary seed=0..3
+      gmemsim sweep boot-16g-2m --vary seed=0..9 --mean seed --metric 'splits.2M->4K'
+      gmemsim sweep staged --vary seed=0..99 --metric vmemmap.peak --jobs 2 --out out
     """
     if force and out is None:
-        raise click.UsageError("--force says what --out may do: give --out DIR too", ctx)
+        raise click.UsageError("--force needs --out PATH", ctx)
     files = sweep_files(len(varied) - (folded is not None))
     written: tuple[str, ...] = ()
-    if out is not None:
-        check_free(out, files, force=force)
+    plan = None if out is None else destination(out, files, ctx)
+    if plan is not None:
+        check_free(plan.directory, plan.files, force=force)
     result = _sweep(file, varied, metrics, folded, workers)
-    if out is not None:
-        written = write_all(out, bound(files, result), force=force)
+    if plan is not None:
+        written = write_all(plan.directory, bound(plan.files, result), force=force)
     if form is None:
         show("sweep", result)
     else:
         click.echo(SWEEP_EXPORTS[form].text(result), nl=False)
-    complete = out is None or tell_written(out, written, files, err=form is not None)
+    complete = plan is None or tell_written(plan.directory, written, plan.files, err=form is not None)
     if result.partial or not complete:
         ctx.exit(interrupted())
 

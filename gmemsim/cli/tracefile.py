@@ -12,6 +12,7 @@ import click
 
 from gmemsim.errors import Fault, InputError
 from gmemsim.messages import quote, visible
+from gmemsim.scenario.shipped import resolve
 
 if TYPE_CHECKING:
     from gmemsim.xarray.tree import Tree
@@ -43,7 +44,7 @@ def check_readable(files: Iterable[str]) -> None:
     for file in files:
         if file != STDIN:
             try:
-                with Path(file).open("rb"):
+                with Path(resolve(file)).open("rb"):
                     pass
             except OSError as error:
                 faults.append(Fault(file, 0, 0, f"{error.strerror or error}, expected a trace"))
@@ -54,7 +55,7 @@ def check_readable(files: Iterable[str]) -> None:
 def read_lines(file: str) -> Iterator[TraceLine]:
     """The lines of ``file``, blank ones left out; :class:`InputError` at the first that is not of the format."""
     source = "<stdin>" if file == STDIN else file
-    with click.open_file(file, "rb") as stream:
+    with click.open_file(resolve(file), "rb") as stream:
         for number, raw in enumerate(iter(lambda: stream.readline(LONGEST_LINE + 1), b""), 1):
             text = _decoded(source, number, raw)
             if not text.strip():

@@ -41,8 +41,8 @@ def replay(ctx: click.Context, files: tuple[str, ...], check: bool, eager: bool)
 
     \b
     Examples:
-      gmemsim xarray replay tests/golden/d01.txt
-      gmemsim xarray replay --check tests/golden/*.txt
+      gmemsim xarray replay scenarios/traces/split-1g.txt
+      gmemsim xarray replay --check scenarios/traces/split-1g.txt
       printf '> store_order 0 18 p1\\n> split 0 18 0 =\\n> count\\n' | gmemsim xarray replay -
     """
     check_readable(files)

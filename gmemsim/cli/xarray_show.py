@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from gmemsim.cli.outputs import check_free, write_all
-from gmemsim.cli.parameters import set_option
+from gmemsim.cli.parameters import complete_scenarios, set_option
 from gmemsim.cli.terminal import show as show_screen
 from gmemsim.cli.tracefile import STDIN, Machine, TraceLine, check_readable, read_lines
 from gmemsim.errors import Fault, InputError
 from gmemsim.reports.figures import SUFFIXES
+from gmemsim.scenario.shipped import resolve
 
 if TYPE_CHECKING:
     from gmemsim.scenario.format.settings import Setting
@@ -26,7 +27,7 @@ WIDTH = 200
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", shell_complete=complete_scenarios)
 @set_option
 @click.option("--at", type=click.IntRange(min=0), help="Draw the tree after this many operations (default: all).")
 @click.option("--guest", help="Whose filemap to draw, in a scenario (default: the first guest's).")
@@ -37,14 +38,15 @@ def show(
 ) -> None:
     """Execute the operation trace FILE ("-" for standard input) and draw the tree it leaves.
 
-    If FILE is a scenario (.yaml or .yml), draw the filemap of a guest after so many of its calls. Slots that hold the
-    same are folded, and so are nodes that look alike: "64 × node" is one of them, 64 times.
+    If FILE is a scenario (.yaml or .yml, or the name of one that comes with gmemsim), draw the filemap of a guest after
+    so many of its calls. Slots that hold the same are folded, and so are nodes that look alike: "64 × node" is one of
+    them, 64 times.
 
     \b
     Examples:
-      gmemsim xarray show tests/golden/d20.txt
-      gmemsim xarray show tests/golden/d20.txt --at 9 --figure staged.png
-      gmemsim xarray show scenarios/staged.yaml --guest partial --at 4
+      gmemsim xarray show scenarios/traces/split-1g.txt
+      gmemsim xarray show scenarios/traces/split-1g.txt --at 3 --figure split.png
+      gmemsim xarray show staged --guest partial --at 4
       printf '> store_order 0 18 p1\\n> split 0 18 0 =\\n' | gmemsim xarray show -
     """
     from gmemsim.reports.figures import treeview
@@ -54,7 +56,7 @@ def show(
         if figure.suffix.lower() not in SUFFIXES:
             raise click.UsageError(f"--figure is {figure.name!r}, expected a name that ends in {' or '.join(SUFFIXES)}")
         check_free(figure.parent, [figure.name], force=force)
-    is_scenario = Path(file).suffix.lower() in (".yaml", ".yml")
+    is_scenario = Path(resolve(file)).suffix.lower() in (".yaml", ".yml")
     if guest is not None and not is_scenario:
         raise click.UsageError("--guest says which filemap of a scenario to draw, and FILE is a trace")
     if settings and not is_scenario:

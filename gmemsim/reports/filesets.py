@@ -49,6 +49,22 @@ def format_files(form: str, name: str | None = None) -> FileSet:
     return {f"{first.stem}{part}{first.suffix}": partial(row.write, part) for part in row.parts}
 
 
+def format_of(path: Path) -> str | None:
+    """The format of a run whose files end as ``path`` does, or ``None``."""
+    return next((name for name, row in EXPORTS.items() if row.suffix == path.suffix.lower()), None)
+
+
+def alone(files: FileSet, path: Path) -> FileSet:
+    """The one of ``files`` that ends as ``path`` does, called as ``path`` is; nothing if there is none.
+
+    ``ValueError`` if there are several.
+    """
+    found = [name for name in files if Path(name).suffix == path.suffix.lower()]
+    if len(found) > 1:
+        raise ValueError(f"{path} is one file, and {', '.join(found)} are {len(found)}")
+    return {path.name: files[found[0]]} if found else {}
+
+
 def compare_files() -> FileSet:
     """A comparison in every format, and its figure."""
     return _study(COMPARE_EXPORTS) | _drawn("compare", "gmemsim.reports.figures.overlay:write")

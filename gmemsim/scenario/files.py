@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Reading what people name as a file, without waiting for ever.
 
-A name may be that of a pipe (``<(…)`` of a shell), a device or a file of ``/proc``.  A pipe is read as long as somebody
-writes to it.  What never ends is read up to a bound, and what makes its reader wait for events is refused.
+A name may be that of a pipe (``<(…)`` of a shell), a device or a file of ``/proc``; ``-`` is standard input.  A pipe is
+read as long as somebody writes to it.  What never ends is read up to a bound, and what makes its reader wait for events
+is refused.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import select
 import time
 from stat import S_ISFIFO
 from typing import Final
+
+STDIN: Final = "-"
+"""The name of standard input."""
 
 PATIENCE: Final = 2.0
 """Seconds to wait for somebody who writes to a pipe."""
@@ -36,7 +40,7 @@ def read_at_most(path: str | os.PathLike[str], most: int) -> bytes:
 
     ``OSError`` if it cannot be read, :class:`EndlessFileError` if reading would wait for ever.
     """
-    descriptor = open_without_waiting(path)
+    descriptor = os.dup(0) if path == STDIN else open_without_waiting(path)
     try:
         is_pipe = S_ISFIFO(os.fstat(descriptor).st_mode)
         give_up = time.monotonic() + PATIENCE

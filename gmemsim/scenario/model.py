@@ -394,12 +394,15 @@ def _addresses(scenario: Scenario) -> Mapping[str, tuple[tuple[str, GuestSpec], 
 class Scenario:
     """All there is to know before a run.
 
+    ``message_id`` is that of the mail that asked what the scenario is about, ``answer`` what its run says, in one line.
     ``source`` is the file's name as messages show it; ``sha256`` is of the text that it was read from, ``None`` for
     what was made in Python.  ``settings`` (default: none) were put into that text, each ``KEY=VALUE``.  A guest that
     names no ``mapping`` has here the one that the host's page size gives it.
     """
 
     title: str
+    message_id: str | None = None
+    answer: str | None = None
     seed: int = 0
     host: HostSpec = attrs.field(factory=HostSpec)
     guests: tuple[GuestSpec, ...]

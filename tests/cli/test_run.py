@@ -175,7 +175,7 @@ def test_a_file_as_output_directory_is_2(scenario: Path, below: str) -> None:
 def test_force_without_out_is_a_usage_error(scenario: Path) -> None:
     result = run(scenario, "--force")
     assert result.exit_code == 2
-    assert "give --out PATH too" in result.stderr
+    assert "--force needs --out PATH" in result.stderr
 
 
 def test_a_failure_while_writing_leaves_nothing_behind(
@@ -281,9 +281,9 @@ def test_a_format_goes_to_a_file_or_into_a_directory(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--format", "csv"], "--format says what --out may do: give --out PATH too"),
-        (["--figure", "map"], "--figure says what --out may do"),
-        (["--figure-data"], "--figure-data says what --out may do"),
+        (["--format", "csv"], "--format needs --out PATH"),
+        (["--figure", "map"], "--figure needs --out PATH"),
+        (["--figure-data"], "--figure-data needs --out PATH"),
         (["--format", "csv", "--figure", "map", "--out", "o"], "--figure does not go with --format csv"),
         (["--format", "html", "--figure-data", "--out", "o"], "--figure-data does not go with --format html"),
         (["--format", "htlm", "--out", "o"], "Did you mean 'html'?"),

@@ -39,6 +39,7 @@ from gmemsim.scenario.model import (
     Step,
     step_keys,
 )
+from gmemsim.scenario.shipped import resolve
 from gmemsim.scenario.workload import Composite
 
 
@@ -57,6 +58,8 @@ ROOT: Final[Mapping[str, Entry]] = {
     for entry in (
         Entry("gmemsim", "gmemsim", Count("version of the file format", least=1), attrs.NOTHING),
         Entry("title", "title", Text("what the scenario shows; the file's name if absent"), None),
+        Entry("message_id", "message_id", Text("the Message-ID of the mail that asked"), None),
+        Entry("answer", "answer", Text("the answer in one line; `expect` holds its figures"), None),
         Entry("seed", "seed", Count("seed of everything random"), 0),
         Entry("host", "host", Record("the host", HostSpec, "a host"), None),
         Entry("guests", "guests", Items("the guests"), attrs.NOTHING),
@@ -80,13 +83,22 @@ EXPECT: Final[Mapping[str, Entry]] = {
 """The keys of an expectation; exactly one operator."""
 
 
+def _folder(path: str) -> str:
+    """The folder that names of files in the scenario ``path`` are relative to; a pipe's is the current one."""
+    found = resolve(path)
+    return "" if found.startswith(("/dev/", "/proc/")) else os.path.dirname(found)  # noqa: PTH120 - of any name at all
+
+
 def build_step(step: type[Step], values: Values) -> Step:
     """The step that ``values``, which must be complete, describe."""
     return values.build(step, where=values.where)
 
 
 def load_scenario(path: str | os.PathLike[str]) -> Scenario:
-    """The scenario in the file ``path``; :class:`InputError` with every fault if it is not one."""
+    """The scenario in the file ``path``, or the shipped one of that name (``"rfc-cover"``); ``-`` is standard input.
+
+    :class:`InputError` with every fault if it is not one.
+    """
     return parse_scenario(read_file(path), source=os.fsdecode(path))
 
 
@@ -122,7 +134,7 @@ class _Loader:
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
-        self._read = Reader(faults, os.path.dirname(faults.path))  # noqa: PTH120 - of any name at all
+        self._read = Reader(faults, _folder(faults.path))
         self._check = Checker(faults)
         self._step_types = step_types()
 
@@ -147,6 +159,8 @@ class _Loader:
             return None
         return Scenario(
             title=top.get("title") or PurePath(self._faults.source).stem,
+            message_id=top.get("message_id"),
+            answer=top.get("answer"),
             seed=top.get("seed"),
             host=host.build(HostSpec),
             guests=tuple(guest.build(GuestSpec) for guest in guests if guest is not None),

@@ -29,8 +29,9 @@ from yaml.reader import Reader
 
 from gmemsim.errors import Fault, InputError
 from gmemsim.messages import quote
-from gmemsim.scenario.files import EndlessFileError, read_at_most
+from gmemsim.scenario.files import STDIN, EndlessFileError, read_at_most
 from gmemsim.scenario.model import Place
+from gmemsim.scenario.shipped import resolve
 from gmemsim.units import size_name
 
 LARGEST_FILE: Final = 8 << 20
@@ -169,7 +170,7 @@ class Faults:
     def __init__(self, path: str, settings: Sequence[str] = ()) -> None:
         self.path = path
         self._settings = settings
-        self.source = path if path.isprintable() else ascii(path)
+        self.source = "<stdin>" if path == STDIN else path if path.isprintable() else ascii(path)
         self._found: dict[Fault, None] = {}
 
     def add(self, where: Place, message: str) -> None:
@@ -213,10 +214,13 @@ class _UnreadableError(Exception):
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a scenario file; :class:`InputError` if it cannot be read or is too large."""
+    """The bytes of the scenario that ``path`` means: a file, ``-`` for standard input, or a shipped scenario's name.
+
+    :class:`InputError` if it cannot be read or is too large.
+    """
     faults = Faults(os.fsdecode(path))
     try:
-        data = read_at_most(path, LARGEST_FILE + 1)
+        data = read_at_most(resolve(path), LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
         faults.add(Place(), f"found {_why_unreadable(error)}, expected a scenario file")
         raise faults.error() from None
