@@ -17,7 +17,11 @@ import attrs
 from gmemsim.registry import Registry
 
 ABOVE_4G: Final = 1 << 32
-"""Where the memory that the hole displaces continues (QEMU, ``hw/i386/pc.c``, ``above_4g_mem_start``)."""
+"""Where the memory that the hole displaces continues (QEMU, ``hw/i386/x86.c``, ``above_4g_mem_start``).
+
+With an AMD CPU and memory that reaches 0xfd00000000 (1012G) it is 1T instead (``AMD_ABOVE_1TB_START`` in
+``hw/i386/pc.c``, machine types since 7.1); that is not modelled.
+"""
 
 
 @attrs.frozen
@@ -45,9 +49,10 @@ class MachineType:
 
 MACHINES: Final[Registry[MachineType]] = Registry("machine type")
 Q35: Final = MACHINES.add("q35", MachineType("q35", limit=0xB000_0000, split=0x8000_0000))
-"""QEMU, ``hw/i386/pc_q35.c``, ``lowmem``."""
+"""QEMU, ``hw/i386/pc_q35.c``, ``pc_q35_init()``: ``lowmem`` is 2G from 0xb0000000 bytes on, else 0xb0000000."""
 MACHINES.add("pc", MachineType("pc", limit=0xE000_0000, split=0xC000_0000))
-"""QEMU, ``hw/i386/pc_piix.c``, ``lowmem`` and ``max_ram_below_4g``, with the alignment to 1G of machines since 2.0."""
+"""QEMU, ``hw/i386/pc_piix.c``, ``pc_init1()``: from ``max_ram_below_4g`` (3.5G) on ``lowmem`` is 3G in machines with
+``gigabyte_align`` (all since 2.0)."""
 
 
 def low_memory(memory: int) -> int:

@@ -7,17 +7,19 @@ A 2M hugepage is split by one shared page in it, and so is a 1G hugepage; what d
 Spread uniformly, some 130 buffers leave no 1G hugepage of a 16G guest whole.  A kernel does not spread them:
 
 ===================  =================================================================================================
-bounce buffer        memblock, from the top of the memory below 4G down (``swiotlb_alloc_tlb``; module ``swiotlb``)
-firmware             EDK2 hands out pages from the top of low memory down: just below the bounce buffer
-kernel image         kvmclock of the boot is in ``.bss..decrypted`` of the image, which lies at 16M
-                     (``CONFIG_PHYSICAL_START``, arch/x86/kernel/kvmclock.c; KASLR would move it)
-memblock             GHCBs are allocated early (``alloc_runtime_data``, arch/x86/coco/sev/core.c), and memblock goes
-                     from the top of memory down
+bounce buffer        memblock, from the top of the memory below 4G down (``swiotlb_memblock_alloc()``,
+                     kernel/dma/swiotlb.c, which asks ``memblock_alloc_low()``; module ``swiotlb``)
+firmware             EDK2 hands out pages from the top of low memory down (``CoreFindFreePagesI()``,
+                     MdeModulePkg/Core/Dxe/Mem/Page.c): just below the bounce buffer
+kernel image         kvmclock of the first 64 vCPUs is in ``.bss..decrypted`` of the image (``hv_clock_boot``,
+                     arch/x86/kernel/kvmclock.c), which lies at 16M (``CONFIG_PHYSICAL_START``; KASLR would move it)
+memblock             GHCBs are allocated early (``alloc_runtime_data()``, arch/x86/coco/sev/core.c), and memblock goes
+                     from the top of memory down (``__memblock_find_range_top_down()``, mm/memblock.c)
 buddy allocator      rings and drivers' buffers are unmovable pages of zone Normal, which begins at 4G; of zone DMA32,
                      below the bounce buffer, in a guest that has no more.  Page mobility grouping keeps unmovable
-                     pages in few pageblocks of 2M, and free memory is handed out from the lowest pageblock up, as
-                     memblock freed it (``__free_pages_core``, mm/page_alloc.c): they lie in the zone's first
-                     ``UNMOVABLE`` bytes
+                     pages in few pageblocks of 2M, and free memory is handed out from the lowest pageblock up, since
+                     what memblock frees later goes to the tail (``__free_pages_core()``, mm/page_alloc.c, commit
+                     7fef431be9c9): they lie in the zone's first ``UNMOVABLE`` bytes
 ===================  =================================================================================================
 
 Within its pageblocks the buddy allocator may give any page, and the model gives each buffer a pageblock of its own as

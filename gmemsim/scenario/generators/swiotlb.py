@@ -4,10 +4,12 @@
 Theory of operation
 -------------------
 Devices cannot reach private memory, so Linux copies their data through one block that it shares as a
-whole.  Its size is 6 % of memory, clamped to 64 MiB … 1 GiB (DOMAIN.md section 6), rounded up to whole
-pages here.  It must lie below 4 GiB, and the kernel's early allocator works from the top down; so it is
-placed at the top of the low memory of QEMU's q35 machine.  The block starts at a multiple of 2M, as an
-allocation of that size does.
+whole.  Its size is 6 % of memory, clamped to 64 MiB … 1 GiB (``mem_encrypt_setup_arch()``,
+arch/x86/mm/mem_encrypt.c; DOMAIN.md section 6), rounded up to whole pages here.  It must lie below 4 GiB
+(``memblock_alloc_low()`` in ``swiotlb_memblock_alloc()``, kernel/dma/swiotlb.c), and the kernel's early allocator
+works from the top down; so it is placed at the top of the low memory of QEMU's q35 machine.  That the block starts
+at a multiple of 2M is **assumed**: the kernel asks for a page's alignment, and firmware tables at the top of low
+memory would shift it.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ LARGEST: Final = 1 << 30
 """Upper end of the clamp (DOMAIN.md section 6)."""
 
 ALIGNMENT: Final = 2 << 20
-"""Of the block's first byte: the size that the guest's kernel maps it with."""
+"""Of the block's first byte: **assumed**."""
 
 
 @attrs.frozen
