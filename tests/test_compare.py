@@ -18,7 +18,7 @@ from gmemsim.gmem.rules import MERGES, ORDERINGS, SPLITS, VMEMMAPS, Hysteresis
 from gmemsim.host.costs import PROFILES
 from gmemsim.results.metrics import metric_value
 from gmemsim.results.pricing import PHASE_NAMES, call_times, phase_times
-from gmemsim.scenario.format.load import parse_scenario
+from gmemsim.scenario.format.load import load_scenario, parse_scenario
 from gmemsim.sim.run import Result, run
 from gmemsim.studies import compare
 
@@ -157,3 +157,15 @@ def test_modelled_times_of_calls_add_up_to_those_of_the_run() -> None:
 def test_a_run_without_events_has_no_longest_call() -> None:
     empty = parse_scenario("gmemsim: 1\nguests: [{name: a, memory: 4K, backing: 4K}]\nworkload: []\n")
     assert compare.longest_call(run(empty)) == 0
+
+
+def test_what_five_orderings_zap_in_vain_where_an_allocation_fails() -> None:
+    names = ("b-today", "a-rfc-v2", "reserve-first", "split-first", "block-abort")
+    scenario = load_scenario("scenarios/failing-allocations.yaml")
+    results = {name: run(compare.with_policy(scenario, PRESETS[name].policy), check=True) for name in names}
+    rows = {row.metric: row.values for row in compare.rows(list(results.values()))}
+    piece = (1 << 18) - 1
+    assert rows["conversions.zapped_in_vain"] == (3 * piece, 6 * piece, 0, 0, 0)
+    assert rows["splits"] == (1, 1, 0, 1, 1)
+    assert rows["merges"] == (0, 1, 0, 1, 0)
+    assert "outcomes" not in rows

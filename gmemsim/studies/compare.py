@@ -199,8 +199,9 @@ def rows(results: Sequence[Result], metrics: Sequence[str] = (), costs: Sequence
     present = (("peak", "peak"), ("live", "final"))
     found += [_row(summaries, f"vmemmap_present.{key}", f"vmemmap present, {word}") for key, word in present]
     found.append(_row(summaries, "host_faults", "host faults"))
+    vain = _row(summaries, "conversions.zapped_in_vain", "zapped in vain")
     wrong = _sums("outcomes", "gone wrong", [summary["outcomes"] for summary in summaries])
-    found += [wrong] if any(wrong.values) else []
+    found += [row for row in (vain, wrong) if any(row.values)]
     found.append(_row(summaries, "modelled_time_ns.total", "modelled time"))
     found += [_row_of_costs(results, profile) for profile in costs]
     for metric, label, kind in (
