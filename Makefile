@@ -16,6 +16,7 @@ ROUNDS   ?= 3
 REV      ?= 6861c5a
 JSON     ?=
 MARKDOWN ?=
+KERNEL_OPTIONS ?=
 WORKERS  ?= auto
 TESTS    ?= gmemsim tests
 
@@ -35,7 +36,7 @@ BENCH = --rows '$(ROWS)' --rounds $(ROUNDS) $(if $(BIG),--big) $(if $(JSON),--js
 SOURCES = gmemsim tests
 FORMATTED = $(SOURCES) notebooks
 
-.PHONY: help run test test-compiled quick fast wheel lint types imports dead bench bench-compare oracle notebooks clean
+.PHONY: help run test test-compiled quick fast wheel lint types imports dead bench bench-compare oracle kernel notebooks clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -104,6 +105,12 @@ oracle: $(VENV)/.installed-dev ## compare OPS random tree operations with the ke
 	@tests/oracle/build.sh
 	@echo "== oracle: comparing $(OPS) operations"
 	@$(PY) -m tests.oracle.compare --ops $(OPS) $(if $(SEED),--seed $(SEED))
+
+kernel: $(VENV)/.installed-dev ## boot a packaged kernel (or KERNEL_IMAGE) in an emulator and compare what it does with ours
+	@echo "== kernel: getting a kernel"
+	@tests/kernel/build.sh
+	@echo "== kernel: booting it twice"
+	@$(PY) -m tests.kernel.compare $(if $(SEED),--seed $(SEED)) $(KERNEL_OPTIONS)
 
 notebooks: $(VENV)/.installed-dev ## execute the notebooks
 	@echo "== notebooks: nbmake"
