@@ -135,3 +135,7 @@ class InputError(GmemsimError):
 
 class SimulationRefused(GmemsimError):
     """The scenario is well formed, but the simulation cannot be carried out; the message says why."""
+
+
+class WorkersLost(SimulationRefused):
+    """Work cannot go on because its workers have gone, and no new ones can be had; the message says which."""

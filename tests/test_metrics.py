@@ -18,7 +18,7 @@ from gmemsim.scenario.model import Expectation
 from gmemsim.sim.run import Run, run
 from gmemsim.sim.steps import CALLS
 from gmemsim.studies.compare import Comparison
-from gmemsim.studies.sweep import Variation, points, sweep
+from gmemsim.studies.sweep import Plan, Variation, sweep
 
 TEXT = """\
 gmemsim: 1
@@ -86,10 +86,8 @@ def test_work_can_be_expected_compared_and_swept() -> None:
         r for r in Comparison("", "policy", {"a": result}, metrics=("work.exits",)).rows if r.metric == "work.exits"
     )
     assert row.values == (3,)
-    variants = points(
-        text, "x.yaml", [Variation("host.synchronize_rcu", ("false", "true"))], ["work.rcu_synchronisations"]
-    )
-    swept = list(sweep(variants, "x.yaml", ["work.rcu_synchronisations"]))
+    variation = Variation("host.synchronize_rcu", ("false", "true"))
+    swept = sweep(Plan(text, "x.yaml", [variation], ["work.rcu_synchronisations"]))
     assert [row.results for _, row in swept] == [(0,), (3,)]
 
 
@@ -132,8 +130,9 @@ def test_a_new_metric_is_one_row(open_guests: str) -> None:
     text = TEXT.replace("METRIC", open_guests)
     result = run(parse_scenario(text))
     assert (result.ok, result.summary["expect"][0]["value"]) == (True, 2)
-    variants = points(text, "t", [Variation("seed", ("1", "2"))], (open_guests,))
-    assert [row.results for _, row in sweep(variants, "t", (open_guests,))] == [(2,), (2,)]
+    plan = Plan(text, "t", [Variation("seed", ("1", "2"))], (open_guests,))
+    plan.check()
+    assert [row.results for _, row in sweep(plan)] == [(2,), (2,)]
     comparison = Comparison("t", "policy", {"a": result, "b": result}, metrics=(open_guests,))
     assert comparison.rows[-1].metric == open_guests
     assert comparison.rows[-1].values == (2, 2)

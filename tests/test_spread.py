@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from gmemsim.errors import WorkersLost
 from gmemsim.studies import spread
-from gmemsim.studies.spread import Lost, WorkerPool, WorkersLostError, results_of
+from gmemsim.studies.spread import Lost, WorkerPool, results_of
 
 NUMBERS = range(300)
 
@@ -103,7 +104,7 @@ def test_a_point_that_ends_its_worker_again_is_given_up_alone(pool: WorkerPool) 
 
 
 def test_an_executor_that_makes_no_new_workers_says_so() -> None:
-    with ProcessPoolExecutor(2) as executor, pytest.raises(WorkersLostError, match="makes no new ones"):
+    with ProcessPoolExecutor(2) as executor, pytest.raises(WorkersLost, match="makes no new ones"):
         list(results_of(dies_always, None, NUMBERS, executor))
 
 

@@ -10,7 +10,8 @@ A command raises what went wrong; :func:`report` turns it into lines on standard
       1  an expectation failed, or a check found a difference (the command says so itself)
       2  the input or the command line is wrong, or a file cannot be read or written:
          one line a fault, no output file is written
-      3  the simulation refused to run what is well formed; no output file is written
+      3  the simulation refused to run what is well formed, no output file is written; or the machine's
+         memory, or a cluster's workers, did not suffice: what was complete has been kept, and said
      70  a bug in gmemsim: a traceback (``EX_SOFTWARE`` of sysexits.h)
      74  standard output is closed, full or broken (``EX_IOERR``); output files are complete
          if the command got that far, and absent if not
@@ -92,8 +93,8 @@ def report(error: BaseException) -> int:
             for fault in faults:
                 _complain(str(fault))
             return INPUT_WRONG
-        case SimulationRefused():
-            _complain(f"gmemsim: refused: {error}")
+        case SimulationRefused() | MemoryError():
+            _complain(f"gmemsim: refused: {str(error) or 'this machine has not enough memory for it'}")
             return REFUSED
         case Terminated():
             _complain("gmemsim: terminated")

@@ -22,9 +22,9 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gmemsim.cli import exits
 from gmemsim.units import human_duration, human_size
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from gmemsim.results.timeline import Event
     from gmemsim.scenario.model import Scenario
     from gmemsim.sim.run import Run
+
+T = TypeVar("T")
 
 PATIENCE = 0.5
 """Seconds that a run takes before the bar appears."""
@@ -105,6 +107,45 @@ def with_bar(
                 progress.update(task, completed=run.now, facts=_facts(run, number, now - began, end))
                 progress.refresh()
             yield event
+    finally:
+        if progress.live.is_started:
+            progress.stop()
+
+
+def with_count(items: Iterable[T], what: str, total: int, done: int = 0) -> Iterator[T]:
+    """``items``; while they come, a bar on standard error if that is a terminal: ``done`` (default 0) of ``total``.
+
+    ``what`` is what the bar counts.
+    """
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from items
+        return
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=18),
+        TextColumn("{task.fields[facts]}"),
+    )
+    progress = Progress(*columns, console=console, transient=True, auto_refresh=False)
+    task = progress.add_task(what, total=total, completed=done, facts="")
+    began = time.monotonic()
+    due = began + PATIENCE
+    try:
+        for number, item in enumerate(items, 1):
+            now = time.monotonic()
+            if now >= due:
+                due = now + INTERVAL
+                rate = number / (now - began)
+                left = human_duration(int((total - done - number) / rate * 1e9))
+                progress.start()
+                facts = f"{done + number:,} of {total:,}, {rate:,.1f}/s, {left} left"
+                progress.update(task, completed=done + number, facts=facts)
+                progress.refresh()
+            yield item
     finally:
         if progress.live.is_started:
             progress.stop()

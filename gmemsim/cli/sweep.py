@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -12,27 +16,34 @@ import click
 from gmemsim.cli.executors import Workers, executor_options
 from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import check_free, destination, tell_written, write_all
-from gmemsim.cli.parameters import complete_scenarios, format_options
-from gmemsim.cli.progress import Interruption
-from gmemsim.cli.terminal import show
-from gmemsim.errors import Fault, InputError
-from gmemsim.messages import did_you_mean, shown
+from gmemsim.cli.parameters import complete_scenarios, format_options, set_option
+from gmemsim.cli.progress import Interruption, with_count
+from gmemsim.cli.terminal import say, show
+from gmemsim.errors import Fault, InputError, WorkersLost
+from gmemsim.messages import did_you_mean, quote, shown
 from gmemsim.reports.export import SWEEP_EXPORTS
+from gmemsim.reports.export.sweep_table import FORMS, is_part, opened
 from gmemsim.reports.filesets import MOST_KEYS, bound, sweep_files
+from gmemsim.version import __version__
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from gmemsim.studies.sweep import Point, Sweep, SweepRow
+    from gmemsim.scenario.format.settings import Setting
+    from gmemsim.studies.sweep import Plan, Sweep, SweepRow
 
 TABLES = tuple(sweep_files(MOST_KEYS + 1))
 HEATMAPS = tuple(name for name in sweep_files(1) if name not in TABLES)
+
+SHOWN = 60
+"""Rows that are kept for the screen when a table has them all."""
 
 T = TypeVar("T")
 
 
 @click.command()
 @click.argument("file", shell_complete=complete_scenarios)
+@set_option
 @click.option(
     "--vary",
     "varied",
@@ -56,7 +67,8 @@ T = TypeVar("T")
     "--mean",
     "folded",
     metavar="KEY",
-    help="Show mean ± standard deviation over the values of this key of --vary, such as seed.",
+    help="Show mean ± standard deviation over the values of this key of --vary, such as seed, and the 95 % interval of"
+    " the mean (Student's t).",
 )
 @executor_options
 @format_options(SWEEP_EXPORTS)
@@ -66,55 +78,114 @@ T = TypeVar("T")
     help=f"Write {', '.join(TABLES)} into the directory PATH, and with one or two keys {' and '.join(HEATMAPS)};"
     " or one of them if PATH ends as it does.",
 )
+@click.option(
+    "--table",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write a row to FILE as soon as a variant is done; its name ends in .csv, or .parquet (a directory of parts).",
+)
+@click.option(
+    "--resume", is_flag=True, help="Go on with the table that is already there: variants in it are not run again."
+)
 @click.option("--force", is_flag=True, help="Overwrite files that are already there.")
 @click.pass_context
 def sweep(
     ctx: click.Context,
     file: str,
+    settings: tuple[Setting, ...],
     varied: tuple[str, ...],
     metrics: tuple[str, ...],
     folded: str | None,
     workers: Workers,
     form: str | None,
     out: str | None,
+    table: Path | None,
+    resume: bool,
     force: bool,
 ) -> None:
     """Run FILE with all combinations of some values, and put metrics into one table.
 
-    The scenario's expectations are not tested. A variant that cannot be simulated is listed as refused. All variants
-    are checked before the first is run. After Ctrl-C the variants that have been run are shown, marked as partial; the
-    exit code is 130.
+    The scenario's expectations are not tested. A variant that cannot be simulated is listed as refused. Up to 1,000
+    variants are all checked before the first is run; of more, every value once, as far as that number goes.
+
+    With --table rows are kept as variants are done, in the order in which they are done, so a sweep that was stopped,
+    or killed, goes on with --resume. After Ctrl-C the variants that have been run are shown, marked as partial; the
+    exit code is 130. A worker that is killed loses nothing; a variant that ends its worker twice is listed as refused.
 
     \b
     Examples:
       gmemsim sweep rfc-cover --vary policy=b-today,staged,staged-partial
       gmemsim sweep staged --vary policy=b-today,staged --vary seed=0..3
       gmemsim sweep boot-16g-2m --vary seed=0..9 --mean seed --metric 'splits.2M->4K'
-      gmemsim sweep staged --vary seed=0..99 --metric vmemmap.peak --jobs 2 --out out
+      gmemsim sweep staged --vary seed=0..99999 --mean seed --table seeds.csv --resume
+      gmemsim sweep staged --vary seed=0..999999 --dask tcp://head:8786 --table seeds.parquet
     """
-    if force and out is None:
-        raise click.UsageError("--force needs --out PATH", ctx)
+    _check_options(ctx, out, table, resume, force)
     files = sweep_files(len(varied) - (folded is not None))
     written: tuple[str, ...] = ()
-    plan = None if out is None else destination(out, files, ctx)
-    if plan is not None:
-        check_free(plan.directory, plan.files, force=force)
-    result = _sweep(file, varied, metrics, folded, workers)
-    if plan is not None:
-        written = write_all(plan.directory, bound(plan.files, result), force=force)
+    destined = None if out is None else destination(out, files, ctx)
+    if destined is not None:
+        check_free(destined.directory, destined.files, force=force)
+    plan, title = _plan(file, settings, varied, metrics, folded)
+    if table is not None and not resume:
+        _make_free(table, force=force)
+    gathered = _Gathered(plan, title, folded, everything=table is None or out is not None or form is not None)
+    lost = gathered.gather(table, workers)
+    result = gathered.sweep
+    if destined is not None:
+        written = write_all(destined.directory, bound(destined.files, result), force=force)
     if form is None:
         show("sweep", result)
     else:
         click.echo(SWEEP_EXPORTS[form].text(result), nl=False)
-    complete = plan is None or tell_written(plan.directory, written, plan.files, err=form is not None)
+    complete = destined is None or tell_written(destined.directory, written, destined.files, err=form is not None)
+    if result.partial and table is not None:
+        say(f"gmemsim: {table} has {gathered.told}; --resume goes on with it", err=True)
+    if lost is not None:
+        raise lost
     if result.partial or not complete:
         ctx.exit(interrupted())
 
 
-def _sweep(file: str, varied: tuple[str, ...], metrics: tuple[str, ...], folded: str | None, workers: Workers) -> Sweep:
-    from gmemsim.scenario.format.load import parse_scenario
+def _check_options(ctx: click.Context, out: str | None, table: Path | None, resume: bool, force: bool) -> None:
+    """A usage error for options that do not go together."""
+    if force and out is None and table is None:
+        raise click.UsageError("--force says what --out and --table may do: give one of them too", ctx)
+    if resume and table is None:
+        raise click.UsageError("--resume goes on with a table: give --table FILE too", ctx)
+    if resume and force and out is None:
+        raise click.UsageError("--resume goes on with the table that --force would overwrite: give one of them", ctx)
+    if table is not None and table.suffix not in FORMS:
+        known = " or ".join(FORMS)
+        raise click.UsageError(f"--table is {quote(table.name)}, expected a name that ends in {known}", ctx)
+    if table is not None and table.suffix == ".parquet" and find_spec("pyarrow") is None:
+        raise click.UsageError("--table NAME.parquet needs the package pyarrow: pip install 'gmemsim[parquet]'", ctx)
+
+
+def _make_free(table: Path, *, force: bool) -> None:
+    """Remove the table that is already there; :class:`InputError` unless that is wanted."""
+    if not os.path.lexists(table):
+        return
+    if not force:
+        message = "found it already there; use --resume to go on with it, or --force to begin anew"
+        raise InputError([Fault(str(table), 0, 0, message)])
+    if table.is_dir() and not table.is_symlink():
+        strange = [path.name for path in table.iterdir() if not is_part(path)]
+        if strange:
+            message = f"found {quote(strange[0])} in it, expected a table's parts only: --force would remove them"
+            raise InputError([Fault(str(table), 0, 0, message)])
+        shutil.rmtree(table)
+    else:
+        table.unlink()
+
+
+def _plan(
+    file: str, settings: tuple[Setting, ...], varied: tuple[str, ...], metrics: tuple[str, ...], folded: str | None
+) -> tuple[Plan, str]:
+    """The plan of the sweep, checked, and the scenario's title."""
+    from gmemsim.scenario.format.template import parse_with
     from gmemsim.scenario.format.yaml import read_file
-    from gmemsim.studies.sweep import Sweep, fold, points, read_variation
+    from gmemsim.studies.sweep import Plan, read_variation
 
     faults: list[Fault] = []
     variations = [*_read("--vary", varied, read_variation, faults)]
@@ -127,15 +198,10 @@ def _sweep(file: str, varied: tuple[str, ...], metrics: tuple[str, ...], folded:
     if faults:
         raise InputError(faults)
     data = read_file(file)  # once: it may be a pipe
-    title = parse_scenario(data, source=file).title
-    variants = points(data.decode("utf-8-sig"), file, variations, metrics)
-    with Interruption() as interruption, workers.start() as executor:
-        found = dict(_run(variants, file, metrics, executor, interruption))
-        rows = tuple(found[place] for place in sorted(found))
-    if interruption.pressed and not rows:
-        raise KeyboardInterrupt
-    result = Sweep(title, tuple(variations), metrics, rows, partial=len(rows) < len(variants))
-    return result if folded is None else fold(result, folded)
+    title = parse_with(data, file, settings).title
+    plan = Plan(data, file, variations, metrics, settings)
+    plan.check()
+    return plan, title
 
 
 def _metric(text: str) -> str:
@@ -155,20 +221,51 @@ def _read(option: str, texts: tuple[str, ...], read: Callable[[str], T], faults:
             faults.append(Fault(f"{option} {shown(text)}", 0, 0, str(error)))
 
 
-def _run(
-    variants: list[Point], file: str, metrics: tuple[str, ...], executor: Executor | None, interruption: Interruption
-) -> Iterator[tuple[int, SweepRow]]:
-    """Places and rows, with a bar on a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
+class _Gathered:
+    """A sweep while it is carried out: rows that a table has, and those that come."""
 
-    from gmemsim.studies.sweep import sweep as sweep_all
+    def __init__(self, plan: Plan, title: str, folded: str | None, *, everything: bool) -> None:
+        from gmemsim.studies.gather import Gathering
 
-    console = Console(stderr=True)
-    bar = Progress(console=console, transient=True) if console.is_terminal else None
-    with bar or nullcontext():
-        task = None if bar is None else bar.add_task("variants", total=len(variants))
-        for row in sweep_all(variants, file, metrics, executor, lambda: interruption.pressed):
-            yield row
-            if bar is not None and task is not None:
-                bar.advance(task)
+        self._plan = plan
+        self._title = title
+        self._gathering = Gathering(plan, None if everything else SHOWN, folded)
+
+    @property
+    def sweep(self) -> Sweep:
+        """The table so far."""
+        made = {"gmemsim": __version__, "scenario": self._plan.template.sha256}
+        settings = {"set": [str(setting) for setting in self._plan.settings]} if self._plan.settings else {}
+        return self._gathering.sweep(self._title, made | settings)
+
+    @property
+    def told(self) -> str:
+        """How much is done, in words."""
+        return f"{self._gathering.total:,} of {len(self._plan):,} variants"
+
+    def gather(self, table: Path | None, workers: Workers) -> WorkersLost | None:
+        """Take what ``table`` has and carry out the rest; returns why it ended early, if that was the workers."""
+        with (
+            Interruption() as interruption,
+            workers.start() as executor,
+            nullcontext() if table is None else opened(table, self._plan) as kept,
+        ):
+            for place, row in () if kept is None else kept.rows():
+                self._gathering.add(place, row)
+            try:
+                for place, row in self._run(executor, interruption):
+                    if kept is not None:
+                        kept.add(place, row)
+                    self._gathering.add(place, row)
+            except WorkersLost as error:
+                return error
+        if interruption.pressed and not self._gathering.total:
+            raise KeyboardInterrupt
+        return None
+
+    def _run(self, executor: Executor | None, interruption: Interruption) -> Iterator[tuple[int, SweepRow]]:
+        """Places and rows, with a bar on a terminal."""
+        from gmemsim.studies.sweep import sweep as sweep_all
+
+        rows = sweep_all(self._plan, executor, lambda: interruption.pressed, self._gathering.done)
+        return with_count(rows, "variants", len(self._plan), self._gathering.total)

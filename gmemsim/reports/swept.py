@@ -28,8 +28,23 @@ def spread(metric: str, mean: float | None, deviation: float | None) -> str:
         return amount(metric, mean)
     if not deviation or amount(metric, 1000.0) != number(1000):  # the same in all runs, or with a unit
         return f"{amount(metric, mean)} ± {amount(metric, deviation)}"
-    places = max(0, 1 - math.floor(math.log10(rounded(deviation, 2))))
+    places = _places(deviation)
     return f"{mean:,.{places}f} ± {deviation:,.{places}f}"
+
+
+def _places(deviation: float) -> int:
+    """Decimal places that show two digits of ``deviation``."""
+    return max(0, 1 - math.floor(math.log10(rounded(deviation, 2))))
+
+
+def between(metric: str, interval: tuple[float, float] | None, deviation: float | None) -> str:
+    """``"621.2 to 622.1"``, as precise as :func:`spread`; nothing where there is no interval."""
+    if interval is None or deviation is None:
+        return ""
+    if not deviation or amount(metric, 1000.0) != number(1000):
+        return " to ".join(amount(metric, end) for end in interval)
+    places = _places(deviation)
+    return " to ".join(f"{end:,.{places}f}" for end in interval)
 
 
 def label(metric: str) -> str:

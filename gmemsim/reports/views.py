@@ -62,9 +62,10 @@ def write_table(table: DataTable, path: Path) -> None:
 def write_rows(out: TextIO, table: DataTable) -> None:
     """Write ``table`` to ``out`` as CSV.  Text that a spreadsheet would compute gets a ``'`` before it."""
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([_cell(name) for name in table.header])
-    writer.writerows([_cell(value) for value in row] for row in table.rows)
+    writer.writerow([cell(name) for name in table.header])
+    writer.writerows([cell(value) for value in row] for row in table.rows)
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
+    """``value`` as a CSV file has it: text that a spreadsheet would compute gets a ``'`` before it."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

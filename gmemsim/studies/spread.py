@@ -34,6 +34,8 @@ from uuid import uuid4
 
 import attrs
 
+from gmemsim.errors import WorkersLost
+
 S = TypeVar("S")
 P = TypeVar("P")
 R = TypeVar("R")
@@ -65,10 +67,6 @@ class Lost:
     """In place of a result: the point ended the process that worked on it, as often as :data:`DEATHS`; ``message``."""
 
     message: str
-
-
-class WorkersLostError(Exception):
-    """There are no workers any more, and no new ones can be had (a cluster that has gone)."""
 
 
 @attrs.frozen
@@ -143,7 +141,7 @@ def results_of(
     ``executor`` (default: none, one point after the other here) runs them; for it ``work``, ``shared``, points and
     results must be picklable.  Without one results come in the order of the points.  It ends early when ``stop()`` is
     true (default: never); what is under way then is given up.  What ``work`` raises is raised here.
-    :class:`WorkersLostError` if there are no workers any more.  Memory: O(workers) batches.
+    :class:`WorkersLost` if there are no workers any more.  Memory: O(workers) batches.
     """
     if executor is None:
         for place, point in enumerate(points):
@@ -230,7 +228,7 @@ class _Spread(Generic[S, P, R]):
         try:
             answer = future.result()
         except CancelledError:
-            raise WorkersLostError("the workers have gone") from None
+            raise WorkersLost("the workers have gone") from None
         except BrokenExecutor:
             self._bury(batch.points)
             return
@@ -254,7 +252,7 @@ class _Spread(Generic[S, P, R]):
         """A pool of processes is broken, with all that was under way, ``points`` included: make a new one."""
         restart = getattr(self._executor, "restart", None)
         if restart is None:
-            raise WorkersLostError("a worker has died, and the executor makes no new ones")
+            raise WorkersLost("a worker has died, and the executor makes no new ones")
         lost = [*points, *(point for batch in self._under_way.values() for point in batch.points)]
         self._under_way.clear()
         restart()

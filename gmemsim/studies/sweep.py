@@ -3,18 +3,18 @@
 
 Theory of operation
 -------------------
-A :class:`Variation` is a key of the scenario's file and the values that it takes; the variants are all combinations.
-A variant is made as text: the file's YAML with the key's value replaced, read again by the loader, so a value may be
-anything that could stand in the file and is checked as if it did.  The scenario's expectations are left out.  All
-variants, and the metrics asked of them, are checked before the first is run.
+A :class:`Variation` is a key of the scenario's file and the values that it takes; the points of a sweep are all
+combinations.  A :class:`Plan` is the scenario's text, its variations and the metrics that are asked for.  A point is a
+*place* in the plan, a number: the values follow from it, so a sweep of a million points is no larger than its plan, and
+the plan travels to a worker once (``studies.spread``).  The worker parses the text once and puts each point's values
+into its nodes (``scenario.format.template``); a value may be anything that could stand in the file and is checked as if
+it did.  The scenario's expectations are left out.
 
-A synthetic workload is one of many that its seed might have made, so one run of it is no answer: :func:`fold` turns the
-rows that differ only in one key, such as the seed, into one with mean and standard deviation.
+What can be checked before the first run is (:meth:`Plan.check`): all points of a small plan, every value once of a
+large one.  A point that cannot be simulated all the same is a row that says why.
 
-Text is also what travels to another process or machine: :func:`sweep` takes any ``concurrent.futures.Executor``, one of
-Dask's included, and gets back only numbers.
-
-What may live here: how variants are made and run.  How a table of them is shown is in the reports.
+What may live here: how variants are made and run.  What rows add up to is in ``studies.gather``; how a table of them is
+shown and kept is in the reports.
 """
 
 from __future__ import annotations
@@ -25,41 +25,26 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from statistics import fmean, stdev
+from functools import cached_property
 from typing import Any, Final
 
 import attrs
-import yaml
 
 from gmemsim.errors import Fault, InputError, SimulationRefused
-from gmemsim.gmem.presets import read_policy
-from gmemsim.messages import quote, shown
+from gmemsim.messages import quote
 from gmemsim.results.metrics import metric_faults, metric_value
-from gmemsim.scenario.format.load import parse_scenario
-from gmemsim.scenario.format.yaml import Faults, ListNode, MapNode, Node, ScalarNode, read_yaml
+from gmemsim.scenario.format.settings import POLICY, Setting
+from gmemsim.scenario.format.template import Template
 from gmemsim.sim.run import run
 from gmemsim.studies.spread import Lost, results_of
 
-MOST_VARIANTS: Final = 10_000
-"""Variants of a sweep: hours of work, and more than a table is read for."""
+MOST_POINTS: Final = 10_000_000
+"""Points of a sweep: days of work on a large machine."""
 
-EVERY: Final = "*"
-"""In a key: every item of a list."""
-
-POLICY: Final = "policy"
-"""The key that stands for the policy of every guest, whose values may be names and policies as text."""
-
-MOST_VALUES: Final = 10_000
-"""Values that one value of a key may consist of, aliases followed: far more than a scenario needs in one place."""
+MOST_CHECKED: Final = 1_000
+"""Points that are checked before the first run: of a larger sweep every value once, and not more than these."""
 
 _RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})", re.ASCII)
-_EXPECTATIONS = ("expect", "expect_error")
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes scalars as they stand in a file: text that looks like a number is not quoted."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own attribute
 
 
 @attrs.frozen
@@ -70,34 +55,116 @@ class Variation:
     values: tuple[str, ...]
 
 
-@attrs.frozen
-class Point:
-    """One variant: its values in the order of the variations, and the scenario's text."""
+class Plan:
+    """What a sweep is of: the scenario in ``text``, the ``variations``, and the ``metrics`` of every point.
 
-    values: tuple[str, ...]
-    text: str = attrs.field(repr=False)
+    ``source`` is the file's name, for messages and for files beside it.  ``settings`` (default: none) are put into the
+    text before the variations' values.  ``len()`` is the number of points; the first variation changes slowest.
+    """
+
+    def __init__(
+        self,
+        text: bytes | str,
+        source: str,
+        variations: Sequence[Variation],
+        metrics: Sequence[str] = (),
+        settings: Sequence[Setting] = (),
+    ) -> None:
+        self.text = text
+        self.source = source
+        self.variations = tuple(variations)
+        self.metrics = tuple(metrics)
+        self.settings = tuple(settings)
+        self._length = math.prod(len(variation.values) for variation in variations)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What travels: nodes are made where they are needed."""
+        return {name: value for name, value in self.__dict__.items() if name != "template"}
+
+    @cached_property
+    def template(self) -> Template:
+        """The scenario as nodes.  :class:`InputError` if the text is no YAML."""
+        return Template(self.text, self.source, expectations=False)
+
+    def values(self, place: int) -> tuple[str, ...]:
+        """The values of the point at ``place``, from 0, in the order of the variations.  O(variations)."""
+        found = []
+        for variation in reversed(self.variations):
+            place, digit = divmod(place, len(variation.values))
+            found.append(variation.values[digit])
+        return tuple(reversed(found))
+
+    def settings_of(self, place: int) -> tuple[Setting, ...]:
+        """What is put into the scenario for the point at ``place``."""
+        pairs = zip(self.variations, self.values(place), strict=True)
+        return (*self.settings, *(Setting(variation.key, value) for variation, value in pairs))
+
+    def check(self) -> None:
+        """:class:`InputError` if a point is not sound, or if a summary of one will not have all metrics.
+
+        All points are checked if they are :data:`MOST_CHECKED` at most; else every value beside the first ones of
+        the other keys, as far as that number goes.
+        """
+        if len(self) > MOST_POINTS:
+            message = f"found {len(self):,} variants, expected at most {MOST_POINTS:,}"
+            raise InputError([Fault(self.source, 0, 0, message)])
+        faults: dict[str, Fault] = {}
+        for place in itertools.islice(self._worth_checking(), MOST_CHECKED):
+            variant = f"{self.source} with {' '.join(map(str, self.settings_of(place)))}"
+            try:
+                guests = self.template.scenario(self.settings_of(place)).guest_names
+                found = metric_faults(self.metrics, guests, variant)
+            except InputError as error:
+                found = list(error.faults)
+            for fault in found:
+                faults.setdefault(fault.message, Fault(variant, 0, 0, fault.message))
+        if faults:
+            raise InputError(faults.values())
+
+    def _worth_checking(self) -> Iterator[int]:
+        """Places of points that show what may be wrong."""
+        if len(self) <= MOST_CHECKED:
+            yield from range(len(self))
+            return
+        yield 0
+        step = len(self)
+        for variation in self.variations:
+            step //= len(variation.values)
+            yield from range(step, step * len(variation.values), step)
 
 
 @attrs.frozen
 class SweepRow:
-    """The result of a variant: the metrics' values, or why it could not be simulated.
+    """The result of a point: the metrics' values, or why it could not be simulated.
 
-    A row that :func:`fold` has made holds means, the ``deviations`` (``None`` of a single run) and over how many
-    ``runs`` they are; refused variants are not among these.
+    ``made`` says what made it: the seed, the kernel generations and the cost profile (default, and where it was
+    refused: nothing).  A row of ``gather.Folding`` holds means, the ``deviations``, the ``intervals`` of the means
+    (``None`` of a single run), and over how many ``runs`` they are; refused points are not among these.
     """
 
     values: tuple[str, ...]
     results: tuple[float | None, ...]
     refused: str | None = None
     deviations: tuple[float | None, ...] = ()
+    intervals: tuple[tuple[float, float] | None, ...] = ()
     runs: int = 1
+    made: tuple[str, ...] = ()
+
+
+MADE: Final = ("seed", "generation", "costs")
+"""What :attr:`SweepRow.made` says."""
 
 
 @attrs.frozen
 class Sweep:
-    """A table: a row for every variant.  ``partial``: some variants have not been run.
+    """A table: a row for every point.  ``partial``: some points have not been run.
 
-    ``folded`` is the variation over which rows are means; it is not among ``variations`` (default: none).
+    ``folded`` is the variation over which rows are means; it is not among ``variations`` (default: none).  ``total``
+    rows there are, of which ``rows`` may be the first ones only; ``refusals`` counts reasons.  ``provenance`` says what
+    made the table.
     """
 
     title: str
@@ -106,35 +173,17 @@ class Sweep:
     rows: tuple[SweepRow, ...]
     partial: bool = False
     folded: Variation | None = None
+    total: int = attrs.field()
+    refusals: Mapping[str, int] = attrs.field()
+    provenance: Mapping[str, Any] = attrs.field(factory=dict)
 
+    @total.default
+    def _all(self) -> int:
+        return len(self.rows)
 
-def fold(sweep: Sweep, key: str) -> Sweep:
-    """``sweep`` with one row in place of those that differ only in ``key``: mean and sample standard deviation.
-
-    ``ValueError`` if the sweep does not vary ``key``.
-    """
-    keys = [variation.key for variation in sweep.variations]
-    place = keys.index(key)
-    groups: dict[tuple[str, ...], list[SweepRow]] = {}
-    for row in sweep.rows:
-        groups.setdefault(row.values[:place] + row.values[place + 1 :], []).append(row)
-    rest = sweep.variations[:place] + sweep.variations[place + 1 :]
-    rows = tuple(_mean(values, group) for values, group in groups.items())
-    return attrs.evolve(sweep, variations=rest, rows=rows, folded=sweep.variations[place])
-
-
-def _mean(values: tuple[str, ...], rows: Sequence[SweepRow]) -> SweepRow:
-    """One row of several; if none of them was simulated, why."""
-    run = [row for row in rows if row.refused is None]
-    if not run:
-        nothing = (None,) * len(rows[0].results)
-        return SweepRow(values, nothing, rows[0].refused, nothing, 0)
-    columns = [
-        [result for result in column if result is not None]
-        for column in zip(*(row.results for row in run), strict=True)
-    ]
-    deviations = tuple(stdev(column) if len(column) > 1 else None for column in columns)
-    return SweepRow(values, tuple(map(fmean, columns)), None, deviations, len(run))
+    @refusals.default
+    def _reasons(self) -> Mapping[str, int]:
+        return Counter(row.refused for row in self.rows if row.refused)
 
 
 def read_variation(text: str) -> Variation:
@@ -154,8 +203,8 @@ def read_variation(text: str) -> Variation:
     for value in _separated(listed, ";" if key == POLICY and ";" in listed else ","):
         numbers = _RANGE.fullmatch(value)
         values += [value] if numbers is None else _counted(value, int(numbers[1]), int(numbers[2]))
-        if len(values) > MOST_VARIANTS:
-            raise ValueError(f"found more than {MOST_VARIANTS:,} values in {quote(text)}, expected fewer")
+        if len(values) > MOST_POINTS:
+            raise ValueError(f"found more than {MOST_POINTS:,} values in {quote(text)}, expected fewer")
     if "" in values:
         raise ValueError(f"found an empty value in {quote(text)}, expected one between any two commas")
     twice = [value for value, times in Counter(values).items() if times > 1]
@@ -168,8 +217,8 @@ def _counted(text: str, first: int, last: int) -> list[str]:
     """The numbers of the range ``text``, from ``first`` to ``last``."""
     if last < first:
         raise ValueError(f"found the empty range {quote(text)}, expected numbers that ascend")
-    if last - first >= MOST_VARIANTS:
-        raise ValueError(f"found {quote(text)}, expected at most {MOST_VARIANTS:,} numbers")
+    if last - first >= MOST_POINTS:
+        raise ValueError(f"found {quote(text)}, expected at most {MOST_POINTS:,} numbers")
     return [str(number) for number in range(first, last + 1)]
 
 
@@ -184,144 +233,52 @@ def _separated(text: str, separator: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def points(text: str, source: str, variations: Sequence[Variation], metrics: Sequence[str] = ()) -> list[Point]:
-    """Every variant of the scenario in ``text``, which must be sound; the first of ``variations`` changes slowest.
+def evaluate(plan: Plan, place: int) -> SweepRow:
+    """Run the point at ``place`` of ``plan``.
 
-    ``source`` is the file's name, for messages.  :class:`InputError` if a variant is not sound, or if a summary of one
-    will not have all ``metrics`` (default: none).
+    Whatever it needs is in its arguments, so it may run in another process.  A point that is no scenario, whose guests
+    cannot be created, or for which the machine has not enough memory, is a row that says so.
     """
-    combinations = math.prod(len(variation.values) for variation in variations)
-    if combinations > MOST_VARIANTS:
-        raise InputError([Fault(source, 0, 0, f"found {combinations:,} variants, expected at most {MOST_VARIANTS:,}")])
-    root = read_yaml(text.encode(), Faults(source))
-    assert root is not None, "a scenario has a root"
-    found: list[Point] = []
-    faults: dict[str, Fault] = {}
-    for values in itertools.product(*(variation.values for variation in variations)):
-        variant = f"{source} with {_words(variations, values)}"
-        try:
-            data = _data(root)
-            for variation, value in zip(variations, values, strict=True):
-                _set(data, variation.key, value)
-            made = yaml.dump(_without_expectations(data), Dumper=_Dumper, allow_unicode=True, sort_keys=False)
-            guests = parse_scenario(made, source=source).guest_names
-            for fault in metric_faults(metrics, guests, variant):
-                faults.setdefault(fault.message, fault)
-        except InputError as error:
-            for fault in error.faults:
-                faults.setdefault(fault.message, Fault(variant, 0, 0, fault.message))
-        except ValueError as error:
-            faults.setdefault(str(error), Fault(variant, 0, 0, str(error)))
-        else:
-            found.append(Point(values, made))
-    if faults:
-        raise InputError(faults.values())
-    return found
-
-
-def _words(variations: Sequence[Variation], values: Sequence[str]) -> str:
-    """What a message calls the variant with these ``values``."""
-    pairs = zip(variations, values, strict=True)
-    return " ".join(f"{shown(variation.key)}={shown(value)}" for variation, value in pairs)
-
-
-def _data(node: Node) -> Any:
-    """``node`` as lists and dictionaries of text, each value its own however often an alias names it."""
-    if isinstance(node, MapNode):
-        return {key.text: _data(value) for key, value in node.pairs}
-    if isinstance(node, ListNode):
-        return [_data(item) for item in node.items]
-    assert isinstance(node, ScalarNode)
-    return node.text
-
-
-def _value(text: str) -> Any:
-    """The value that ``text`` is in a scenario file, as :func:`_data`; ``ValueError`` if it is none."""
-    faults = Faults("")
-    node = read_yaml(text.encode("utf-8", "surrogatepass"), faults)
-    if node is None or len(faults) or node.values > MOST_VALUES:
-        raise ValueError(f"found {quote(text)}, expected a value as in a scenario file")
-    return _data(node)
-
-
-def _set(data: Any, key: str, value: str) -> None:
-    """Replace the value at ``key``, or add it to a mapping; ``ValueError`` if there is no such place."""
-    if key == POLICY:
-        key, new = f"guests.{EVERY}.policy", _scalars_as_text(read_policy(value)[1].as_file())
-    else:
-        new = _value(value)
-    *path, last = key.split(".")
-    places = [data]
-    for part in path:
-        places = [below for place in places for below in _below(place, part, key)]
-    for place in places:
-        if isinstance(place, list):
-            place[_index(place, last, key)] = new
-        elif isinstance(place, dict):
-            place[last] = new
-        else:
-            raise ValueError(f"found nothing at {quote(key)}, expected a key of the scenario")
-
-
-def _below(place: Any, part: str, key: str) -> list[Any]:
-    """What ``part`` of ``key`` leads to from ``place``; a missing mapping is made."""
-    if isinstance(place, dict):
-        return [place.setdefault(part, {})]
-    if isinstance(place, list):
-        return place if part == EVERY else [place[_index(place, part, key)]]
-    raise ValueError(f"found nothing at {quote(key)}, expected a key of the scenario")
-
-
-def _index(items: list[Any], part: str, key: str) -> int:
-    """Which item ``part`` names, by its number or by its ``name``."""
-    names = [item.get("name") if isinstance(item, dict) else None for item in items]
-    if part in names:
-        return names.index(part)
-    if part.isascii() and part.isdigit() and int(part) < len(items):
-        return int(part)
-    raise ValueError(f"found {quote(part)} in {quote(key)}, expected a name, {EVERY} or a number below {len(items)}")
-
-
-def _scalars_as_text(value: Any) -> Any:
-    """``value`` as YAML's base loader reads it: every scalar is text."""
-    if isinstance(value, dict):
-        return {key: _scalars_as_text(item) for key, item in value.items()}
-    return [_scalars_as_text(item) for item in value] if isinstance(value, list) else str(value)
-
-
-def _without_expectations(data: Any) -> Any:
-    if isinstance(data, dict):
-        return {key: _without_expectations(value) for key, value in data.items() if key not in _EXPECTATIONS}
-    return [_without_expectations(item) for item in data] if isinstance(data, list) else data
-
-
-def evaluate(shared: tuple[str, tuple[str, ...]], point: Point) -> SweepRow:
-    """Run the variant ``point``; ``shared`` are the scenario's source (the file's name, for messages) and the metrics.
-
-    Whatever it needs is in its arguments, so it may run in another process.  A variant whose guests cannot be created
-    is a row that says so.
-    """
-    source, metrics = shared
+    values = plan.values(place)
     try:
-        summary: Mapping[str, Any] = run(parse_scenario(point.text, source=source)).summary
+        scenario = plan.template.scenario(plan.settings_of(place))
+        summary: Mapping[str, Any] = run(scenario).summary
+        results = tuple(metric_value(summary, metric) for metric in plan.metrics)
+    except InputError as error:
+        return _refused(plan, values, "; ".join(fault.message for fault in error.faults))
     except SimulationRefused as error:
-        return SweepRow(point.values, (None,) * len(metrics), str(error))
-    return SweepRow(point.values, tuple(metric_value(summary, metric) for metric in metrics))
+        return _refused(plan, values, str(error))
+    except MemoryError:
+        return _refused(plan, values, "this machine has not enough memory for it")
+    provenance = summary["provenance"]
+    made = (str(scenario.seed), "".join(provenance["generation"]), str(provenance["costs"]))
+    return SweepRow(values, results, made=made)
+
+
+def _refused(plan: Plan, values: tuple[str, ...], why: str) -> SweepRow:
+    return SweepRow(values, (None,) * len(plan.metrics), why)
 
 
 def sweep(
-    variants: Sequence[Point],
-    source: str,
-    metrics: Sequence[str],
+    plan: Plan,
     executor: Executor | None = None,
     stop: Callable[[], bool] = lambda: False,
+    done: Sequence[int] = (),
 ) -> Iterator[tuple[int, SweepRow]]:
-    """Run all ``variants`` of the scenario ``source`` (the file's name, for messages): places and rows of ``metrics``.
+    """Run the points of ``plan``: places and rows as they are done, until ``stop()`` is true (default: never).
 
-    ``executor`` (default: none, one after the other here) runs them, a Dask client's too.  Rows come as they are done,
-    each with the place of its variant, until ``stop()`` is true (default: never).
+    ``executor`` (default: none, one after the other here, in their order) runs them, a Dask client's too.  ``done``
+    holds a true value at the place of every point that is left out (default: none are).
     """
-    for place, row in results_of(evaluate, (source, tuple(metrics)), variants, executor, stop):
-        if isinstance(row, Lost):
-            row = SweepRow(variants[place].values, (None,) * len(metrics), row.message)
-        yield place, row
+    places = (place for place in range(len(plan)) if not (done and done[place]))
+    todo = iter(places)
+    taken: dict[int, int] = {}
+
+    def given() -> Iterator[int]:
+        for number, place in enumerate(todo):
+            taken[number] = place
+            yield place
+
+    for number, row in results_of(evaluate, plan, given(), executor, stop):
+        place = taken.pop(number)
+        yield place, _refused(plan, plan.values(place), row.message) if isinstance(row, Lost) else row

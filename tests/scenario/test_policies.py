@@ -16,7 +16,7 @@ from gmemsim.gmem.presets import read_policy
 from gmemsim.gmem.rules import SPLITS, Ladder, SplitRule
 from gmemsim.host.geometry import Geometry
 from gmemsim.scenario import json_schema, parse_scenario
-from gmemsim.studies.sweep import Variation, points
+from gmemsim.studies.sweep import Plan, Variation
 
 TEMPLATE = """\
 gmemsim: 1
@@ -71,7 +71,7 @@ def through_other_doors(values: dict[str, Any]) -> str:
     with pytest.raises(ValueError, match=r".") as caught:
         read_policy(f"x={text}")
     with pytest.raises(InputError) as varied:
-        points(SOUND, "p.yaml", [Variation("policy", (f"x={text}",))])
+        Plan(SOUND, "p.yaml", [Variation("policy", (f"x={text}",))]).check()
     (fault,) = varied.value.faults
     assert str(caught.value) in fault.message
     return str(caught.value)

@@ -2,7 +2,8 @@
 """A sweep as CSV for a spreadsheet: a line for every variant.
 
 Columns: one for every key that is varied, one for every metric (empty where the variant was refused), ``refused``.  Of
-means over a key: the standard deviation of every metric (``METRIC.sd``) and ``n``, the number of runs, before that.
+means over a key, before that: the standard deviation of every metric (``METRIC.sd``), the ends of the confidence
+interval of the mean (``METRIC.low``, ``METRIC.high``), and ``n``, the number of runs.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from gmemsim.studies.sweep import Sweep, SweepRow
 def write(sweep: Sweep) -> str:
     """The sweep as CSV."""
     out = io.StringIO()
-    more = (*(f"{metric}.sd" for metric in sweep.metrics), "n") if sweep.folded else ()
+    parts = ("sd", "low", "high")
+    more = (*(f"{metric}.{part}" for part in parts for metric in sweep.metrics), "n") if sweep.folded else ()
     header = (*(variation.key for variation in sweep.variations), *sweep.metrics, *more, "refused")
     write_rows(out, DataTable(header, (_row(sweep, row) for row in sweep.rows)))
     return out.getvalue()
 
 
 def _row(sweep: Sweep, row: SweepRow) -> tuple[object, ...]:
-    more = (*row.deviations, row.runs) if sweep.folded else ()
+    ends = [interval or (None, None) for interval in row.intervals]
+    more = (*row.deviations, *(low for low, _ in ends), *(high for _, high in ends), row.runs) if sweep.folded else ()
     return (*row.values, *row.results, *more, row.refused)

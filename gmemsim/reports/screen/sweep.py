@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gmemsim.reports.swept import amount, label, spread
+from gmemsim.reports.swept import amount, between, label, spread
 from gmemsim.reports.words import number
+from gmemsim.studies.gather import CONFIDENCE
 from gmemsim.studies.sweep import Sweep, SweepRow
 
 SHOWN = 60
@@ -25,17 +24,22 @@ def render(sweep: Sweep) -> RenderableType:
         table.add_column(variation.key, overflow="fold")
     for metric in sweep.metrics:
         table.add_column(label(metric), justify="right", overflow="fold")
+        if sweep.folded:
+            table.add_column(f"{CONFIDENCE:.0%} interval", justify="right", overflow="fold")
     if sweep.folded:
         table.add_column("n", justify="right", no_wrap=True)
     for row in sweep.rows[:SHOWN]:
         table.add_row(*row.values, *_figures(sweep, row))
-    notes = [f"… and {len(sweep.rows) - SHOWN:,} more variants: --csv shows all"] if len(sweep.rows) > SHOWN else []
-    reasons = Counter(row.refused for row in sweep.rows if row.refused)
-    notes += [f"refused, {variants:,} ×: {reason}" for reason, variants in reasons.items()]
+    more = sweep.total - min(len(sweep.rows), SHOWN)
+    notes = [f"… and {more:,} more variants: --csv or --table shows all"] if more else []
+    notes += [f"refused, {variants:,} ×: {reason}" for reason, variants in sweep.refusals.items()]
     heading = Text(sweep.title, style="bold")
-    what = f"{number(len(sweep.rows))} variants"
+    what = f"{number(sweep.total)} variants"
     if sweep.folded:
-        what = f"mean ± standard deviation over n runs that differ in {sweep.folded.key}"
+        what = (
+            f"mean ± standard deviation over n runs that differ in {sweep.folded.key},"
+            f" {CONFIDENCE:.0%} t interval of the mean"
+        )
     heading.append(f"\n{what}{', PARTIAL: interrupted' if sweep.partial else ''}\n", "")
     return Group(heading, table, *(Text(note, style="dim") for note in notes))
 
@@ -44,4 +48,9 @@ def _figures(sweep: Sweep, row: SweepRow) -> list[str]:
     """The metrics of a row; of a folded sweep with their deviations, and the number of runs."""
     if not sweep.folded:
         return list(map(amount, sweep.metrics, row.results))
-    return [*map(spread, sweep.metrics, row.results, row.deviations), number(row.runs)]
+    found = []
+    for metric, mean, deviation, interval in zip(
+        sweep.metrics, row.results, row.deviations, row.intervals, strict=True
+    ):
+        found += [spread(metric, mean, deviation), between(metric, interval, deviation)]
+    return [*found, number(row.runs)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,6 +20,11 @@ from gmemsim.scenario.format.load import read_root, scenario_of
 from gmemsim.scenario.format.settings import Setting, put, without
 from gmemsim.scenario.format.yaml import Faults, read_file
 from gmemsim.scenario.model import Scenario
+
+SEED: Final = "seed"
+"""The key that nothing else of a scenario depends on before it runs."""
+
+_PLAIN_SEED: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 EXPECTATIONS: Final = ("expect", "expect_error")
 """The keys of what a scenario expects of its own policies and figures."""
@@ -37,6 +43,8 @@ class Template:
         self.source = source
         self.sha256 = hashlib.sha256(content).hexdigest()
         """Of the text."""
+        self._last: tuple[tuple[Setting, ...], Scenario] | None = None
+        """Of the last scenario that was given a seed: the other settings, and what they made."""
         with fewer_collections():
             faults = Faults(source)
             root = read_root(content, faults)
@@ -47,8 +55,20 @@ class Template:
     def scenario(self, settings: Sequence[Setting] = ()) -> Scenario:
         """The scenario with ``settings`` (default: as the text has it); :class:`InputError` with every fault.
 
-        A fault in a setting has the setting's name for its source.
+        A fault in a setting has the setting's name for its source.  O(text); O(guests) if the call before it had the
+        same settings but another seed.
         """
+        others = tuple(setting for setting in settings if setting.key != SEED)
+        seeds = [setting.value for setting in settings if setting.key == SEED]
+        if not seeds or not _PLAIN_SEED.fullmatch(seeds[-1]):
+            return self._read(settings)
+        if self._last is None or self._last[0] != others:
+            self._last = others, self._read(others)
+        told = tuple(map(str, settings))
+        return attrs.evolve(self._last[1], seed=int(seeds[-1]), settings=told)
+
+    def _read(self, settings: Sequence[Setting]) -> Scenario:
+        """The scenario with ``settings``, read from nodes."""
         faults = Faults(self.source, [setting.name for setting in settings])
         with fewer_collections():
             scenario = scenario_of(put(self._root, settings), faults)
