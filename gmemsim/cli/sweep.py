@@ -22,7 +22,6 @@ from gmemsim.cli.terminal import say, show
 from gmemsim.errors import Fault, InputError, WorkersLost
 from gmemsim.messages import did_you_mean, quote, shown
 from gmemsim.reports.export import SWEEP_EXPORTS
-from gmemsim.reports.export.sweep_table import FORMS, is_part, opened
 from gmemsim.reports.filesets import MOST_KEYS, bound, sweep_files
 from gmemsim.version import __version__
 
@@ -149,6 +148,8 @@ def sweep(
 
 def _check_options(ctx: click.Context, out: str | None, table: Path | None, resume: bool, force: bool) -> None:
     """A usage error for options that do not go together."""
+    from gmemsim.reports.export.sweep_table import FORMS
+
     if force and out is None and table is None:
         raise click.UsageError("--force says what --out and --table may do: give one of them too", ctx)
     if resume and table is None:
@@ -170,6 +171,8 @@ def _make_free(table: Path, *, force: bool) -> None:
         message = "found it already there; use --resume to go on with it, or --force to begin anew"
         raise InputError([Fault(str(table), 0, 0, message)])
     if table.is_dir() and not table.is_symlink():
+        from gmemsim.reports.export.sweep_table import is_part
+
         strange = [path.name for path in table.iterdir() if not is_part(path)]
         if strange:
             message = f"found {quote(strange[0])} in it, expected a table's parts only: --force would remove them"
@@ -245,6 +248,8 @@ class _Gathered:
 
     def gather(self, table: Path | None, workers: Workers) -> WorkersLost | None:
         """Take what ``table`` has and carry out the rest; returns why it ended early, if that was the workers."""
+        from gmemsim.reports.export.sweep_table import opened
+
         with (
             Interruption() as interruption,
             workers.start() as executor,
