@@ -17,6 +17,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
+
+from gmemsim.version import __version__
 
 ROOT = Path(__file__).parents[1]
 
@@ -197,3 +200,9 @@ def test_a_name_stands_for_one_module_or_for_counterparts() -> None:
 def test_no_page_and_no_source_knows_the_place_it_was_written_at() -> None:
     place = re.compile(r"(?<![\w.])/(?:home|root|Users)/\w+")
     assert [name for name in [*SOURCES, *PAGES] if place.search(text(name))] == []
+
+
+def test_the_citation_names_this_version() -> None:
+    cited = yaml.safe_load(text("CITATION.cff"))
+    assert cited["version"] == __version__
+    assert {"cff-version", "message", "title", "authors", "license"} <= set(cited)

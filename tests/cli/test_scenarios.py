@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from gmemsim.cli.main import gmemsim
 
-SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
+SCENARIOS = sorted((Path(__file__).parents[2] / "scenarios").rglob("*.yaml"))
 
 
 def run(*arguments: str | Path) -> Result:

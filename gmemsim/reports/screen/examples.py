@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -36,12 +37,7 @@ def _list(titles: Mapping[str, str]) -> Table:
     return table
 
 
-def _indented(scenario: Scenario) -> Table:
+def _indented(scenario: Scenario) -> Padding:
     """The title, the answer and where it was asked, below the question's name."""
-    table = Table.grid(padding=(0, 0, 0, 4))
-    table.add_column(overflow="fold")
-    table.add_row(Text(scenario.title))
-    table.add_row(Text(str(scenario.answer)))
-    if scenario.message_id:
-        table.add_row(Text(f"asked in {scenario.message_id}", style="dim"))
-    return table
+    asked = f"\nasked in {scenario.message_id}" if scenario.message_id else ""
+    return Padding(Text(f"{scenario.title}\n{scenario.answer}{asked}"), (0, 0, 0, 4))
