@@ -28,6 +28,7 @@ for _name, _section, _place in (
     ("sweep", "See what it costs", "gmemsim.cli.sweep:sweep"),
     ("explain", "See what it costs", "gmemsim.cli.explain:explain"),
     ("costs", "See what it costs", "gmemsim.cli.costs:costs"),
+    ("budget", "Decide", "gmemsim.cli.budget:budget"),
     ("examples", "Write scenarios", "gmemsim.cli.examples:examples"),
     ("init", "Write scenarios", "gmemsim.cli.init:init"),
     ("import", "Write scenarios", "gmemsim.cli.import_:import_"),

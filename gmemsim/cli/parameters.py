@@ -11,7 +11,7 @@ import click
 from gmemsim.errors import Fault, InputError
 from gmemsim.messages import did_you_mean, quote, shown
 from gmemsim.registry import Registry
-from gmemsim.units import parse_size
+from gmemsim.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from gmemsim.scenario.format.settings import Setting
@@ -23,10 +23,21 @@ else:
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-def size_parameter(ctx: click.Context, param: click.Parameter, value: str) -> int:
-    """A size with a unit as bytes; a usage error says what was found and expected."""
+def size_parameter(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """A size with a unit as bytes, ``None`` if it is not given; a usage error says what was found and expected."""
+    return _with_unit(ctx, param, value, parse_size)
+
+
+def duration_parameter(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """A time with a unit as ns, ``None`` if it is not given; a usage error says what was found and expected."""
+    return _with_unit(ctx, param, value, parse_duration)
+
+
+def _with_unit(
+    ctx: click.Context, param: click.Parameter, value: str | None, parse: Callable[[str], int]
+) -> int | None:
     try:
-        return parse_size(value)
+        return None if value is None else parse(value)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from None
 

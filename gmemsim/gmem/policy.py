@@ -156,6 +156,10 @@ class Policy:
     def __repr__(self) -> str:
         return f"Policy({', '.join(f'{key}={getattr(self, key)!r}' for key in KEYS)})"
 
+    def __reduce__(self) -> tuple[type[Policy], tuple[object, ...]]:
+        """Pickled by its values, so that another process resolves the rules to those that it has."""
+        return type(self), self._values()[1:]
+
     def _values(self) -> tuple[object, ...]:
         return type(self), *[getattr(self, key) for key in KEYS]
 

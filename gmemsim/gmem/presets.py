@@ -88,6 +88,24 @@ def distinct_splits() -> list[str]:
     return list(seen.values())
 
 
+def policy_text(policy: Policy, name: str = "own") -> str:
+    """``policy`` as :func:`read_policy` takes it: a preset's name, or ``name`` (default: "own") and what is not usual.
+
+    >>> policy_text(Policy(split="staged")), policy_text(Policy(split=(18, 9, 0), merge="never"))
+    ('staged', 'own=split:18-9-0,merge:never')
+    """
+    for known, preset in PRESETS.items():
+        if preset.policy == policy:
+            return known
+    usual = Policy()
+    said = {
+        key: row.as_text(getattr(policy, key))
+        for key, row in KEYS.items()
+        if key != "generation" and getattr(policy, key) not in (None, getattr(usual, key))  # the ordering says it
+    }
+    return f"{name}={','.join(f'{key}:{value}' for key, value in said.items())}"
+
+
 def read_policy(text: str) -> tuple[str, Policy]:
     """The name and the policy in ``PRESET``, ``NAME=PRESET`` or ``NAME=key:value,key:value…``; else ``ValueError``.
 

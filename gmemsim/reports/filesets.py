@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gmemsim.registry import late
 from gmemsim.reports import figures
-from gmemsim.reports.export import COMPARE_EXPORTS, EXPORTS, SWEEP_EXPORTS, StudyFormat
+from gmemsim.reports.export import BUDGET_EXPORTS, COMPARE_EXPORTS, EXPORTS, SWEEP_EXPORTS, StudyFormat
 
 if TYPE_CHECKING:
     from gmemsim.registry import Registry
@@ -74,6 +74,11 @@ def sweep_files(keys: int) -> FileSet:
     """A sweep of so many ``keys`` (without one that is folded) in every format, and as a heatmap if it can be shown."""
     drawn = _drawn("heatmap", "gmemsim.reports.figures.heatmap:write") if 0 < keys <= MOST_KEYS else {}
     return _study(SWEEP_EXPORTS) | drawn
+
+
+def budget_files() -> FileSet:
+    """A budget in every format, and its figure."""
+    return _study(BUDGET_EXPORTS) | _drawn("budget", "gmemsim.reports.figures.budget:write")
 
 
 def _study(formats: Registry[StudyFormat]) -> FileSet:

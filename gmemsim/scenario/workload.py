@@ -55,6 +55,9 @@ class Generator(GuestStep):
 
     can_fail = False
 
+    draws: ClassVar[bool] = True
+    """Whether its steps depend on random numbers, those of the host's accesses apart."""
+
     stagger: Annotated[int, Duration("time between the starts of the guests of a group")] = 0
     streams: Annotated[
         Streams, Choice("random numbers of the guests of a group: each its own, or all the same", get_args(Streams))
@@ -184,6 +187,15 @@ def expand_step(scenario: Scenario, index: int, now: int) -> Iterator[Step]:
     if isinstance(step, Generator | Composite):
         return step.expand(scenario, str(index), now)
     return iter((step,))
+
+
+def is_random(step: Step) -> bool:
+    """Whether what ``step`` stands for depends on the seed."""
+    if isinstance(step, Composite):
+        return any(map(is_random, step.steps))
+    if isinstance(step, Sharing) and 0 < step.host_share < 1:
+        return True
+    return isinstance(step, Generator) and step.draws
 
 
 def step_end(scenario: Scenario, index: int, now: int) -> int:

@@ -114,6 +114,9 @@ COMPARE_EXPORTS: Registry[StudyFormat] = Registry("format")
 SWEEP_EXPORTS: Registry[StudyFormat] = Registry("format")
 """Every format of a sweep."""
 
+BUDGET_EXPORTS: Registry[StudyFormat] = Registry("format")
+"""Every format of a budget."""
+
 COMPARE_EXPORTS.add(
     "json",
     StudyFormat("gmemsim.reports.export.compare_json", "compare.json", "Print one JSON object, all summaries in it."),
@@ -130,3 +133,8 @@ COMPARE_EXPORTS.add(
 )
 SWEEP_EXPORTS.add("json", StudyFormat("gmemsim.reports.export.sweep_json", "sweep.json", "Print one JSON object."))
 SWEEP_EXPORTS.add("csv", StudyFormat("gmemsim.reports.export.sweep_csv", "sweep.csv", "Print CSV, one variant a line."))
+BUDGET_EXPORTS.add("json", StudyFormat("gmemsim.reports.export.budget_json", "budget.json", "Print one JSON object."))
+BUDGET_EXPORTS.add(
+    "markdown",
+    StudyFormat("gmemsim.reports.export.budget_markdown", "budget.md", "Print Markdown below 78 columns, for a mail."),
+)

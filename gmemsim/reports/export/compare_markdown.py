@@ -29,33 +29,33 @@ _BLOCK = re.compile(r"(?m)^(\s*)([#+-]|\d+(?=[.)]))")
 
 def write(comparison: Comparison) -> str:
     """The comparison as Markdown, at most :data:`COLUMNS` wide: the reference's figure, below it the others."""
-    reference = _cut(comparison.names[0])
+    reference = cut(comparison.names[0])
     body = [_markdown_cells(line) for line in lines(comparison)]
     header = (comparison.what, "value", "delta", "ratio")
     widths = [max(len(row[i]) for row in (header, *body)) for i in range(4)]
     rule = ("-" * widths[0], *(f"{'-' * (width - 1)}:" for width in widths[1:]))
     table = [_markdown_row(cells, widths) for cells in (header, rule, *body)]
-    said = [_block(textwrap.fill(f"Note: {_escaped(note)}.", COLUMNS - 1)) for note in comparison.notes]
+    said = [block(textwrap.fill(f"Note: {escaped(note)}.", COLUMNS - 1)) for note in comparison.notes]
     first = f"Figures of {reference}; below each those of the others, with delta and ratio against it."
-    paragraphs = [first, *filter(None, [_escaped(told_of_order(comparison)), the_same(comparison)])]
+    paragraphs = [first, *filter(None, [escaped(told_of_order(comparison)), the_same(comparison)])]
     paragraphs += [f"{note[:1].upper()}{note[1:]}." for note in caveats(comparison)]
     before, *after = [textwrap.fill(paragraph, COLUMNS) for paragraph in paragraphs]
-    title = _block(textwrap.fill(_escaped(comparison.title), COLUMNS - 1))
+    title = block(textwrap.fill(escaped(comparison.title), COLUMNS - 1))
     partial = ["PARTIAL: interrupted.", ""] if comparison.partial else []
     notes = ["\n\n".join(said), ""] if said else []
     return "\n".join([title, "", *partial, *notes, before, "", *table, "", "\n\n".join(after)]) + "\n"
 
 
 def _markdown_cells(line: ComparedLine) -> tuple[str, ...]:
-    return (line.label or f"· {_cut(line.name)}", *line.cells[2:])
+    return (line.label or f"· {cut(line.name)}", *line.cells[2:])
 
 
-def _cut(name: str) -> str:
+def cut(name: str) -> str:
     """``name``, escaped, in at most :data:`NAME_COLUMNS` columns."""
-    shown, most = _escaped(name), NAME_COLUMNS
+    shown, most = escaped(name), NAME_COLUMNS
     while len(shown) > NAME_COLUMNS:
         most -= 1
-        shown = f"{_escaped(name[:most])}…"
+        shown = f"{escaped(name[:most])}…"
     return shown
 
 
@@ -64,10 +64,11 @@ def _markdown_row(cells: Sequence[str], widths: Sequence[int]) -> str:
     return f"| {' | '.join([cells[0].ljust(widths[0]), *numbers])} |"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """``text`` on one line, with nothing left that Markdown reads within a line."""
     return _SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
 
 
-def _block(text: str) -> str:
+def block(text: str) -> str:
     """``text`` that may begin a line."""
     return _BLOCK.sub(lambda m: f"{m[1]}{m[2]}\\" if m[2].isdigit() else f"{m[1]}\\{m[2]}", text)

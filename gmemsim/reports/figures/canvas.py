@@ -109,6 +109,11 @@ def write_below(fig: Figure, ax: Axes, notes: Sequence[str]) -> None:
     )
 
 
+def wrapped(text: str, columns: int) -> list[str]:
+    """``text`` in lines of at most so many ``columns``."""
+    return textwrap.wrap(text, columns)
+
+
 def note_height(notes: Sequence[str]) -> float:
     """Inches that :func:`write_below` needs."""
     return 0.17 * max(len(notes), 1)

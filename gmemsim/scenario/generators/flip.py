@@ -23,6 +23,7 @@ class Flip(Generator):
     """``count`` rounds: to shared, ``interval`` later to private, ``interval`` later the next round."""
 
     key: ClassVar[str] = "flip"
+    draws: ClassVar[bool] = False
 
     offset: Annotated[int, Size("first byte of the range", aligned=True, zero=True)] = 0
     size: Annotated[

@@ -35,6 +35,7 @@ class Kexec(Generator):
     """The guest takes back all that it has shared, within ``duration``."""
 
     key: ClassVar[str] = "kexec"
+    draws: ClassVar[bool] = False
 
     piece: Annotated[
         int, Size("most bytes of a conversion; 2M: the largest mapping of the guest's page tables", aligned=True)

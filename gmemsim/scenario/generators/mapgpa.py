@@ -33,6 +33,7 @@ class MapGpa(Generator):
     """Make ``size`` bytes at ``offset`` shared or private, ``chunk`` bytes at a time."""
 
     key: ClassVar[str] = "mapgpa"
+    draws: ClassVar[bool] = False
 
     offset: Annotated[int, Size("first byte of the range", aligned=True, zero=True)] = 0
     size: Annotated[Extent, Size("bytes of the range, or all: to the guest's end", aligned=True, whole=True)]

@@ -39,6 +39,7 @@ class Psc(Sharing):
     """Make ``size`` bytes at ``offset`` shared or private in batches of page-state changes."""
 
     key: ClassVar[str] = "psc"
+    draws: ClassVar[bool] = False
 
     offset: Annotated[int, Size("first byte of the range", aligned=True, zero=True)] = 0
     size: Annotated[Extent, Size("bytes of the range, or all: to the guest's end", aligned=True, whole=True)]

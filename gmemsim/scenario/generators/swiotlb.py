@@ -66,6 +66,7 @@ class Swiotlb(Sharing):
     """Share the bounce buffer: one conversion at the start."""
 
     key: ClassVar[str] = "swiotlb"
+    draws: ClassVar[bool] = False
 
     percent: Annotated[int, Count("its size in per cent of memory", most=100)] = PERCENT
     min: Annotated[int, Size("at least", aligned=True, zero=True)] = SMALLEST

@@ -51,6 +51,7 @@ class Replay(Sharing):
     """Carry out the conversions that ``file`` records, on a guest of the recorded one's layout."""
 
     key: ClassVar[str] = "replay"
+    draws: ClassVar[bool] = False
 
     file: Annotated[str, FileName("the log, relative to the scenario's folder; may be compressed with gzip")]
     format: Annotated[str, Choice("what wrote it", LOG_FORMATS)] = "qemu"

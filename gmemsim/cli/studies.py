@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What commands share that ask a study: its options for output, and the way of its answer to screen and files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from gmemsim.cli.exits import interrupted
+from gmemsim.cli.outputs import check_free, tell_written, write_all
+from gmemsim.cli.terminal import say, show
+from gmemsim.errors import Fault, InputError
+from gmemsim.messages import shown
+from gmemsim.reports.filesets import FileSet, bound
+
+if TYPE_CHECKING:
+    from gmemsim.gmem.policy import Policy
+    from gmemsim.registry import Registry
+    from gmemsim.reports.export import StudyFormat
+    from gmemsim.scenario.model import Scenario
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def out_options(names: Iterable[str]) -> Callable[[Decorated], Decorated]:
+    """The options ``--out`` and ``--force`` of a command whose files have these ``names``."""
+    listed = ", ".join(names)
+
+    def decorate(command: Decorated) -> Decorated:
+        out = click.option(
+            "--out",
+            metavar="DIR",
+            type=click.Path(path_type=Path),
+            help=f"Write {listed} into DIR, which is made if need be.",
+        )
+        force = click.option("--force", is_flag=True, help="Overwrite files that are already in DIR.")
+        return out(force(command))
+
+    return decorate
+
+
+def check_out(ctx: click.Context, out: Path | None, files: FileSet, *, force: bool) -> None:
+    """Refuse what cannot be written before anything is run."""
+    if force and out is None:
+        raise click.UsageError("--force says what --out may do: give --out DIR too", ctx)
+    if out is not None:
+        check_free(out, files, force=force)
+
+
+def deliver(
+    ctx: click.Context,
+    screen: str,
+    study: Any,
+    formats: Registry[StudyFormat],
+    files: FileSet,
+    *,
+    form: str | None,
+    out: Path | None,
+    force: bool,
+) -> None:
+    """Show ``study`` (or print it in the format ``form``), write its ``files``; end with 130 or 143 if it is not whole.
+
+    ``study.left`` says how many runs have not been made.
+    """
+    written = write_all(out, bound(files, study), force=force) if out is not None else ()
+    if form is None:
+        show(screen, study)
+    else:
+        click.echo(formats[form].text(study), nl=False)
+    complete = out is None or tell_written(out, written, files, err=form is not None)
+    if study.left:
+        say(f"gmemsim: interrupted: {study.left:,} runs were not made, what is above is partial", err=True)
+    if study.left or not complete:
+        ctx.exit(interrupted())
+
+
+def read_policies(texts: tuple[str, ...], scenario: Scenario) -> dict[str, Policy]:
+    """The policies in ``texts`` of ``--policy``, by the text itself; :class:`InputError` with all that do not fit."""
+    from gmemsim.gmem.presets import read_policy
+    from gmemsim.studies.compare import with_policy
+
+    found: dict[str, Policy] = {}
+    faults = []
+    for text in texts:
+        place = f"--policy {shown(text)}"
+        try:
+            _, policy = read_policy(text)
+            with_policy(scenario, policy)
+        except ValueError as error:
+            faults.append(Fault(place, 0, 0, str(error)))
+            continue
+        if text in found:
+            faults.append(Fault(place, 0, 0, "found this policy twice, expected it once"))
+        found[text] = policy
+    if faults:
+        raise InputError(faults)
+    return found
