@@ -16,7 +16,7 @@ from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import PRESETS, policy_text, read_policy
 from gmemsim.scenario.format.load import load_scenario
 from gmemsim.scenario.generators import Scatter
-from gmemsim.scenario.model import Allocate, Convert, GuestSpec, HostSpec, Inject, Scenario, Wait
+from gmemsim.scenario.model import Allocate, Convert, GuestSpec, GuestStep, HostSpec, Inject, Scenario, Wait
 from gmemsim.sim.run import run
 from gmemsim.studies.budget import Host, Question, budget, need
 from gmemsim.studies.copies import copied, unlimited
@@ -49,7 +49,7 @@ def asked(of: Scenario, **more: object) -> Question:
     return Question(scenario=of, policies={"own": None}, **more)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["rfc-cover", "replay-qemu", "staged", "is-it-necessary"])
+@pytest.mark.parametrize("name", ["rfc-cover", "replay-qemu", "staged", "is-it-necessary", "numa"])
 def test_one_guest_needs_the_peak_of_a_run_without_limits(name: str) -> None:
     """What `run` calls ``total.peak_bytes`` is the budget."""
     shipped = load_scenario(SCENARIOS / f"{name}.yaml")
@@ -103,7 +103,7 @@ def test_one_guest_alone_can_be_copied() -> None:
     both = scenario(
         host=HostSpec(hugetlb={2 * M: 1024}),
         guests=(*scenario().guests, other),
-        workload=tuple(attrs.evolve(s, guest="all") if hasattr(s, "guest") else s for s in WORK),
+        workload=tuple(attrs.evolve(s, guest="all") if isinstance(s, GuestStep) else s for s in WORK),
     )
     made = copied(both, 4, "vm1")
     assert made.guest_names == ("vm0", "vm1-0", "vm1-1", "vm1-2", "vm1-3")
@@ -119,6 +119,13 @@ def test_copies_of_a_random_load_differ() -> None:
     offsets = [[event.offset for event in two.timeline.events if event.guest == f"vm0-{i}"] for i in (0, 1)]
     assert offsets[0] != offsets[1]
     assert offsets[0] == [event.offset for event in one.timeline.events]
+
+
+def test_pools_of_nodes_grow_where_the_guests_are() -> None:
+    """A copy lies on the node of its guest."""
+    made = copied(unlimited(load_scenario(SCENARIOS / "numa.yaml")), 3, "far")
+    assert [dict(node.hugetlb) for node in made.host.nodes] == [{G: 2}, {G: 6}]
+    assert run(made).summary["splits"]["1G->4K"] == 8
 
 
 def test_the_host_is_full() -> None:

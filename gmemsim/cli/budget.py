@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +15,7 @@ from gmemsim.reports.export import BUDGET_EXPORTS
 from gmemsim.reports.filesets import budget_files
 
 if TYPE_CHECKING:
+    from gmemsim.gmem.policy import Policy
     from gmemsim.scenario.format.settings import Setting
     from gmemsim.scenario.model import Scenario
     from gmemsim.studies.budget import Budget, Question
@@ -87,10 +87,10 @@ MOST_SEEDS = 1_000_000
 def budget(ctx: click.Context, /, **given: Any) -> None:
     """Say how much kernel memory the guests of FILE need so that no conversion fails for want of it.
 
-    The peak of a run without limits is that answer for one seed; limits and injected failures of FILE are left out. With
-    --host-memory it is said how many copies of the guests fit a host: hugepages, kernel memory, struct pages and PAMT
-    together. What a quantile is of more seeds has an interval of 95 %, which assumes no distribution. After Ctrl-C what
-    has been run is shown, marked as partial; the exit code is 130.
+    The peak of a run without limits is that answer for one seed; limits and injected failures of FILE are left out.
+    With --host-memory it is said how many copies of the guests fit a host: hugepages, kernel memory, struct pages and
+    PAMT together. The quantile over more seeds has an interval of 95 %, which assumes no distribution. After Ctrl-C
+    what has been run is shown, marked as partial; the exit code is 130.
 
     \b
     Examples:
@@ -145,5 +145,6 @@ def _question(scenario: Scenario, given: dict[str, Any]) -> Question:
 
     own = {guest.policy for guest in scenario.guests}
     name = policy_text(own.pop()) if len(own) == 1 else "(as in the scenario)"
-    policies = {**read_policies(given["policies"], scenario)} or {name: None}
+    policies: dict[str, Policy | None] = {**read_policies(given["policies"], scenario)}
+    policies = policies or {name: None}
     return Question(scenario=scenario, policies=policies, only=given["only"], stagger=given["stagger"])

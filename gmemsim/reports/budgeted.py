@@ -29,7 +29,7 @@ def header(budget: Budget) -> tuple[str, ...]:
     """The heads of the columns."""
     if budget.host is not None:
         return ("policy", "guests", "hugepages", "kernel", "static", "left")
-    return ("policy", "guests", "bytes", "low", "high", "in slabs")
+    return ("policy", "guests", "bytes", "low", "high", "slabs")
 
 
 def cells(budget: Budget, row: BudgetRow) -> tuple[str, ...]:
@@ -67,13 +67,15 @@ def sentences(budget: Budget) -> list[str]:
     """What must be known to read the table: about the seeds, then of every row what decides it."""
     told = [_seeds(budget)] if budget.rows else []
     told += [sentence for row in budget.rows for sentence in _decided(budget, row)]
-    told.append("in slabs: in whole slabs and pages, at least; what fragmentation adds is not modelled")
+    told.append("slabs: bytes in whole slabs and pages, at least; what fragmentation adds is not modelled")
     return told if budget.host is None else told[:-1]
 
 
 def _seeds(budget: Budget) -> str:
     if not budget.random:
-        return "exact: the workload does not depend on the seed, and the peak of a run without limits is the least budget"
+        return (
+            "exact: the workload does not depend on the seed, and the peak of a run without limits is the least budget"
+        )
     row = max(budget.rows, key=lambda row: row.seeds)
     percent = f"{100 * CONFIDENCE:g} %"
     runs = "1 seed" if row.seeds == 1 else f"{number(row.seeds)} seeds"
@@ -93,7 +95,9 @@ def _decided(budget: Budget, row: BudgetRow) -> list[str]:
     cause = f", in {describe(need.call)}" if need.call is not None else ""
     told = [f"{row.policy}: {account} at {human_duration(need.at_ns)}{cause}"]
     if row.uses is not None:
-        static = [f"{USES[name]} {human_size(size)}" for name, size in row.uses.items() if name not in ("pool", "kernel")]
+        static = [
+            f"{USES[name]} {human_size(size)}" for name, size in row.uses.items() if name not in ("pool", "kernel")
+        ]
         told.append(f"{row.policy}: static: {'; '.join(static)}")
         told.append(f"{row.policy}: {_one_more(row)}")
     return told

@@ -5,16 +5,15 @@ Theory of operation
 -------------------
 A run without limits never fails for want of memory, so its peak *is* the least budget with which none fails: an
 allocation fails if and only if it would exceed the budget, and the peak counts instants inside a call too.  Nothing is
-searched for that.  Other seeds are other boots; of their peaks the wanted quantile is told with an interval that assumes
-no distribution (:mod:`gmemsim.studies.quantiles`).
+searched for that.  Other seeds are other boots; of their peaks the wanted quantile is told with an interval that
+assumes no distribution (:mod:`gmemsim.studies.quantiles`).
 
 A host is full of guests when one more does not fit.  What counts against its memory: the hugepage pool, the peak of the
 kernel memory, the vmemmap of the pool that stays with HVO, the struct pages of all other memory, static PAMT of all
 other memory, and what the caller says is used besides.  The search keeps the most copies known to fit and the fewest
-known not to.  It assumes that the need grows by the same amount with each copy, tries the number that this leads to, and
-corrects the assumption; it ends when the two numbers are neighbours.  So the answer does not rest on the assumption:
-both neighbours have been run.  That a host on which more copies fit does not exist is true if the need never falls with
-a guest more.
+known not to.  It assumes that the need grows by the same amount with each copy, tries the number that this leads to,
+and corrects the assumption; it ends when the two numbers are neighbours.  So the answer does not rest on the
+assumption: both neighbours have been run.  Still more copies fit only if the need can fall with a guest more.
 
 What may live here: what is run, and what is made of it.  Copies of guests are made in :mod:`gmemsim.studies.copies`.
 """
@@ -40,7 +39,7 @@ from gmemsim.scenario.workload import is_random
 from gmemsim.sim.run import Run
 from gmemsim.studies.compare import with_policy
 from gmemsim.studies.copies import copied, reserved, unlimited
-from gmemsim.studies.quantiles import CONFIDENCE, Quantile, check_part, needed, quantile
+from gmemsim.studies.quantiles import Quantile, check_part, needed, quantile
 from gmemsim.studies.spread import Lost, results_of
 
 EVENTS_KEPT: Final = 1_000
@@ -117,10 +116,12 @@ def need(scenario: Scenario) -> Need:
     return Need(
         peak=run.host.ledger.total.peak_bytes,
         accounts=accounts,
-        slabs=sum(slab_of(name, page_size).bytes_for(_objects(name, held, page_size)) for name, held in accounts.items()),
+        slabs=sum(
+            slab_of(name, page_size).bytes_for(_objects(name, held, page_size)) for name, held in accounts.items()
+        ),
         at_ns=peak.time_ns,
         call=None if peak.event is None else result.timeline.events[peak.event],
-        pool=run.host.pool.bytes,
+        pool=sum(size * pages for size, pages in scenario.host.pools.items()),
         kept=present["live_bytes"] - restored["live_bytes"],
     )
 
@@ -155,10 +156,10 @@ class Host:
 class BudgetRow:
     """The answer for one ``policy``.
 
-    ``guests``: copies; with a host, how many fit it.  ``bytes``: the kernel memory that they need, the ``quantile`` over
-    ``seeds`` runs, in an interval from ``low`` to ``high`` (``None``: too few seeds).  ``need``: of the run that needs
-    so much.  ``uses``: with a host, its bytes by what they are for; ``short``: how many bytes one copy more lacks,
-    ``None`` where that was not run.  ``refused``: why there is no answer.
+    ``guests``: copies; with a host, how many fit it.  ``bytes``: the kernel memory that they need, the ``quantile``
+    over ``seeds`` runs, in an interval from ``low`` to ``high`` (``None``: too few seeds).  ``need``: of the run that
+    needs so much.  ``uses``: with a host, its bytes by what they are for; ``short``: how many bytes one copy more
+    lacks, ``None`` where that was not run.  ``refused``: why there is no answer.
     """
 
     policy: str
@@ -208,8 +209,8 @@ def budget(
 ) -> Budget:
     """What ``guests`` copies (default: 1) need, or with a ``host`` (default: none) how many fit it, for each policy.
 
-    ``seeds`` runs (default: 1), with the scenario's seed and those after it, tell the quantile ``q`` (default: 0.999); a
-    workload that does not depend on the seed is run once.  ``executor`` (default: none) carries out the runs, see
+    ``seeds`` runs (default: 1), with the scenario's seed and those after it, tell the quantile ``q`` (default: 0.999);
+    a workload that does not depend on the seed is run once.  ``executor`` (default: none) carries out the runs, see
     :func:`~gmemsim.studies.spread.results_of`; ``stop`` (default: never) ends them early.  ``ValueError`` for a guest
     that is not there, more guests than a host has, or a ``q`` that is no part.
 
@@ -373,7 +374,9 @@ def _to_fill(desk: _Desk, policy: str, host: Host) -> Asking:
         copies = min(max(most + 1, most + int((host.memory - fits[most][0]) / each)), least - 1)
     short = misses[least] - host.memory if least in misses else None
     if not fits:
-        return attrs.evolve(desk.row(policy, answer), guests=0, instances=0, bytes=None, low=None, high=None, short=short)
+        return attrs.evolve(
+            desk.row(policy, answer), guests=0, instances=0, bytes=None, low=None, high=None, short=short
+        )
     answer = fits[most][1]
     assert answer.found is not None
     uses = host.used(scenario, answer.decisive, answer.found.value)
@@ -383,7 +386,7 @@ def _to_fill(desk: _Desk, policy: str, host: Host) -> Asking:
 def _most(scenario: Scenario, only: str | None, host: Host) -> int:
     """More copies than this do not fit, since their hugepages alone do not, or the model has no more guests."""
     each = sum(size * pages for size, pages in reserved(scenario, only).items())
-    first = sum(size * pages for size, pages in scenario.host.hugetlb.items())
+    first = sum(size * pages for size, pages in scenario.host.pools.items())
     by_pool = 1 + max(0, host.memory - first) // each if each else MOST_INSTANCES
     counts: Sequence[int] = [guest.count for guest in scenario.guests if only in (None, guest.name)]
     rest = sum(guest.count for guest in scenario.guests) - sum(counts)

@@ -22,7 +22,7 @@ from typing import ClassVar, Final
 import attrs
 
 from gmemsim.messages import did_you_mean, quote
-from gmemsim.scenario.model import MOST_INSTANCES, GuestSpec, GuestStep, Inject, Scenario, Step, Wait
+from gmemsim.scenario.model import MOST_INSTANCES, GuestSpec, GuestStep, HostSpec, Inject, Scenario, Step, Wait
 from gmemsim.scenario.workload import Composite, Instances, expand_step, in_order, step_end
 
 SEED_STRIDE: Final = 1 << 32
@@ -79,7 +79,9 @@ def copied(scenario: Scenario, number: int, only: str | None = None, stagger: in
     """
     names = [guest.name for guest in scenario.guests]
     if only is not None and only not in names:
-        raise ValueError(f"found the guest {quote(only)}, expected one of {', '.join(names)}{did_you_mean(only, names)}")
+        raise ValueError(
+            f"found the guest {quote(only)}, expected one of {', '.join(names)}{did_you_mean(only, names)}"
+        )
     if number < 1:
         raise ValueError(f"found {number} copies, expected at least 1")
     plain = attrs.evolve(
@@ -91,13 +93,21 @@ def copied(scenario: Scenario, number: int, only: str | None = None, stagger: in
         raise ValueError(f"found {instances:,} guests, expected at most {MOST_INSTANCES:,} on a host")
     if number == 1:
         return plain
-    pools = Counter(scenario.host.hugetlb)
-    for size, pages in reserved(scenario, only).items():
-        pools[size] += (number - 1) * pages
-    host = attrs.evolve(scenario.host, hugetlb=dict(pools))
-    return attrs.evolve(
-        plain, host=host, guests=guests, workload=(Copies(of=plain, number=number, only=only, stagger=stagger),)
-    )
+    work = Copies(of=plain, number=number, only=only, stagger=stagger)
+    return attrs.evolve(plain, host=_grown(scenario, number - 1, only), guests=guests, workload=(work,))
+
+
+def _grown(scenario: Scenario, more: int, only: str | None) -> HostSpec:
+    """The host with hugepages for so many ``more`` copies, each on the NUMA node of its guest if there are nodes."""
+    host = scenario.host
+
+    def with_more(pools: Mapping[int, int], node: int | None) -> dict[int, int]:
+        return {size: pages + more * reserved(scenario, only, node).get(size, 0) for size, pages in pools.items()}
+
+    if not host.nodes:
+        return attrs.evolve(host, hugetlb=with_more(host.hugetlb, None))
+    nodes = [attrs.evolve(node, hugetlb=with_more(node.hugetlb, i)) for i, node in enumerate(host.nodes)]
+    return attrs.evolve(host, nodes=tuple(nodes))
 
 
 def copied_guest(guest: GuestSpec, number: int, only: str | None) -> GuestSpec:
@@ -105,28 +115,37 @@ def copied_guest(guest: GuestSpec, number: int, only: str | None) -> GuestSpec:
     return attrs.evolve(guest, count=guest.count * number) if only in (None, guest.name) else guest
 
 
-def reserved(scenario: Scenario, only: str | None = None) -> Mapping[int, int]:
-    """Hugepages that the guest ``only`` (default: all guests) reserves, by size in bytes."""
+def reserved(scenario: Scenario, only: str | None = None, node: int | None = None) -> Mapping[int, int]:
+    """Hugepages that the guest ``only`` (default: all guests) reserves, by size in bytes; ``node``: on this NUMA node.
+
+    O(guests).
+    """
     pools: Counter[int] = Counter()
     for guest in scenario.guests:
-        if only in (None, guest.name) and guest.backing > scenario.host.page_size:
+        here = only in (None, guest.name) and node in (None, guest.node)
+        if here and guest.backing > scenario.host.page_size:
             pools[guest.backing] += guest.count * (guest.memory // guest.backing)
     return pools
 
 
 def unlimited(scenario: Scenario) -> Scenario:
-    """``scenario`` without any limit on kernel memory, of the host or a guest, and without injected failures."""
+    """``scenario`` without any limit on kernel memory, of host, nodes or guests, and without injected failures.
+
+    A node of movable memory, whose limit is 0, stays one.
+    """
     guests = tuple(attrs.evolve(guest, kernel_memory=None) for guest in scenario.guests)
     workload = tuple(step for step in scenario.workload if not isinstance(step, Inject))
-    return attrs.evolve(
-        scenario, host=attrs.evolve(scenario.host, kernel_memory=None), guests=guests, workload=workload, expect=()
+    nodes = tuple(
+        attrs.evolve(node, kernel_memory=0 if node.kernel_memory == 0 else None) for node in scenario.host.nodes
     )
+    host = attrs.evolve(scenario.host, kernel_memory=None, nodes=nodes)
+    return attrs.evolve(scenario, host=host, guests=guests, workload=workload, expect=())
 
 
 def _timed(scenario: Scenario) -> Iterator[Step]:
     """The plain steps of the workload, each with the time at which a run carries it out."""
     now = 0
-    for index, step in enumerate(scenario.workload):
+    for index in range(len(scenario.workload)):
         end = step_end(scenario, index, now)
         for plain in expand_step(scenario, index, now):
             now = max(now, plain.at or 0)

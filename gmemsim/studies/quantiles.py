@@ -4,10 +4,10 @@
 Theory of operation
 -------------------
 Of ``n`` independent values, the number that lie below the quantile ``q`` is binomial with ``n`` and ``q``, whatever
-their distribution.  So the order statistics that enclose the quantile with a wanted confidence follow from the binomial
-distribution alone (David and Nagaraja, Order Statistics, section 7.1).  Each end misses with half of what the confidence
-leaves.  With few values no order statistic is high enough: then there is no upper end, and :func:`needed` says how many
-values it takes.  For a distribution that is not continuous the interval holds at least so often.
+their distribution.  So the order statistics that enclose the quantile with a wanted confidence follow from the
+binomial distribution alone (David and Nagaraja, Order Statistics, section 7.1).  Each end misses with half of what the
+confidence leaves.  With few values no order statistic is high enough: then there is no upper end, and :func:`needed`
+says how many values it takes.  For a distribution that is not continuous the interval holds at least so often.
 
 What may live here: arithmetic of samples.
 """

@@ -141,6 +141,6 @@ def test_names_and_titles_are_text_in_markdown_and_csv() -> None:
     assert text.startswith("\\# \\[t\\](http://x) \\|\n")
     assert "\\|\\<b\\>\\*x" in text
     assert max(map(len, text.splitlines())) <= compare_markdown.COLUMNS
-    assert "a_b" in compare_markdown._escaped(hostile)
+    assert "a_b" in compare_markdown.escaped(hostile)
     names = [row["name"] for row in csv.DictReader(io.StringIO(compare_csv.write(many)))]
     assert set(names) == {f"'{hostile}", "'@b"}

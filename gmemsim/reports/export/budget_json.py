@@ -2,10 +2,10 @@
 """A budget as one JSON object.
 
 Each of ``rows`` has ``policy`` (as ``--policy`` takes it), ``guests`` (copies; with ``host``, how many fit), ``bytes``
-with ``low`` and ``high`` (``null``: too few seeds, ``seeds_needed`` says how many it takes) and ``quantile``.  ``bytes``
-is of kernel memory.  Of the run that needs so much: ``accounts`` at its peak in bytes, ``account`` with the most,
-``slab_bytes``, ``at_ns`` and ``call``.  With a host: ``uses`` of its memory in bytes, ``pamt`` of which is an estimate,
-and ``short``, what one copy more lacks.  ``complete`` and ``left`` say whether runs have not been made.
+of kernel memory with ``low`` and ``high`` (``null``: too few seeds, ``seeds_needed`` says how many it takes) and
+``quantile``.  Of the run that needs so much: ``accounts`` at its peak in bytes, ``account`` with the most,
+``slab_bytes``, ``at_ns`` and ``call``.  With a host: ``uses`` of its memory in bytes, ``pamt`` of which is an
+estimate, and ``short``, what one copy more lacks.  ``complete`` and ``left`` say whether runs have not been made.
 """
 
 from __future__ import annotations

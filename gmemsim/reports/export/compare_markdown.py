@@ -50,10 +50,10 @@ def _markdown_cells(line: ComparedLine) -> tuple[str, ...]:
     return (line.label or f"· {cut(line.name)}", *line.cells[2:])
 
 
-def cut(name: str) -> str:
-    """``name``, escaped, in at most :data:`NAME_COLUMNS` columns."""
-    shown, most = escaped(name), NAME_COLUMNS
-    while len(shown) > NAME_COLUMNS:
+def cut(name: str, columns: int = NAME_COLUMNS) -> str:
+    """``name``, escaped, in at most so many ``columns`` (default: :data:`NAME_COLUMNS`)."""
+    shown, most = escaped(name), columns
+    while len(shown) > columns:
         most -= 1
         shown = f"{escaped(name[:most])}…"
     return shown

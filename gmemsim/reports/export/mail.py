@@ -18,7 +18,9 @@ def mail(title: str, before: str, header: Sequence[str], rows: Iterable[Sequence
 
     The first column of the table is text, the others are figures.
     """
-    body = [(cut(row[0]), *row[1:]) for row in rows]
+    rows = list(rows)
+    room = COLUMNS - 4 - sum(3 + max(map(len, column)) for column in list(zip(header, *rows, strict=True))[1:])
+    body = [(cut(row[0], room), *row[1:]) for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
     rule = ("-" * widths[0], *(f"{'-' * (width - 1)}:" for width in widths[1:]))
     table = [_row(cells, widths) for cells in (header, rule, *body)]
