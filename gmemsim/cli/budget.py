@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gmemsim.cli.executors import Workers, executor_options
-from gmemsim.cli.parameters import complete_presets, duration_parameter, format_options, set_option, size_parameter
+from gmemsim.cli.parameters import (
+    complete_presets,
+    complete_scenarios,
+    duration_parameter,
+    format_options,
+    set_option,
+    size_parameter,
+)
 from gmemsim.cli.progress import Interruption
-from gmemsim.cli.studies import check_out, deliver, out_options, read_policies
+from gmemsim.cli.studies import deliver, out_options, planned, read_policies
 from gmemsim.reports.export import BUDGET_EXPORTS
 from gmemsim.reports.filesets import budget_files
 
@@ -25,7 +32,7 @@ MOST_SEEDS = 1_000_000
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", shell_complete=complete_scenarios)
 @set_option
 @click.option(
     "--policy",
@@ -94,30 +101,27 @@ def budget(ctx: click.Context, /, **given: Any) -> None:
 
     \b
     Examples:
-      gmemsim budget scenarios/boot-16g-2m.yaml
-      gmemsim budget scenarios/boot-16g-2m.yaml --seeds 20 --quantile 0.8
-      gmemsim budget scenarios/replay-qemu.yaml --guests 40 --policy b-today --policy staged-partial
-      gmemsim budget scenarios/replay-qemu.yaml --host-memory 512G --stagger 100ms
+      gmemsim budget boot-16g-2m
+      gmemsim budget boot-16g-2m --seeds 20 --quantile 0.8
+      gmemsim budget replay-qemu --guests 40 --policy b-today --policy staged-partial
+      gmemsim budget replay-qemu --host-memory 512G --stagger 100ms
     """
-    files = budget_files()
-    check_out(ctx, given["out"], files, force=given["force"])
+    plan = planned(ctx, given["out"], budget_files(), force=given["force"])
     if given["host_memory"] is not None and given["guests"] is not None:
         raise click.UsageError("--host-memory asks how many guests fit, and --guests says how many there are", ctx)
     if given["host_memory"] is None and given["other"]:
         raise click.UsageError("--other is memory of a host: give --host-memory too", ctx)
     found = _budget(given["file"], given["settings"], given)
-    outputs = {name: given[name] for name in ("form", "out", "force")}
-    deliver(ctx, "budget", found, BUDGET_EXPORTS, files, **outputs)
+    deliver(ctx, "budget", found, BUDGET_EXPORTS, plan, form=given["form"], force=given["force"])
 
 
 def _budget(file: str, settings: tuple[Setting, ...], given: dict[str, Any]) -> Budget:
     """The answer; what is wrong with the options is a usage error."""
-    from gmemsim.scenario.format.template import parse_with
-    from gmemsim.scenario.format.yaml import read_file
+    from gmemsim.scenario.format.template import load_with
     from gmemsim.studies.budget import Host
     from gmemsim.studies.budget import budget as asked
 
-    question = _question(parse_with(read_file(file), file, settings), given)
+    question = _question(load_with(file, settings), given)
     memory = given["host_memory"]
     host = None if memory is None else Host(memory=memory, other=given["other"])
     workers: Workers = given["workers"]

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from gmemsim.cli.exits import interrupted
-from gmemsim.cli.outputs import check_free, tell_written, write_all
+from gmemsim.cli.outputs import Destination, check_free, destination, tell_written, write_all
 from gmemsim.cli.terminal import say, show
 from gmemsim.errors import Fault, InputError
 from gmemsim.messages import shown
@@ -32,22 +31,23 @@ def out_options(names: Iterable[str]) -> Callable[[Decorated], Decorated]:
     def decorate(command: Decorated) -> Decorated:
         out = click.option(
             "--out",
-            metavar="DIR",
-            type=click.Path(path_type=Path),
-            help=f"Write {listed} into DIR, which is made if need be.",
+            metavar="PATH",
+            help=f"Write {listed} into this directory, which is made if need be, or the one of them that ends as PATH.",
         )
-        force = click.option("--force", is_flag=True, help="Overwrite files that are already in DIR.")
+        force = click.option("--force", is_flag=True, help="Overwrite files that are already there.")
         return out(force(command))
 
     return decorate
 
 
-def check_out(ctx: click.Context, out: Path | None, files: FileSet, *, force: bool) -> None:
-    """Refuse what cannot be written before anything is run."""
+def planned(ctx: click.Context, out: str | None, files: FileSet, *, force: bool) -> Destination | None:
+    """Where ``files`` go, if anywhere; what cannot be written is refused before anything is run."""
     if force and out is None:
-        raise click.UsageError("--force says what --out may do: give --out DIR too", ctx)
-    if out is not None:
-        check_free(out, files, force=force)
+        raise click.UsageError("--force needs --out PATH", ctx)
+    plan = None if out is None else destination(out, files, ctx)
+    if plan is not None:
+        check_free(plan.directory, plan.files, force=force)
+    return plan
 
 
 def deliver(
@@ -55,22 +55,21 @@ def deliver(
     screen: str,
     study: Any,
     formats: Registry[StudyFormat],
-    files: FileSet,
+    plan: Destination | None,
     *,
     form: str | None,
-    out: Path | None,
     force: bool,
 ) -> None:
-    """Show ``study`` (or print it in the format ``form``), write its ``files``; end with 130 or 143 if it is not whole.
+    """Show ``study`` (or print it in the format ``form``), write its files; end with 130 or 143 if it is not whole.
 
     ``study.left`` says how many runs have not been made.
     """
-    written = write_all(out, bound(files, study), force=force) if out is not None else ()
+    written = () if plan is None else write_all(plan.directory, bound(plan.files, study), force=force)
     if form is None:
         show(screen, study)
     else:
         click.echo(formats[form].text(study), nl=False)
-    complete = out is None or tell_written(out, written, files, err=form is not None)
+    complete = plan is None or tell_written(plan.directory, written, plan.files, err=form is not None)
     if study.left:
         say(f"gmemsim: interrupted: {study.left:,} runs were not made, what is above is partial", err=True)
     if study.left or not complete:

@@ -92,7 +92,7 @@ def test_a_host_to_fill(scenario: Path, columns: int) -> None:
         (["--policy", "stagedd"], "did you mean 'staged'"),
         (["--policy", "x=split:9-0"], "starts at order 9"),
         (["--policy", "staged", "--policy", "staged"], "found this policy twice"),
-        (["--force"], "give --out DIR too"),
+        (["--force"], "needs --out PATH"),
         (["--stagger", "1"], "expected a time with a unit"),
     ],
 )
