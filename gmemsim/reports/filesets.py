@@ -78,7 +78,7 @@ def sweep_files(keys: int) -> FileSet:
 
 def budget_files() -> FileSet:
     """A budget in every format, and its figure."""
-    return _study(BUDGET_EXPORTS) | _drawn("budget", "gmemsim.reports.figures.budget:write")
+    return _study(BUDGET_EXPORTS) | _drawn("budget", "gmemsim.reports.figures.needs:write")
 
 
 def _study(formats: Registry[StudyFormat]) -> FileSet:
