@@ -27,6 +27,7 @@ for _name, _section, _place in (
     ("compare", "See what it costs", "gmemsim.cli.compare:compare"),
     ("sweep", "See what it costs", "gmemsim.cli.sweep:sweep"),
     ("explain", "See what it costs", "gmemsim.cli.explain:explain"),
+    ("faults", "Decide", "gmemsim.cli.faults:faults"),
     ("costs", "See what it costs", "gmemsim.cli.costs:costs"),
     ("budget", "Decide", "gmemsim.cli.budget:budget"),
     ("examples", "Write scenarios", "gmemsim.cli.examples:examples"),

@@ -36,6 +36,7 @@ MODULES = (
     "gmemsim.host.injection",
     "gmemsim.host.memcg",
     "gmemsim.host.nodes",
+    "gmemsim.host.tallies",
     "gmemsim.host.vmemmap",
     "gmemsim.host.ledger",
     "gmemsim.host.rcu",

@@ -137,6 +137,7 @@ def attributes_first(inode: Inode, start: int, end: int, shared: bool) -> None:
         except KernelError as error:
             error.error_offset = inode.offset(low)
             _lose(inode, hugepage)
+            inode.stats.reversals += len(done)
             for piece in reversed(done):
                 _reverse(inode, piece, shared)
             raise
@@ -282,6 +283,7 @@ class _Ahead:
         """The call has failed: give back nodes; merge back what was split, or leave it so."""
         for plan in reversed(self.plans):
             if self.inode.policy.undoes_splits:
+                self.inode.stats.reversals += plan.finished
                 plan.undo()
             elif plan.finished:
                 plan.hugepage.left_split = True

@@ -60,6 +60,8 @@ class Stats:
         """What the latest conversion has zapped: (start, end, base pages that were mapped)."""
         self.optimise_failures = 0
         """Merges after which the vmemmap could not be optimised again."""
+        self.reversals = 0
+        """Pieces that calls which failed had converted, or split, and have reversed, or tried to."""
         self.rollback_failures = 0
         """Conversions of generation A whose rollback failed as well: the state is inconsistent."""
         self.lost_hugepages = 0

@@ -9,7 +9,7 @@ line, the JSON Schema and the reports read the registries.  A new ordering also 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 from gmemsim.host.geometry import Geometry
 from gmemsim.registry import Registry
@@ -196,6 +196,9 @@ class Ladder(SplitRule):
     def __hash__(self) -> int:
         return hash((self.orders, self.whens))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Ladder, (self.orders, self.whens)
+
     def __repr__(self) -> str:
         return f"Ladder(orders={self.orders}, whens={self.whens})"
 
@@ -257,6 +260,9 @@ class Hysteresis(MergeRule):
 
     def __hash__(self) -> int:
         return hash(self.limit)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Hysteresis, (self.limit,)
 
     def __repr__(self) -> str:
         return f"Hysteresis(limit={self.limit})"

@@ -26,7 +26,8 @@ Two devices keep the common case short, because a million conversions pass throu
   that is read is the larger of the noted and the current one.  The row of all accounts at the highest total
   is kept in the same way.
 * *One comparison guards everything.*  ``_limit`` is the total up to which an allocation needs no second look:
-  the budget, or -1 while a fault is armed, a guest has a limit of its own, or the host has NUMA nodes.
+  the budget, or -1 while a fault is armed, a guest has a limit of its own, the host has NUMA nodes, or somebody
+  watches.
 
 ``allocated`` is not stored: it is ``live + freed`` by construction.
 """
@@ -44,66 +45,10 @@ from gmemsim.host.injection import ANY, Injection, InjectionMode
 from gmemsim.host.memcg import Memcg
 from gmemsim.host.nodes import Nodes
 from gmemsim.host.rcu import Deferred, DeferredFrees
+from gmemsim.host.tallies import Tally, Total
 from gmemsim.units import human_size
 
 _UNLIMITED = sys.maxsize
-
-
-class _Counts:
-    """Objects live now, at the highest, taken and given back since the start."""
-
-    __slots__ = ("_noted_peak", "freed", "live")
-
-    def __init__(self) -> None:
-        self.live = 0
-        self.freed = 0
-        self._noted_peak = 0
-
-    @property
-    def peak(self) -> int:
-        """The most objects that have been live at once, within operations too."""
-        return max(self._noted_peak, self.live)
-
-    @property
-    def allocated(self) -> int:
-        """Objects taken since the start."""
-        return self.live + self.freed
-
-
-class Tally(_Counts):
-    """Objects of one size, ``object_bytes``."""
-
-    __slots__ = ("object_bytes",)
-
-    def __init__(self, object_bytes: int) -> None:
-        super().__init__()
-        self.object_bytes = object_bytes
-
-    @property
-    def live_bytes(self) -> int:
-        """Bytes in the live objects."""
-        return self.live * self.object_bytes
-
-    @property
-    def peak_bytes(self) -> int:
-        """The highest ``live_bytes`` has been."""
-        return self.peak * self.object_bytes
-
-
-class Total(_Counts):
-    """The sum of tallies of different object sizes; its peaks are peaks of the sum, not sums of peaks."""
-
-    __slots__ = ("_noted_peak_bytes", "live_bytes")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.live_bytes = 0
-        self._noted_peak_bytes = 0
-
-    @property
-    def peak_bytes(self) -> int:
-        """The most bytes that have been live at once."""
-        return max(self._noted_peak_bytes, self.live_bytes)
 
 
 class Holder(Tally):
@@ -240,6 +185,8 @@ class Holder(Tally):
         if n < 0:
             raise AssertionError(f"{self.account} of {self.guest}: allocating {n} objects")
         ledger = self._ledger
+        if ledger._watcher is not None:
+            ledger._watcher(self, n)
         failing, cause = ledger._first_failure(self, n)
         if cause is None:
             if ledger.nodes is not None:
@@ -297,6 +244,7 @@ class Ledger:
         self._deferred: DeferredFrees[Holder] = DeferredFrees()
         self.memcgs: dict[str, Memcg] = {}
         """The limits of guests that have one."""
+        self._watcher: Callable[[Holder, int], None] | None = None
         self._row = [0] * len(ACCOUNTS)
         self._high_water = -1  # the highest total noted since the reset, and the row at that instant
         self._high_water_row = self._row.copy()
@@ -388,13 +336,25 @@ class Ledger:
         """The injections that have not been disarmed, oldest first."""
         return tuple(self._injections)
 
-    def _first_failure(self, holder: Holder, n: int) -> tuple[int, str | None]:
-        """Which of the next ``n`` objects fails first (from 1), and why; ``(n + 1, None)`` if none does.
+    def watch(self, watcher: Callable[[Holder, int], None] | None) -> None:
+        """Let ``watcher`` know of every request, before it is answered: who asks, and for how many objects.
 
-        Counts the objects up to that one against every injection that concerns them.
+        It may call :meth:`inject`, which then concerns this request too, and :meth:`foresee`.  ``None``: nobody.
         """
+        self._watcher = watcher
+        self._set_limit()
+
+    def foresee(self, holder: Holder, n: int) -> int:
+        """How many of the next ``n`` objects ``holder`` would get before one fails, as things are now."""
+        return min(self._foreseen(holder, n, self._concerned(holder))[0] - 1, n)
+
+    def _concerned(self, holder: Holder) -> list[Injection]:
+        """The injections that count the objects of ``holder``."""
+        return [i for i in self._injections if i.account in (ANY, holder.account)]
+
+    def _foreseen(self, holder: Holder, n: int, concerned: list[Injection]) -> tuple[int, str | None]:
+        """Which of the next ``n`` objects fails first (from 1), and why; ``(n + 1, None)`` if none does."""
         failing, cause = n + 1, None
-        concerned = [i for i in self._injections if i.account in (ANY, holder.account)]
         for injection in concerned:
             if injection.left < failing:
                 failing, cause = injection.left, str(injection)
@@ -408,6 +368,12 @@ class Ledger:
                 cause = f"the budget of {human_size(self.budget)} leaves no room"
         if self.nodes is not None and (room := self.nodes.room(holder)) + 1 < failing:
             failing, cause = room + 1, self.nodes.refusal(holder)
+        return failing, cause
+
+    def _first_failure(self, holder: Holder, n: int) -> tuple[int, str | None]:
+        """As :meth:`_foreseen`; counts the objects up to that one against every injection that concerns them."""
+        concerned = self._concerned(holder)
+        failing, cause = self._foreseen(holder, n, concerned)
         asked = min(failing, n)
         for injection in concerned:
             injection.left -= asked
@@ -416,9 +382,12 @@ class Ledger:
                     self._injections.remove(injection)
                 else:
                     injection.left = 1
-        looks_twice = self._injections or self.memcgs or self.nodes is not None
-        self._limit = -1 if looks_twice else _UNLIMITED if self.budget is None else self.budget
+        self._set_limit()
         return failing, cause
+
+    def _set_limit(self) -> None:
+        looks_twice = self._injections or self.memcgs or self.nodes is not None or self._watcher is not None
+        self._limit = -1 if looks_twice else _UNLIMITED if self.budget is None else self.budget
 
     # -- time -----------------------------------------------------------------------------------------------
 

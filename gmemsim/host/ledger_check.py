@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gmemsim.host.ledger import Holder, Ledger, Total
+    from gmemsim.host.ledger import Holder, Ledger
+    from gmemsim.host.tallies import Total
 
 
 def problems(ledger: Ledger) -> list[str]:

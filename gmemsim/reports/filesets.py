@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from gmemsim.registry import late
 from gmemsim.reports import figures
-from gmemsim.reports.export import BUDGET_EXPORTS, COMPARE_EXPORTS, EXPORTS, SWEEP_EXPORTS, StudyFormat
+from gmemsim.reports.export import (
+    BUDGET_EXPORTS,
+    COMPARE_EXPORTS,
+    EXPORTS,
+    FAULTS_EXPORTS,
+    SWEEP_EXPORTS,
+    StudyFormat,
+)
 
 if TYPE_CHECKING:
     from gmemsim.registry import Registry
@@ -79,6 +86,11 @@ def sweep_files(keys: int) -> FileSet:
 def budget_files() -> FileSet:
     """A budget in every format, and its figure."""
     return _study(BUDGET_EXPORTS) | _drawn("budget", "gmemsim.reports.figures.needs:write")
+
+
+def faults_files() -> FileSet:
+    """What failing allocations leave, in every format, and as a figure."""
+    return _study(FAULTS_EXPORTS) | _drawn("faults", "gmemsim.reports.figures.faultmap:write")
 
 
 def _study(formats: Registry[StudyFormat]) -> FileSet:

@@ -36,8 +36,8 @@ from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import GIVEN, CostProfile
 from gmemsim.host.geometry import Geometry
 from gmemsim.host.host import Host
-from gmemsim.host.ledger import Tally, Total
 from gmemsim.host.slab import slab_of
+from gmemsim.host.tallies import Tally, Total
 from gmemsim.host.work import COUNTERS, PHASES, Work
 from gmemsim.registry import Registry
 from gmemsim.results.keys import (

@@ -138,3 +138,11 @@ BUDGET_EXPORTS.add(
     "markdown",
     StudyFormat("gmemsim.reports.export.budget_markdown", "budget.md", "Print Markdown below 78 columns, for a mail."),
 )
+
+FAULTS_EXPORTS: Registry[StudyFormat] = Registry("format")
+"""Every format of what failing allocations leave."""
+
+for _registry, _stem in ((FAULTS_EXPORTS, "faults"),):
+    for _form, _help in (("json", "Print one JSON object."), ("csv", "Print CSV, one row a line.")):
+        _module = f"gmemsim.reports.export.{_stem}_{_form}"
+        _registry.add(_form, StudyFormat(_module, f"{_stem}.{_form}", _help))
