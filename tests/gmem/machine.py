@@ -116,10 +116,13 @@ class Guests(RuleBasedStateMachine):
         shared_tail_pages=st.booleans(),
         account_nodes=st.booleans(),
         pamt=st.sampled_from(["dynamic", "dynamic", "none"]),
+        nodes=st.sampled_from([(), (), (None, 2 * M), (24 * M, 0), (1 * M, 8 * M, 2 * M)]),
+        vmemmap_fallback=st.booleans(),
         data=st.data(),
     )
     def boot(self, page_size: int, budget: int | None, data: st.DataObject, **switches: Any) -> None:
         self.host = make_host(POOLS[page_size], page_size=page_size, kernel_memory=budget, **switches)
+        self.nodes = len(switches["nodes"])
         self.guests: list[GuestMemfd] = []
         self.pinned: list[Pinned] = []
         self.made = 0
@@ -156,6 +159,7 @@ class Guests(RuleBasedStateMachine):
                 stage2=data.draw(st.sampled_from(get_args(LeafRule))),
                 kernel_memory=data.draw(st.sampled_from([None, None, None, 1 * M, 4 * M])),
                 initially_shared=backing == page and data.draw(st.booleans()),
+                node=data.draw(st.integers(0, max(0, self.nodes - 1))),
             )
         except OutOfMemory:
             assert reserved == {size: self.host.pool.reserved(size) for size in self.host.pool.sizes()}

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gmemsim.errors import KernelError
@@ -12,7 +12,7 @@ from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.stage2 import LeafRule, MappingKind
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.geometry import Geometry
-from gmemsim.host.host import Host, KernelSwitches
+from gmemsim.host.host import Host, KernelSwitches, NodeMemory
 
 K, M, G = 1 << 10, 1 << 20, 1 << 30
 PAGE = 4 * K
@@ -25,12 +25,17 @@ def make_host(
     page_size: int = PAGE,
     kernel_memory: int | None = None,
     rcu_grace: int = GRACE,
+    nodes: Sequence[int | None] = (),
     **switches: Any,
 ) -> Host:
-    """A host; ``switches`` are those of :class:`KernelSwitches`."""
+    """A host; ``switches`` are those of :class:`KernelSwitches`.
+
+    ``nodes``: budgets of NUMA nodes, each of which has the hugepages then.
+    """
     return Host(
         geometry=Geometry(page_size),
-        hugetlb=hugetlb,
+        hugetlb=None if nodes else hugetlb,
+        nodes=[NodeMemory(hugetlb=hugetlb or {}, kernel_memory=budget) for budget in nodes],
         kernel_memory=kernel_memory,
         rcu_grace=rcu_grace,
         kernel=KernelSwitches(**switches),
