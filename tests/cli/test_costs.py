@@ -74,6 +74,8 @@ def test_a_price_that_is_given_is_told_as_given() -> None:
     assert "not priced" not in next(
         line for line in costs("default", "--price", "kick=3us").stdout.splitlines() if line.startswith("kicks ")
     )
+    free = [line.split() for line in costs("default", "--price", "tlb_flushes=0").stdout.splitlines()]
+    assert next(words for words in free if words[:1] == ["tlb_flushes"])[2:4] == ["0", "ns"]
     wrong = costs("default", "--price", "rmpupdate=2")
     assert (wrong.exit_code, wrong.stdout) == (2, "")
 

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gmemsim.host.costs import CostProfile, Price
+from gmemsim.host.costs import GIVEN, CostProfile, Price
 from gmemsim.host.work import PHASES
 from gmemsim.reports.screen.run import plain_table
 from gmemsim.units import human_duration, rounded
@@ -56,7 +56,7 @@ def _cells(price: Price) -> tuple[str, str, str]:
     if price.ns is None:
         return "not priced", "", ""
     if not price.ns:
-        return "contained", "", ""
+        return "0 ns" if price.source == GIVEN else "contained", "", ""
     return price_of_one(price.ns), f"{price.within:.2g}", "stretched" if price.extrapolated else ""
 
 
