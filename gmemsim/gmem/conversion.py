@@ -43,7 +43,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gmemsim.errors import KernelError, OutOfMemory
+from gmemsim.errors import KernelError
 from gmemsim.gmem import merging, population, restructure
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode
@@ -69,7 +69,8 @@ def convert(procedure: Procedure, inode: Inode, start: int, end: int, shared: bo
     inode.stats.zapped.clear()
     try:
         procedure(inode, start, end, shared)
-    except KernelError:
+    except KernelError as error:
+        inode.locate(error)
         for low, high, pages in inode.stats.zapped:
             converted = inode.attributes.all_are(low, high, shared=shared) and inode.inconsistent.disjoint(low, high)
             inode.stats.zapped_in_vain += 0 if converted else pages
@@ -95,18 +96,15 @@ def _one_by_one(inode: Inode, start: int, end: int, shared: bool, blocks: bool) 
     for low, high, hugepage in inode.pieces(start, end):
         if (low, high) != (start, end) and attributes.all_are(low, high, shared=shared):
             continue  # the caller has asked about the whole range
+        inode.at = low
+        nodes = attributes.preallocate(low, high)
         try:
-            nodes = attributes.preallocate(low, high)
-            try:
-                _prepare(inode, low, high, shared)
-                if not blocks:
-                    _zap(inode, low, high)
-                _restructure(inode, hugepage, low, high, shared)
-            except KernelError:
-                attributes.give_back(nodes)
-                raise
-        except OutOfMemory as error:
-            error.error_offset = inode.offset(low)
+            _prepare(inode, low, high, shared)
+            if not blocks:
+                _zap(inode, low, high)
+            _restructure(inode, hugepage, low, high, shared)
+        except KernelError:
+            attributes.give_back(nodes)
             raise
         if blocks:
             _zap(inode, low, high)
@@ -121,21 +119,18 @@ def attributes_first(inode: Inode, start: int, end: int, shared: bool) -> None:
         for piece in inode.pieces(low, high)
     ]
     for low, high, _ in pieces:
-        try:
-            _tear_down(inode, low, high, shared)
-        except OutOfMemory as error:
-            error.error_offset = inode.offset(low)
-            raise
+        inode.at = low
+        _tear_down(inode, low, high, shared)
     done: list[Piece] = []
     for low, high, hugepage in pieces:
+        inode.at = low
         try:
             nodes = inode.attributes.preallocate(low, high)
             inode.attributes.store(low, high, shared=shared, preallocated=nodes)
             done.append((low, high, hugepage))
             _restructure(inode, hugepage, low, high, shared)
             inode.inconsistent.remove(low, high)
-        except KernelError as error:
-            error.error_offset = inode.offset(low)
+        except KernelError:
             _lose(inode, hugepage)
             inode.stats.reversals += len(done)
             for piece in reversed(done):
@@ -189,12 +184,9 @@ class _Reservation:
                 self.merge_nodes = merging.reserve_merge(inode, self.hugepage)
             return
         inode.refuse_to_split_poisoned(self.low, self.high)
-        if self.hugepage is None:
-            inode.stage2.reserve(self.low, self.high)
-            return
-        split = restructure.Split(inode, self.hugepage, self.low, self.high, inode.conversion_order)
-        inode.stage2.reserve(self.low, self.high, split.shrinking())
-        if split.steps:
+        split = restructure.plan(inode, self.hugepage, self.low, self.high, inode.conversion_order)
+        inode.stage2.reserve(self.low, self.high, () if split is None else split.shrinking())
+        if split is not None:
             self.split = split
             split.take_nodes()
             split.take_vmemmap()
@@ -219,11 +211,10 @@ def reserve_first(inode: Inode, start: int, end: int, shared: bool) -> None:
     for low, high, hugepage in pieces:
         reservation = _Reservation(low, high, hugepage)
         reserved.append(reservation)
+        inode.at = low
         try:
             reservation.take(inode, shared)
-        except KernelError as error:
-            if isinstance(error, OutOfMemory):
-                error.error_offset = inode.offset(low)
+        except KernelError:
             for held in reversed(reserved):
                 held.give_back(inode)
             inode.stage2.give_back()
@@ -254,30 +245,21 @@ class _Ahead:
         """Take the nodes that merging every hugepage will need; raises ``OutOfMemory`` with some of them held."""
         for low, _, hugepage in self.pieces:
             if hugepage is not None:
-                try:
-                    self.merges.append(merging.reserve_merge(self.inode, hugepage))
-                except OutOfMemory as error:
-                    error.error_offset = self.inode.offset(low)
-                    raise
+                self.inode.at = low
+                self.merges.append(merging.reserve_merge(self.inode, hugepage))
 
     def split(self) -> None:
         """Split folios, then leaves of the second stage; raises ``OutOfMemory`` with some of that done."""
         inode = self.inode
         for low, high, hugepage in self.pieces:
-            if hugepage is not None:
-                plan = restructure.Split(inode, hugepage, low, high, inode.conversion_order)
+            plan = restructure.plan(inode, hugepage, low, high, inode.conversion_order)
+            if plan is not None:
                 self.plans.append(plan)
-                try:
-                    restructure.carry_out(plan)
-                except OutOfMemory as error:
-                    error.error_offset = inode.offset(low)
-                    raise
+                inode.at = low
+                restructure.carry_out(plan)
         for low, high, _ in self.pieces:
-            try:
-                inode.stage2.split_leaves(low, high)
-            except OutOfMemory as error:
-                error.error_offset = inode.offset(low)
-                raise
+            inode.at = low
+            inode.stage2.split_leaves(low, high)
 
     def abandon(self) -> None:
         """The call has failed: give back nodes; merge back what was split, or leave it so."""
@@ -304,11 +286,8 @@ def split_first(inode: Inode, start: int, end: int, shared: bool) -> None:
     """Generation D: what may fail comes before the zap, for the whole call."""
     attributes = inode.attributes
     pieces = _pieces_to_convert(inode, start, end, shared)
-    try:
-        nodes = attributes.preallocate(start, end)
-    except OutOfMemory as error:
-        error.error_offset = inode.offset(pieces[0][0])
-        raise
+    inode.at = pieces[0][0]
+    nodes = attributes.preallocate(start, end)
     ahead = _Ahead(inode, pieces)
     try:
         if shared:
@@ -334,7 +313,7 @@ def _prepare(inode: Inode, low: int, high: int, shared: bool) -> None:
     if shared:
         inode.refuse_to_split_poisoned(low, high)
         inode.stage2.split_leaves(low, high)
-        if inode.policy.splits_at_conversion:
+        if inode.leaves_follow_folios and inode.policy.splits_at_conversion:
             restructure.shrink_leaves(inode, inode.hugepage_at(low), low, high, inode.conversion_order)
     else:
         inode.unmap_host(low, high)

@@ -124,10 +124,10 @@ class Filemap:
     def preallocate(self, nodes: int) -> Prealloc:
         """Take ``nodes`` for splits to come; raises ``OutOfMemory`` with nothing held."""
         if self._charges_splits:
-            return self.tree.preallocate(nodes)
+            return Prealloc(self._holder, nodes)
         self._holder.charged = False
         try:
-            return self.tree.preallocate(nodes)
+            return Prealloc(self._holder, nodes)
         finally:
             self._holder.charged = True
 
@@ -170,9 +170,7 @@ class Filemap:
         Where the tree has shrunk and must grow for it, it takes the nodes from ``prealloc``, or raises ``OutOfMemory``
         with nothing changed.
         """
-        before, grown = self.tree.nodes, self.tree.growth(index, order)
-        self.tree.store_order(index, order, entry, prealloc=prealloc)
-        freed = before + grown - self.tree.nodes
+        grown, freed = self.tree.join(index, order, entry, prealloc=prealloc)
         self.split_nodes = max(0, self.split_nodes - freed)
         work = self._work
         work.nodes_allocated += grown

@@ -97,6 +97,7 @@ class GuestMemfd:
         if kernel_memory is not None:
             host.ledger.limit_guest(name, kernel_memory)
         self.inode = Inode(host, name, size, backing, self.policy, self.mapping, initially_shared, stage2, vcpus, node)
+        self._page_shift = host.geometry.page_shift
         self._procedure = PROCEDURES[self.policy.ordering_rule]
         self._work_before = host.work.counts()
 
@@ -196,16 +197,17 @@ class GuestMemfd:
 
     def _split_for_host(self, start: int, end: int) -> None:
         inode = self.inode
-        for low, high, hugepage in inode.pieces(start, end):
-            if hugepage is not None and any(order for _, _, order in inode.filemap.folios(low, high)):
-                try:
+        try:
+            for low, high, hugepage in inode.pieces(start, end):
+                if hugepage is not None and any(order for _, _, order in inode.filemap.folios(low, high)):
+                    inode.at = low
                     inode.stage2.split_leaves(low, high)
                     restructure.shrink_leaves(inode, hugepage, low, high, 0)
                     inode.zap(low, high)
                     restructure.split(inode, hugepage, low, high, 0)
-                except OutOfMemory as error:
-                    error.error_offset = inode.offset(low)
-                    raise
+        except OutOfMemory as error:
+            inode.locate(error)
+            raise
 
     def punch_hole(self, offset: int, size: int) -> None:
         """FALLOC_FL_PUNCH_HOLE: give back the memory of ``size`` bytes at ``offset``; attributes stay as they are.
@@ -491,9 +493,10 @@ class GuestMemfd:
 
     def _range(self, offset: int, size: int) -> tuple[int, int]:
         """First page and the page after the last, or ``Invalid``."""
-        page = self.host.geometry.page_size
-        if offset < 0 or size <= 0 or offset % page or size % page:
+        shift = self._page_shift
+        if offset < 0 or size <= 0 or (offset | size) & (1 << shift) - 1:
+            page = self.host.geometry.page_size
             raise Invalid(f"offset {offset} and size {size} must be multiples of {page}, the size above 0")
         if offset + size > self.size:
             raise Invalid(f"offset {offset} and size {size} end past the file's {self.size} bytes")
-        return offset // page, (offset + size) // page
+        return offset >> shift, offset + size >> shift

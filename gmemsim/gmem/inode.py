@@ -23,9 +23,9 @@ Ranges are page indices, half-open; offsets of errors are bytes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from gmemsim.errors import Again, Invalid, OutOfMemory, Poisoned
+from gmemsim.errors import Again, Invalid, KernelError, OutOfMemory, Poisoned
 from gmemsim.gmem.assigned import Assigned
 from gmemsim.gmem.attributes import Attributes
 from gmemsim.gmem.descent import Descent, Descents
@@ -157,6 +157,8 @@ class Inode:
         self.folios: Counter[int] = Counter()
         self.stats = Stats()
         self.closed = False
+        self.at = 0
+        """The page at which a call is that goes through a range: where it stops if memory runs out."""
         self.inconsistent = RangeSet()
         """Where a failed rollback of generation A has left attributes and folios that do not fit each other."""
         self._account()
@@ -194,15 +196,25 @@ class Inode:
     def _known_descriptors(self) -> int:
         return self.folios.total() if self.host.folio_descriptors else 0
 
+    def locate(self, error: KernelError) -> None:
+        """Memory ran out at the page ``at``: say so in the error; others know their place."""
+        if isinstance(error, OutOfMemory):
+            error.error_offset = self.offset(self.at)
+
     def offset(self, page: int) -> int:
         """Offset of ``page`` in bytes."""
         return page << self.page_shift
 
-    def pieces(self, start: int, end: int) -> Iterator[tuple[int, int, Hugepage | None]]:
-        """The range cut at hugepage bounds: (start, end, the hugepage if it has been allocated)."""
-        if not self.page_order:
-            yield start, end, None
-            return
+    def pieces(self, start: int, end: int) -> Iterable[tuple[int, int, Hugepage | None]]:
+        """The range, which is not empty, cut at hugepage bounds: (start, end, the hugepage if it is allocated)."""
+        order = self.page_order
+        if not order:
+            return ((start, end, None),)
+        if start >> order == end - 1 >> order:  # one hugepage holds it all: the common case
+            return ((start, end, self.hugepages.get(start >> order << order)),)
+        return self._cut(start, end)
+
+    def _cut(self, start: int, end: int) -> Iterator[tuple[int, int, Hugepage | None]]:
         mask = (1 << self.page_order) - 1
         while start < end:
             stop = min(end, (start | mask) + 1)
@@ -213,7 +225,8 @@ class Inode:
         """Whether all of the range is allocated.  O(hugepages of the range), or O(log ranges) of base pages."""
         if not self.page_order:
             return self.small.covers(start, end)
-        return all(hugepage is not None for _, _, hugepage in self.pieces(start, end))
+        order = self.page_order
+        return all(first in self.hugepages for first in range(start >> order << order, end, 1 << order))
 
     def hugepage_at(self, page: int) -> Hugepage | None:
         """The hugepage that holds ``page``, if it has been allocated."""

@@ -59,7 +59,7 @@ class RangeSet:
         """How often membership changes between two neighbouring pages from page 0 to before ``end``."""
         if not self.flips:
             return 0
-        return self.flips - int(self._blocks[0][0] == 0) - int(self._lasts[-1] == end)
+        return self.flips - (self._blocks[0][0] == 0) - (self._lasts[-1] == end)
 
     def flips_to(self, page: int) -> int:
         """How often membership has changed from before page 0 up to ``page``.  O(number of blocks)."""
@@ -103,7 +103,7 @@ class RangeSet:
             low = blocks[at][position - 1]
         else:
             low = lasts[at - 1] if at else 0
-        at = bisect_right(lasts, end)
+        at = bisect_right(lasts, end, at)
         if at == len(blocks):
             return low, NO_PAGE
         position = bisect_right(blocks[at], end)
@@ -113,14 +113,17 @@ class RangeSet:
         """Make every page a member, or none of them.  O(log n), and moves what comes after it in one block."""
         if start >= end or not (self.flips or member):
             return
-        at = self._block_for(start, end)
-        block = self._blocks[at]
+        blocks = self._blocks
+        at = bisect_left(self._lasts, start)
+        if at == len(blocks) or (at + 1 < len(blocks) and blocks[at + 1][0] <= end):
+            at = self._block_for(at, start, end)
+        block = blocks[at]
         first = bisect_left(block, start)
-        last = bisect_right(block, end)
+        last = bisect_right(block, end, first)
         edges = []
-        if bool(first & 1) != member:
+        if first & 1 != member:
             edges.append(start)
-        if bool(last & 1) != member:
+        if last & 1 != member:
             edges.append(end)
         block[first:last] = edges
         self.flips += len(edges) - last + first
@@ -133,10 +136,12 @@ class RangeSet:
             self._blocks[at : at + 1] = [block[:half], block[half:]]
             self._lasts.insert(at, block[half - 1])
 
-    def _block_for(self, start: int, end: int) -> int:
-        """Which block has every flip from ``start`` to ``end``; makes one of those that share them."""
+    def _block_for(self, at: int, start: int, end: int) -> int:
+        """Which block has every flip from ``start``, for which number ``at`` is, to ``end``.
+
+        Makes one of those that share them.
+        """
         blocks, lasts = self._blocks, self._lasts
-        at = bisect_left(lasts, start)
         if at == len(blocks):
             if at:
                 return at - 1

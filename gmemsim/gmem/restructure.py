@@ -24,7 +24,7 @@ the splits counted are still those of every rung.
 from __future__ import annotations
 
 from gmemsim.errors import OutOfMemory
-from gmemsim.gmem.descent import Descent
+from gmemsim.gmem.descent import Descent, Descents
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode
 from gmemsim.gmem.merging import merge_block, optimise, optimise_pieces
@@ -50,19 +50,18 @@ class SplitStep:
 
 
 class Split:
-    """Making the pages ``start`` to ``end`` of one hugepage folios of ``order`` (0: of their own) at most."""
+    """Making the pages ``start`` to ``end`` of one hugepage smaller folios by ``steps``; :func:`plan` makes it."""
 
-    def __init__(self, inode: Inode, hugepage: Hugepage, start: int, end: int, order: int = 0) -> None:
+    def __init__(self, inode: Inode, hugepage: Hugepage, start: int, end: int, steps: list[SplitStep]) -> None:
         self.inode = inode
         self.hugepage = hugepage
         self.start = start
         self.end = end
-        self.order = order
         self.was_whole = hugepage.whole
         self.was_left_split = hugepage.left_split
         self.finished = False
         """Whether the folios, or those of the first steps, are split."""
-        self.steps = self._plan()
+        self.steps = steps
         self.folios = self._folios_after()
         """Folios of the hugepage by order after the split."""
         self._nodes: Prealloc | None = None
@@ -70,36 +69,6 @@ class Split:
         self._vmemmap = 0
         self._descriptors = 0
         self._metadata = 0
-
-    def _plan(self) -> list[SplitStep]:
-        steps: list[SplitStep] = []
-        filemap, start = self.inode.filemap, self.start
-        order = self.hugepage.order if self.was_whole else filemap.order_at(start)
-        index = start >> order << order
-        if self.end <= index + (1 << order):  # one folio holds it all: the common case
-            if order > self.order:
-                self._plan_folio(index, order, steps)
-            return steps
-        for first, number, order in filemap.folios(start, self.end):
-            if order > self.order:
-                for index in range(first, first + (number << order), 1 << order):
-                    self._plan_folio(index, order, steps)
-        return steps
-
-    def _plan_folio(self, index: int, order: int, steps: list[SplitStep]) -> None:
-        """Split the folio around the pages wanted as long as one piece holds them all, then each of its pieces."""
-        descents = self.inode.descents
-        low, high = max(index, self.start), min(index + (1 << order), self.end)
-        if high - low == 1 << order:
-            steps.append(SplitStep(index, descents.get(order, self.order, True)))
-            return
-        within = (low ^ high - 1).bit_length()  # the order of the smallest block that holds them
-        fills = high - low == 1 << within
-        new_order = max(self.order, descents.rung_at_most[within if fills else within - 1])
-        steps.append(SplitStep(low, descents.get(order, new_order, False)))
-        if new_order > self.order:
-            for piece in range(low >> new_order << new_order, high, 1 << new_order):
-                self._plan_folio(piece, new_order, steps)
 
     def _folios_after(self) -> dict[int, int]:
         folios = self.hugepage.folios.copy()
@@ -258,13 +227,54 @@ class Split:
             self.hugepage.count_split(above, first, first + (1 << of_order))
 
 
+def plan(inode: Inode, hugepage: Hugepage | None, start: int, end: int, order: int = 0) -> Split | None:
+    """How to make the pages ``start`` to ``end`` of one hugepage folios of ``order`` (0: of their own) at most.
+
+    ``None`` if they are that already, or if there is no hugepage.
+    """
+    if hugepage is None:
+        return None
+    steps: list[SplitStep] = []
+    filemap = inode.filemap
+    found = hugepage.order if hugepage.whole else filemap.order_at(start)
+    index = start >> found << found
+    if end <= index + (1 << found):  # one folio holds it all: the common case
+        if found > order:
+            _plan_folio(inode.descents, index, found, start, end, order, steps)
+    else:
+        for first, number, found in filemap.folios(start, end):
+            if found > order:
+                for index in range(first, first + (number << found), 1 << found):
+                    _plan_folio(inode.descents, index, found, start, end, order, steps)
+    return Split(inode, hugepage, start, end, steps) if steps else None
+
+
+def _plan_folio(
+    descents: Descents, index: int, found: int, start: int, end: int, order: int, steps: list[SplitStep]
+) -> None:
+    """Split the folio around the pages wanted as long as one piece holds them all, then each of its pieces."""
+    low, high = max(index, start), min(index + (1 << found), end)
+    if high - low == 1 << found:
+        steps.append(SplitStep(index, descents.get(found, order, True)))
+        return
+    within = (low ^ high - 1).bit_length()  # the order of the smallest block that holds them
+    fills = high - low == 1 << within
+    new_order = max(order, descents.rung_at_most[within if fills else within - 1])
+    steps.append(SplitStep(low, descents.get(found, new_order, False)))
+    if new_order > order:
+        for piece in range(low >> new_order << new_order, high, 1 << new_order):
+            _plan_folio(descents, piece, new_order, start, end, order, steps)
+
+
 def shrink_leaves(inode: Inode, hugepage: Hugepage | None, start: int, end: int, order: int) -> None:
     """Split the leaves that :func:`split` down to ``order`` would find too large; for those who want it done earlier.
 
     Raises ``OutOfMemory``; leaves split before it stay split.
     """
-    if inode.leaves_follow_folios and hugepage is not None:
-        Split(inode, hugepage, start, end, order).shrink_leaves()
+    if inode.leaves_follow_folios:
+        planned = plan(inode, hugepage, start, end, order)
+        if planned is not None:
+            planned.shrink_leaves()
 
 
 def split(inode: Inode, hugepage: Hugepage, start: int, end: int, order: int = 0) -> None:
@@ -272,7 +282,9 @@ def split(inode: Inode, hugepage: Hugepage, start: int, end: int, order: int = 0
 
     Raises ``OutOfMemory`` with what that leaves (see above).
     """
-    carry_out(Split(inode, hugepage, start, end, order))
+    planned = plan(inode, hugepage, start, end, order)
+    if planned is not None:
+        carry_out(planned)
 
 
 def carry_out(plan: Split) -> None:
@@ -281,9 +293,8 @@ def carry_out(plan: Split) -> None:
     Where leaves follow the folios, those that would be too large are split first.
     """
     inode = plan.inode
-    if not plan.steps:
-        return
-    plan.shrink_leaves()
+    if inode.leaves_follow_folios:
+        plan.shrink_leaves()
     if inode.policy.splits_in_single_steps and plan.end - plan.start > 1:
         inode.stats.derived_splits += 1
     if inode.generation.splits_page_by_page:

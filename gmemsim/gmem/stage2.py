@@ -49,7 +49,6 @@ class Stage2:
     """
 
     __slots__ = (
-        "_all_leaves",
         "_holder",
         "_leaves",
         "_levels",
@@ -59,6 +58,7 @@ class Stage2:
         "_vcpus",
         "_work",
         "kind",
+        "mapped",
     )
 
     def __init__(
@@ -78,17 +78,14 @@ class Stage2:
         pmd, pud = geometry.pmd_order, geometry.pud_order
         self._levels = (0, pmd) if kind == "tdx" else (0, pmd, pud)
         self._leaves = {order: RangeSet() for order in (0, pmd, pud)}  # pages by the order of the leaf that maps them
-        self._all_leaves = tuple(self._leaves.values())
         self._tables: dict[int, set[int]] = {pud: set(), pmd: set()}  # regions of that order that have a table
+        self.mapped = False
+        """Whether any page is mapped."""
         self._reserved = 0
         tables.known = self._known_tables
 
     def _known_tables(self) -> int:
         return sum([len(regions) for regions in self._tables.values()]) + self._reserved
-
-    def _mapped(self) -> bool:
-        small, middle, large = self._all_leaves
-        return bool(small.flips or middle.flips or large.flips)
 
     def touch(self, start: int, end: int, folio_order: int, all_private: Callable[[int, int], bool]) -> int:
         """The guest touches ``start`` to ``end``, which folios of ``folio_order`` hold.
@@ -125,6 +122,7 @@ class Stage2:
             self._pamt.map_small(start, end)
         made = end - start - self._leaves[0].pages(start, end)
         self._leaves[0].add(start, end)
+        self.mapped = True
         return made
 
     def _map_large(self, start: int, level: int) -> int:
@@ -137,6 +135,7 @@ class Stage2:
                 self._holder.free(len(gone), rcu=True)
         for order, leaves in self._leaves.items():
             leaves.replace(start, end, member=order == level)
+        self.mapped = True
         return 1
 
     def _make_tables(self, page: int, level: int) -> None:
@@ -157,7 +156,7 @@ class Stage2:
 
         Raises ``OutOfMemory`` if a table page cannot be had; leaves split before it stay split.
         """
-        if not self._mapped():
+        if not self.mapped:
             return
         for edge in (start, end):
             for order in self._tables:
@@ -238,7 +237,7 @@ class Stage2:
 
         A leaf that crosses a bound goes as a whole; :meth:`split_leaves` keeps what is outside.
         """
-        if not self._mapped():
+        if not self.mapped:
             return 0
         zapped = 0
         start, end = self.whole_leaves(start, end)
@@ -247,6 +246,7 @@ class Stage2:
             if pages:
                 leaves.remove(start, end)
                 zapped += pages
+        self.mapped = any(leaves.flips > 0 for leaves in self._leaves.values())
         if self._pamt is not None:
             self._pamt.unmapped(start, end, self._leaves[0])
         return zapped
@@ -286,6 +286,7 @@ class Stage2:
             regions.clear()
         for leaves in self._leaves.values():
             leaves.remove(0, pages)
+        self.mapped = False
         if self._pamt is not None:
             self._pamt.unmapped(0, pages, self._leaves[0])
 
@@ -301,5 +302,6 @@ class Stage2:
                     missing = [r for r in range(start >> above, (end - 1 >> above) + 1) if r not in regions]
                     assert above <= order or not missing, f"leaf of order {order} at {start} has no table"
         assert mapped <= pages, f"{mapped} pages mapped twice"
+        assert self.mapped == (mapped > 0), f"{mapped} pages mapped, but mapped is {self.mapped}"
         if self._pamt is not None:
             self._pamt.check(self._leaves[0], pages)

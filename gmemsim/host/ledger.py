@@ -164,18 +164,20 @@ class Holder(Tally):
         ledger, of_account, of_guest, of_all = self._ledger, self._of_account, self._of_guest, self._of_all
         if of_all.live_bytes > ledger._high_water:
             ledger._note_high_water()
-        if self.live > self._noted_peak:
-            self._noted_peak = self.live
-        for total in (of_account, of_guest, of_all):
-            if total.live > total._noted_peak:
-                total._noted_peak = total.live
-            if total.live_bytes > total._noted_peak_bytes:
-                total._noted_peak_bytes = total.live_bytes
-            total.live -= n
-            total.freed += n
-            total.live_bytes -= size
-        self.live -= n
+        live = self.live
+        if live > self._noted_peak:
+            self._noted_peak = live
+        self.live = live - n
         self.freed += n
+        for total in (of_account, of_guest, of_all):
+            live, live_bytes = total.live, total.live_bytes
+            if live > total._noted_peak:
+                total._noted_peak = live
+            if live_bytes > total._noted_peak_bytes:
+                total._noted_peak_bytes = live_bytes
+            total.live = live - n
+            total.freed += n
+            total.live_bytes = live_bytes - size
         ledger._row[self._index] -= size
         if ledger.nodes is not None:
             ledger.nodes.shrink(self, self.live)

@@ -207,6 +207,20 @@ class XArray:
             self.tree.expand(last_to_cover(start, shift, sibs), prealloc)
         self.tree.store_at(start, shift, sibs, entry)
 
+    def join(self, index: int, order: int, entry: object, *, prealloc: Prealloc | None = None) -> tuple[int, int]:
+        """:meth:`store_order` over entries that are there; the nodes added on top, and those freed below.
+
+        >>> xa = XArray()
+        >>> xa.store_order(0, 18, "a 1G folio")
+        >>> with xa.split_alloc(0, 18, 0) as prealloc:
+        ...     xa.split(0, 18, 0, prealloc=prealloc)
+        >>> xa.join(0, 18, "a 1G folio")
+        (0, 4161)
+        """
+        before, grown = self.nodes, self.growth(index, order)
+        self.store_order(index, order, entry, prealloc=prealloc if grown else None)
+        return grown, before + grown - self.nodes
+
     def growth(self, index: int, order: int) -> int:
         """Nodes that :meth:`store_order` of ``order`` at ``index``, over entries there, adds on top of the tree.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from gmemsim.gmem.restructure import Split
+from gmemsim.gmem.restructure import plan
 from tests.gmem.worlds import PAGE, G, M, attributes, live, make_guest, mapping, outcome, sound, state, without
 from tests.planted import run_with_bug
 
@@ -47,7 +47,9 @@ def slots_hold_the_original_until_the_end() -> None:
     inode = guest.inode
     hugepage = inode.hugepages[0]
     filemap = inode.filemap
-    (step,) = Split(inode, hugepage, 6, 7).steps
+    planned = plan(inode, hugepage, 6, 7)
+    assert planned is not None
+    (step,) = planned.steps
     assert [(order, new) for _, order, new in step.splits()] == [(order, order - 1) for order in range(18, 0, -1)]
     with filemap.preallocate(step.descent.nodes) as nodes:
         for stretch in step.descent.stretches:
