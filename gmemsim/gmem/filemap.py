@@ -13,7 +13,7 @@ Generation A adds the pieces of a split hugepage in the same way.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gmemsim.errors import OutOfMemory
 from gmemsim.host.ledger import Holder
@@ -28,10 +28,10 @@ class Filemap:
     ``charges_splits``: whether nodes for splits are charged to the guest's memcg like all others (default: yes).
     """
 
-    __slots__ = ("_charges_splits", "_costs", "_holder", "_work", "split_nodes", "tree")
+    __slots__ = ("_charges_splits", "_costs", "_work", "holder", "split_nodes", "tree")
 
     def __init__(self, nodes: Holder, profile: Profile, work: Work, charges_splits: bool = True) -> None:
-        self._holder = nodes
+        self.holder = nodes
         self._work = work
         self._charges_splits = charges_splits
         if not charges_splits:
@@ -55,7 +55,7 @@ class Filemap:
         return self.tree.nodes if self._charges_splits else max(0, self.tree.nodes - self.split_nodes)
 
     def _uncharged(self) -> int:
-        return self._holder.live - self.charged_nodes()
+        return self.holder.live - self.charged_nodes()
 
     def holds(self, index: int, entry: object) -> bool:
         """Whether ``entry`` is stored at ``index``."""
@@ -64,6 +64,14 @@ class Filemap:
     def add(self, index: int, order: int, entry: object) -> None:
         """Store a new folio; raises ``OutOfMemory``, and then may leave empty nodes behind as the kernel does."""
         self.tree.store_order(index, order, entry)
+
+    def add_run(self, index: int, order: int, entries: Sequence[object]) -> None:
+        """:meth:`add` folios side by side from ``index`` on; those before a failure stay."""
+        self.tree.store_run(index, order, entries)
+
+    def most_nodes(self, index: int, order: int, folios: int) -> int:
+        """At least as many nodes as :meth:`add_run` can take."""
+        return self.tree.chunk.most_nodes(index, order, folios)
 
     def remove(self, index: int, order: int) -> None:
         """Remove the folio of ``order`` at ``index``."""
@@ -124,12 +132,12 @@ class Filemap:
     def preallocate(self, nodes: int) -> Prealloc:
         """Take ``nodes`` for splits to come; raises ``OutOfMemory`` with nothing held."""
         if self._charges_splits:
-            return Prealloc(self._holder, nodes)
-        self._holder.charged = False
+            return Prealloc(self.holder, nodes)
+        self.holder.charged = False
         try:
-            return Prealloc(self._holder, nodes)
+            return Prealloc(self.holder, nodes)
         finally:
-            self._holder.charged = True
+            self.holder.charged = True
 
     def split(self, index: int, order: int, new_order: int, prealloc: Prealloc, halves: bool = False) -> None:
         """Split the folio of ``order`` that covers ``index`` to ``new_order``, with nodes of ``prealloc``.

@@ -176,7 +176,7 @@ class GuestMemfd:
         inode.stats.host_faults += by == "host"
         population.populate(inode, start, end)
         if by == "host":
-            self._split_for_host(start, end)
+            restructure.split_for_host(inode, start, end)
             inode.host_mapped.add(start, end)
             self._note_touched(start, end)
             return
@@ -194,20 +194,6 @@ class GuestMemfd:
     def _note_touched(self, start: int, end: int) -> None:
         if self.inode.page_order:
             self.inode.touched.add(start, end)
-
-    def _split_for_host(self, start: int, end: int) -> None:
-        inode = self.inode
-        try:
-            for low, high, hugepage in inode.pieces(start, end):
-                if hugepage is not None and any(order for _, _, order in inode.filemap.folios(low, high)):
-                    inode.at = low
-                    inode.stage2.split_leaves(low, high)
-                    restructure.shrink_leaves(inode, hugepage, low, high, 0)
-                    inode.zap(low, high)
-                    restructure.split(inode, hugepage, low, high, 0)
-        except OutOfMemory as error:
-            inode.locate(error)
-            raise
 
     def punch_hole(self, offset: int, size: int) -> None:
         """FALLOC_FL_PUNCH_HOLE: give back the memory of ``size`` bytes at ``offset``; attributes stay as they are.
@@ -233,10 +219,11 @@ class GuestMemfd:
 
     def _punch(self, hugepage: Hugepage) -> None:
         inode, first, end = self.inode, hugepage.first, hugepage.end
+        inode.at = first
         try:
             nodes = merging.reserve_merge(inode, hugepage)
         except OutOfMemory as error:
-            error.error_offset = inode.offset(first)
+            inode.locate(error)
             raise
         try:
             inode.unmap_host(first, end)

@@ -3,7 +3,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from gmemsim.gmem.ranges import PinCounts
+from gmemsim.xarray.node import INDEX_BITS
+
+WHOLE: Final = tuple([{order: 1} for order in range(INDEX_BITS + 1)])
+"""The folios of a hugepage that is whole, by its order; all of them share it."""
 
 
 class Hugepage:
@@ -31,18 +37,20 @@ class Hugepage:
         self.order = order
         self.pool_index = pool_index
         self.restored = restored
-        self.folios = {order: 1}
-        """How many folios of each order it is split into."""
+        self.folios = WHOLE[order]
+        """How many folios of each order it is split into; replaced, never changed."""
         self.optimise_failed = restored > 0
         """Whether there may be more vmemmap than the folios need, because it could not be optimised."""
         self.left_split = False
         """Whether a split that failed has left pieces that the attributes do not ask for."""
         self.lost = False
         """Whether a split of generation A that failed could not put it back into the filemap."""
-        self._splits: dict[int, PinCounts] = {}
+        self._splits: dict[int, PinCounts] | None = None
 
     def count_split(self, order: int, start: int, end: int) -> None:
         """The folios of ``order`` from ``start`` to ``end`` have been split.  O(log of what has been counted)."""
+        if self._splits is None:
+            self._splits = {}
         counts = self._splits.get(order)
         if counts is None:
             counts = self._splits[order] = PinCounts()
@@ -50,7 +58,7 @@ class Hugepage:
 
     def times_split(self, order: int, index: int) -> int:
         """How often the folio of ``order`` at ``index`` has been split, as far as that was counted."""
-        counts = self._splits.get(order)
+        counts = None if self._splits is None else self._splits.get(order)
         return 0 if counts is None else counts[index]
 
     def __repr__(self) -> str:

@@ -5,21 +5,29 @@ Theory of operation
 -------------------
 The first touch of a hugepage takes it from the reservation, with what it holds as long as it lives: an entry in the
 filemap and in the global registry, generation B's metadata, a descriptor.  If it holds shared pages already it is split
-at once (DOMAIN.md section 4).  Each step that can fail gives back what the steps before it took.
+at once (DOMAIN.md section 4).  Each step that can fail gives back what the steps before it took.  A run of hugepages of
+which none can fail is allocated in one step: that leaves the same, since only the order of allocations differs.
 
 A guest_memfd without hugepages has folios of one base page; ranges of them come and go together.
 """
 
 from __future__ import annotations
 
-from gmemsim.errors import KernelError, OutOfMemory
+from typing import Final
+
+from gmemsim.errors import OutOfMemory
 from gmemsim.gmem import merging, restructure
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode
 from gmemsim.gmem.ranges import gaps
+from gmemsim.host.foresight import cannot_fail
+from gmemsim.host.ledger import Holder
 
 PAGE = "page"
 """The entry of every order-0 folio of a guest_memfd that is not backed by hugepages."""
+
+RUN: Final = 4096
+"""The most hugepages that are allocated in one step."""
 
 
 def populate(inode: Inode, start: int, end: int) -> None:
@@ -27,17 +35,79 @@ def populate(inode: Inode, start: int, end: int) -> None:
 
     Raises ``OutOfMemory`` (ENOMEM) with the offset; what was allocated before the failure stays.
     """
-    if not inode.page_order:
-        for low, high in list(gaps(inode.small.ranges(start, end), start, end)):
-            _add_small(inode, low, high)
-        return
-    for low, _, hugepage in inode.pieces(start, end):
-        if hugepage is None:
-            try:
-                _allocate_hugepage(inode, low >> inode.page_order << inode.page_order)
-            except KernelError as error:
-                error.error_offset = inode.offset(low)
-                raise
+    try:
+        if inode.page_order:
+            _populate_hugepages(inode, start, end)
+        else:
+            for low, high in list(gaps(inode.small.ranges(start, end), start, end)):
+                inode.at = low
+                _add_small(inode, low, high)
+    except OutOfMemory as error:
+        inode.locate(error)
+        raise
+
+
+def _populate_hugepages(inode: Inode, start: int, end: int) -> None:
+    order, there = inode.page_order, inode.hugepages
+    first = start >> order << order
+    while first < end:
+        if first in there:
+            number = 1
+        elif (number := _alike(inode, first, end)) > 1:
+            _allocate_run(inode, first, number)
+        else:
+            inode.at = max(first, start)
+            _allocate_hugepage(inode, first)
+            number = 1
+        first += number << order
+
+
+def _alike(inode: Inode, first: int, end: int) -> int:
+    """How many hugepages from ``first`` on, up to ``end``, can be allocated in one step: all alike, and none can fail.
+
+    They have no memory and no shared page, the pool has never handed them out, and the ledger has room for all.
+    """
+    order, there = inode.page_order, inode.hugepages
+    most = min(RUN, (end - first - 1 >> order) + 1)
+    if most > 1 and inode.policy.splits_at_conversion:
+        most = min(most, inode.attributes.private_around(first, first)[1] - first >> order)
+    if most < 2 or inode.subpool is None:
+        return 0
+    most = inode.subpool.fresh(most)
+    number = next((n for n in range(most) if first + (n << order) in there), most)
+    while number > 1 and not cannot_fail(inode.host.ledger, _needs(inode, first, number)):
+        number //= 2
+    return number
+
+
+def _needs(inode: Inode, first: int, number: int) -> list[tuple[Holder, int]]:
+    """The most that allocating so many hugepages from ``first`` on can take, without those that are split at once."""
+    assert inode.subpool is not None
+    metadata, descriptors = _lifelong_objects(inode)
+    order, registry = inode.page_order, inode.host.registry
+    page_number = inode.host.page_number(order, inode.subpool.next_fresh)
+    return [
+        (inode.metadata, metadata * number),
+        (inode.memdesc, descriptors * number),
+        (registry.holder, registry.most_nodes(page_number, order, number)),
+        (inode.filemap.holder, inode.filemap.most_nodes(first, order, number)),
+    ]
+
+
+def _allocate_run(inode: Inode, first: int, number: int) -> None:
+    """Allocate what :func:`_alike` has found."""
+    assert inode.subpool is not None
+    order, indices = inode.page_order, inode.subpool.take_fresh(number)
+    starts = range(first, first + (number << order), 1 << order)
+    hugepages = [Hugepage(start, order, index) for start, index in zip(starts, indices, strict=True)]
+    metadata, descriptors = _lifelong_objects(inode)
+    inode.metadata.alloc(metadata * number)
+    inode.memdesc.alloc(descriptors * number)
+    inode.host.registry.add_run(inode.host.page_number(order, indices[0]), order, number, inode)
+    inode.filemap.add_run(first, order, hugepages)
+    inode.count_folios(order, number)
+    inode.hugepages.update(zip(starts, hugepages, strict=True))
+    _count_allocations(inode, number)
 
 
 def _allocate_hugepage(inode: Inode, first: int) -> None:
@@ -64,10 +134,15 @@ def _allocate_hugepage(inode: Inode, first: int) -> None:
             _give_back(inode, hugepage)
             raise
     inode.hugepages[first] = hugepage
-    inode.work.allocations += 1
-    inode.work.pages_allocated += 1 << inode.page_order
-    inode.work.bytes_cleared += inode.offset(1 << inode.page_order)
-    inode.work.entries_stored += 1
+    _count_allocations(inode, 1)
+
+
+def _count_allocations(inode: Inode, hugepages: int) -> None:
+    pages, work = hugepages << inode.page_order, inode.work
+    work.allocations += hugepages
+    work.pages_allocated += pages
+    work.bytes_cleared += inode.offset(pages)
+    work.entries_stored += hugepages
 
 
 def _take_lifelong(inode: Inode, hugepage: Hugepage) -> None:
@@ -148,9 +223,8 @@ def _add_small(inode: Inode, low: int, high: int) -> None:
     inode.memdesc.alloc(descriptors)
     try:
         inode.filemap.add_folios(low, high, 0, PAGE)
-    except OutOfMemory as error:
+    except OutOfMemory:
         inode.memdesc.free(descriptors)
-        error.error_offset = inode.offset(low)
         raise
     inode.small.add(low, high)
     inode.count_folios(0, high - low)

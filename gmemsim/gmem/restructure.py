@@ -287,6 +287,24 @@ def split(inode: Inode, hugepage: Hugepage, start: int, end: int, order: int = 0
         carry_out(planned)
 
 
+def split_for_host(inode: Inode, start: int, end: int) -> None:
+    """Make every page of the range a folio of its own, since the host touches it; the guest loses what it had mapped.
+
+    Raises ``OutOfMemory`` with the offset.
+    """
+    try:
+        for low, high, hugepage in inode.pieces(start, end):
+            if hugepage is not None and any(order for _, _, order in inode.filemap.folios(low, high)):
+                inode.at = low
+                inode.stage2.split_leaves(low, high)
+                shrink_leaves(inode, hugepage, low, high, 0)
+                inode.zap(low, high)
+                split(inode, hugepage, low, high, 0)
+    except OutOfMemory as error:
+        inode.locate(error)
+        raise
+
+
 def carry_out(plan: Split) -> None:
     """What :func:`split` does, of a split that has been planned.
 

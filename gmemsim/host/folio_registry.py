@@ -15,9 +15,10 @@ from gmemsim.xarray import XArray
 class FolioRegistry:
     """The registry's tree; ``nodes`` holds its nodes."""
 
-    __slots__ = ("_tree",)
+    __slots__ = ("_tree", "holder")
 
     def __init__(self, nodes: Holder) -> None:
+        self.holder = nodes
         self._tree = XArray(nodes)
         nodes.known = self.nodes
 
@@ -27,6 +28,14 @@ class FolioRegistry:
         Raises ``OutOfMemory`` (ENOMEM), and then may leave empty nodes behind as the kernel does.
         """
         self._tree.store_order(page_number, order, owner)
+
+    def add_run(self, page_number: int, order: int, folios: int, owner: object) -> None:
+        """:meth:`add` so many ``folios`` side by side from ``page_number`` on; those before a failure stay."""
+        self._tree.store_run(page_number, order, [owner] * folios)
+
+    def most_nodes(self, page_number: int, order: int, folios: int) -> int:
+        """At least as many nodes as :meth:`add_run` can take."""
+        return self._tree.chunk.most_nodes(page_number, order, folios)
 
     def remove(self, page_number: int, order: int) -> None:
         """Take out the folio of ``order`` at physical page ``page_number``."""

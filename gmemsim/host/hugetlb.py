@@ -202,6 +202,27 @@ class Subpool:
         self.outstanding.add(page)
         return page
 
+    @property
+    def next_fresh(self) -> int:
+        """The index of the next of them."""
+        return self._pages.fresh
+
+    def fresh(self, most: int) -> int:
+        """How many hugepages :meth:`take` would hand out next, ``most`` at most, that have never been taken before.
+
+        Their numbers follow one another.
+        """
+        return 0 if self._pages.returned else min(most, self.unused)
+
+    def take_fresh(self, n: int) -> range:
+        """:meth:`take` of ``n`` hugepages, no more than :meth:`fresh` allows: their indices."""
+        first = self._pages.fresh
+        self._pages.reserved -= n
+        self._pages.fresh += n
+        taken = range(first, first + n)
+        self.outstanding.update(taken)
+        return taken
+
     def give_back(self, page: int) -> None:
         """Return hugepage ``page``; ``AssertionError`` if this file has not taken it."""
         if page not in self.outstanding:

@@ -83,6 +83,10 @@ class Nodes:
         """How many objects of ``holder`` lie on each node."""
         return self._placed.get(holder) or [0] * len(self.all)
 
+    def fits_at_home(self, holder: Holder, size: int) -> bool:
+        """Whether ``size`` more bytes of ``holder`` would all lie on its home."""
+        return self.all[self._homes.get(holder.guest, 0)].room(1) >= size
+
     def room(self, holder: Holder) -> int:
         """Objects that ``holder`` can still have.  O(nodes)."""
         return min(_UNLIMITED, sum([node.room(holder.object_bytes) for node in self._choice(holder)]))

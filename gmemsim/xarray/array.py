@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import final
 
 from gmemsim.errors import Busy, Exists, Invalid, OutOfMemory
@@ -208,18 +208,20 @@ class XArray:
         self.tree.store_at(start, shift, sibs, entry)
 
     def join(self, index: int, order: int, entry: object, *, prealloc: Prealloc | None = None) -> tuple[int, int]:
-        """:meth:`store_order` over entries that are there; the nodes added on top, and those freed below.
-
-        >>> xa = XArray()
-        >>> xa.store_order(0, 18, "a 1G folio")
-        >>> with xa.split_alloc(0, 18, 0) as prealloc:
-        ...     xa.split(0, 18, 0, prealloc=prealloc)
-        >>> xa.join(0, 18, "a 1G folio")
-        (0, 4161)
-        """
+        """:meth:`store_order` over entries that are there: (nodes added on top, nodes freed below)."""
         before, grown = self.nodes, self.growth(index, order)
         self.store_order(index, order, entry, prealloc=prealloc if grown else None)
         return grown, before + grown - self.nodes
+
+    def store_run(self, index: int, order: int, entries: Sequence[object]) -> None:
+        """:meth:`store_order` for each of ``entries``, no ``None`` among them, side by side from ``index`` on.
+
+        When memory runs out, what was stored so far stays.  O(entries).
+        """
+        start, _, _ = self._slots_of(index, order)
+        if entries:
+            _checked(start + (len(entries) << order) - 1)
+            self.tree.store_run(start, order, entries)
 
     def growth(self, index: int, order: int) -> int:
         """Nodes that :meth:`store_order` of ``order`` at ``index``, over entries there, adds on top of the tree.

@@ -97,6 +97,23 @@ class Chunk:
         """
         return self.full_trees[order // self.shift - new_order // self.shift] << order % self.shift
 
+    def most_nodes(self, index: int, order: int, entries: int) -> int:
+        """At least as many nodes as storing so many ``entries`` of ``order`` side by side from ``index`` on can take.
+
+        Every node that they touch, one more a level where the tree grows above index 0, and one for an entry that
+        would fill the tree.
+
+        >>> chunk_of(6).most_nodes(0, 9, 512)
+        68
+        """
+        last, nodes = index + (entries << order) - 1, 1
+        shift = self.levels[order] + self.shift
+        while True:
+            nodes += (last >> shift) - (index >> shift) + 2
+            if not last >> shift:
+                return nodes
+            shift += self.shift
+
 
 CHUNKS: Final = tuple([Chunk(shift) for shift in range(1, 7)])
 

@@ -26,6 +26,7 @@ verifies all but the last.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, final
 
 from gmemsim.errors import OutOfMemory
@@ -330,6 +331,31 @@ class Tree:
                 self._store_slots(node, offset, sibs, entry)
         return None if isinstance(first, NodeLike) else first, sibs
 
+    def store_run(self, index: int, order: int, entries: Sequence[object]) -> None:
+        """Store ``entries`` of ``order``, neither ``None`` nor zero entries, side by side from ``index`` on.
+
+        The same as a store for each, but what fits into one node is written together where nothing is in its place.
+        Raises ``OutOfMemory`` as :meth:`create` does; what was stored so far stays.  O(entries).
+        """
+        chunk = self.chunk
+        shift, width = chunk.levels[order], chunk.widths[order]
+        done = 0
+        while done < len(entries):
+            node, slot, _ = self.create(index, shift, width - 1)
+            free = 0
+            if node is not None and node.shift == shift and not self.track_free and self.observer is None:
+                free = min(chunk.size - slot, (len(entries) - done) * width)
+                if node.count and any(node.slots[place] is not None for place in range(slot, slot + free)):
+                    free = 0
+            if node is None or not free:
+                self.store_at(index, shift, width - 1, entries[done])
+                stored = 1
+            else:
+                stored = free // width
+                _fill(chunk, node, slot, width, entries[done : done + stored])
+            done += stored
+            index += stored << order
+
     def _store_head(self, first: object, entry: object) -> None:
         if entry is None:
             marks.init(self, None, 0)
@@ -439,6 +465,19 @@ class Tree:
             self.marks &= ~(1 << FREE_MARK)
         if isinstance(head, Node):
             self._free_subtree(head)
+
+
+def _fill(chunk: Chunk, node: Node, slot: int, width: int, entries: Sequence[object]) -> None:
+    """Put ``entries`` of ``width`` slots each into the empty slots of ``node`` from ``slot`` on."""
+    slots = node.slots
+    for entry in entries:
+        slots[slot] = entry
+        if width > 1:
+            slots[slot + 1 : slot + width] = [chunk.siblings[slot]] * (width - 1)
+        if isinstance(entry, int):
+            node.nr_values += width
+        slot += width
+    node.count += width * len(entries)
 
 
 def nodes_changed(node: Node | None, delta: int) -> None:
