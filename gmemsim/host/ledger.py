@@ -248,7 +248,7 @@ class Ledger:
         """The limits of guests that have one."""
         self._watcher: Callable[[Holder, int], None] | None = None
         self._row = [0] * len(ACCOUNTS)
-        self._high_water = -1  # the highest total noted since the reset, and the row at that instant
+        self._high_water = -1  # the highest total noted since the mark, and the row at that instant
         self._high_water_row = self._row.copy()
 
     # -- holders and what they hold -------------------------------------------------------------------------
@@ -287,20 +287,17 @@ class Ledger:
         """Live bytes by account, in the order of ``ACCOUNTS``."""
         return self._row.copy()
 
-    @property
-    def high_water(self) -> int:
-        """The highest total of live bytes since the last reset."""
-        return max(self._high_water, self.total.live_bytes)
-
     def high_water_row(self) -> list[int]:
-        """Live bytes by account at the (first) instant of the highest total since the last reset."""
+        """Live bytes by account at the (first) instant of the highest total since the last mark."""
         if self.total.live_bytes > self._high_water:
             return self._row.copy()
         return self._high_water_row.copy()
 
-    def reset_high_water(self) -> None:
-        """Start a new high-water mark from what is live now."""
+    def take_high_water(self) -> list[int] | None:
+        """:meth:`high_water_row`, ``None`` if the total has not been higher than it is; a new mark starts here."""
+        row = self._high_water_row.copy() if self._high_water > self.total.live_bytes else None
         self._high_water = -1
+        return row
 
     def _note_high_water(self) -> None:
         self._high_water = self.total.live_bytes
@@ -413,10 +410,19 @@ class Ledger:
         """
         if to < self._now:
             raise ValueError(f"time cannot go back from {self._now} ns to {to} ns")
-        for free in self._deferred.pop_due(to):
-            free.owner.deferred -= free.objects
-            free.owner._release(free.objects)
+        due = self._deferred.next_due()
+        if due is not None and due <= to:
+            for free in self._deferred.pop_due(to):
+                free.owner.deferred -= free.objects
+                free.owner._release(free.objects)
         self._now = to
+
+    def advance_to_release(self, to: int) -> bool:
+        """:meth:`advance` to ``to`` (ns), but stop where a deferred free comes due; whether there was one."""
+        due = self._deferred.next_due()
+        released = due is not None and due <= to
+        self.advance(due if released and due is not None else to)
+        return released
 
     # -- invariants -----------------------------------------------------------------------------------------
 

@@ -4,7 +4,8 @@
 The host owns one :class:`Work`, as it owns one ledger; whoever does something counts it there.  What one call did is
 the difference between two moments (:meth:`Work.counts`, :meth:`Work.since`).  ``host.costs`` prices the counts.
 
-A new counter is an attribute of :class:`Work` and its phase in :data:`PHASES`, both at the same place of their lists;
+A new counter is an attribute of :class:`Work`, in :meth:`Work.counts` too, and its phase in :data:`PHASES`, at the same
+place of the lists;
 the default profile must then say what it costs, or that it is not priced (profiles that bear a source's name say the
 latter by themselves).
 """
@@ -109,9 +110,36 @@ class Work:
         """Second-stage leaves of 2M that are split into base pages: TDX, TDH.MEM.PAGE.DEMOTE."""
 
     def counts(self) -> Counts:
-        """All counters now, in the order of :data:`COUNTERS`."""
-        counts: Counts = _counts(self)
-        return counts
+        """All counters now, in the order of :data:`COUNTERS`; written out, since every call of a guest asks for it."""
+        return (
+            self.nodes_allocated,
+            self.nodes_freed,
+            self.slots_written,
+            self.folios_split,
+            self.entries_stored,
+            self.folios_merged,
+            self.vmemmap_pages_restored,
+            self.vmemmap_pages_freed,
+            self.restores,
+            self.optimises,
+            self.pages_copied,
+            self.tlb_flushes,
+            self.rcu_synchronisations,
+            self.conversions,
+            self.zapped_pages,
+            self.allocations,
+            self.bytes_zeroed,
+            self.pages_allocated,
+            self.base_pages_allocated,
+            self.bytes_cleared,
+            self.host_pages_unmapped,
+            self.exits,
+            self.kicks,
+            self.pages_accepted,
+            self.rmp_updates,
+            self.psmashes,
+            self.demotes,
+        )
 
     def since(self, before: Counts) -> Work:
         """What has been done since :meth:`counts` said ``before``."""
@@ -173,5 +201,3 @@ PHASES: Final[Mapping[str, str]] = MappingProxyType(
 
 COUNTERS: Final = tuple(PHASES)
 """The names of all counters."""
-
-_counts = operator.attrgetter(*COUNTERS)

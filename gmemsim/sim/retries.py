@@ -40,11 +40,9 @@ class Retries:
 
     def __init__(self) -> None:
         self.counts: dict[str, Counter[str]] = {}
-        self._waiting: list[Try] = []
+        self.waiting: list[Try] = []
+        """The tries to come, a heap."""
         self._number = 0
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
 
     def failed(self, now: int, index: int, step: Convert, name: str, tried: int) -> None:
         """Try number ``tried`` (from 0) of ``step``, number ``index`` of the workload, has failed at ``now``."""
@@ -57,9 +55,9 @@ class Retries:
             return
         counts["retried"] += 1
         self._number += 1
-        heapq.heappush(self._waiting, Try(now + retry.delay, self._number, index, step, name, tried + 1))
+        heapq.heappush(self.waiting, Try(now + retry.delay, self._number, index, step, name, tried + 1))
 
     def due(self, until: int | None) -> Iterator[Try]:
         """What is due by ``until`` (``None``: all), soonest first; what fails meanwhile is seen too."""
-        while self._waiting and (until is None or self._waiting[0].due <= until):
-            yield heapq.heappop(self._waiting)
+        while self.waiting and (until is None or self.waiting[0].due <= until):
+            yield heapq.heappop(self.waiting)

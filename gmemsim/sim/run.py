@@ -48,7 +48,7 @@ from gmemsim.scenario.model import GuestSpec, HostSpec, Scenario, Step
 from gmemsim.scenario.workload import expand_step, step_end
 from gmemsim.sim.judge import Verdict, judge, judge_error
 from gmemsim.sim.retries import TRANSIENT, Retries
-from gmemsim.sim.steps import CALLS, detail, extent
+from gmemsim.sim.steps import CALLS, detail
 from gmemsim.version import __version__
 
 
@@ -152,6 +152,7 @@ class Run(Iterator[Event]):
                 except (KernelError, ValueError) as error:
                     raise SimulationRefused(f"guest {name} cannot be created: {error}") from None
         self.now = 0
+        self._page_size = self.host.geometry.page_size
         self._check = check
         self._at_end = False
         self._calls: dict[str, Counter[tuple[str, str | None]]] = {name: Counter() for name in self.guests}
@@ -189,7 +190,7 @@ class Run(Iterator[Event]):
         for index, step in enumerate(scenario.workload):
             end = step_end(scenario, index, self.now)
             for plain in expand_step(scenario, index, self.now):
-                if self._retries:
+                if self._retries.waiting:
                     yield from self._try_again(self.now if plain.at is None else plain.at)
                 if plain.at is not None and plain.at > self.now:
                     self._advance(plain.at)
@@ -200,7 +201,7 @@ class Run(Iterator[Event]):
                 for name in self._instances(plain.guest):
                     self._attempt(index, plain, name)
                     yield
-            if self._retries:
+            if self._retries.waiting:
                 yield from self._try_again(None)
             if step.expect_error is not None:
                 assert isinstance(step, model.GuestStep)
@@ -218,21 +219,19 @@ class Run(Iterator[Event]):
     def _advance(self, to: int) -> None:
         """Let time pass until ``to`` (ns), with the deferred frees that fall due."""
         ledger = self._ledger
-        while (due := ledger.next_release()) is not None and due <= to:
-            ledger.advance(due)
-            self.now = due
+        while ledger.advance_to_release(to):
+            self.now = ledger.now
             self._sample()
-        ledger.advance(to)
         self.now = to
 
     def _sample(self) -> None:
         """Record the highest instant since the last sample, if it was above now, and now."""
         ledger, count = self._ledger, self.host.folios.get
         counts = [count(order, 0) for order in self._orders]
-        if ledger.high_water > ledger.total.live_bytes:
-            self.timeline.sample(self.now, ledger.high_water_row(), counts)
+        highest = ledger.take_high_water()
+        if highest is not None:
+            self.timeline.sample(self.now, highest, counts)
         self.timeline.sample(self.now, ledger.live_row(), counts)
-        ledger.reset_high_water()
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
@@ -263,7 +262,7 @@ class Run(Iterator[Event]):
         errno = self._call(index, step, name)
         if step.expect_error is not None:
             self._expected[name] = self.timeline.events[-1]
-        if errno in TRANSIENT and isinstance(step, model.Convert):
+        if errno is not None and errno in TRANSIENT and isinstance(step, model.Convert):
             self._retries.failed(self.now, index, step, name, tried)
 
     def _call(self, index: int, step: model.GuestStep, name: str) -> str | None:
@@ -271,15 +270,17 @@ class Run(Iterator[Event]):
         guest = self.guests[name]
         words = detail(step)
         errno: str | None = None
-        error_offset: int | None = None
+        offset = size = error_offset = NONE
+        if isinstance(step, model.RangeStep):
+            offset, size = step.extent(guest.size, self._page_size)
         try:
-            CALLS[type(step)](guest, step)
+            CALLS[type(step)](guest, step, offset, size)
         except KernelError as error:
-            errno, error_offset = error.name, error.error_offset
+            errno = error.name
+            error_offset = NONE if error.error_offset is None else error.error_offset
             words = f"{words}: {error}".removeprefix(": ")
         self._calls[name][step.key, errno] += 1
         self._sample()
-        offset, size = extent(guest, step) if isinstance(step, model.RangeStep) else (NONE, NONE)
         if self._check:
             guest.check()
             self.host.check()
@@ -289,7 +290,7 @@ class Run(Iterator[Event]):
             (step.id, step.key, name, words, errno, True),
             offset,
             size,
-            NONE if error_offset is None else error_offset,
+            error_offset,
             self.host.work.counts(),
         )
         return errno
@@ -301,7 +302,7 @@ class Run(Iterator[Event]):
 
     def _of_shared(self, index: int, step: model.Unshare | model.Touch, name: str) -> Iterator[None]:
         """The calls that ``step`` means for what of its range is shared now."""
-        page = self.host.geometry.page_size
+        page = self._page_size
         shared = self.guests[name].shared_ranges(step.offset // page, (step.offset + step.size) // page)
         for call in list(step.calls(name, ((low * page, high * page) for low, high in shared))):
             self._advance(max(self.now, call.at or 0))

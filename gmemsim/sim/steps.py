@@ -10,33 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.scenario import model
 from gmemsim.scenario.model import GuestStep
 
-
-def extent(guest: GuestMemfd, step: model.RangeStep) -> tuple[int, int]:
-    """Offset and bytes of the range of ``guest`` that ``step`` is for."""
-    return step.extent(guest.size, guest.host.geometry.page_size)
-
-
-def _convert(guest: GuestMemfd, step: model.Convert) -> None:
-    guest.set_attributes(*extent(guest, step), step.to == "private")
-
-
 CALLS: Mapping[type[GuestStep], Callable[..., None]] = MappingProxyType(
     {
-        model.Convert: _convert,
-        model.Allocate: lambda guest, step: guest.allocate(*extent(guest, step)),
-        model.FaultIn: lambda guest, step: guest.fault(*extent(guest, step), by=step.by),
-        model.Pin: lambda guest, step: guest.pin(*extent(guest, step), pages=step.pages),
-        model.Unpin: lambda guest, step: guest.unpin(*extent(guest, step), pages=step.pages),
-        model.PunchHole: lambda guest, step: guest.punch_hole(*extent(guest, step)),
-        model.Poison: lambda guest, step: guest.poison(step.offset),
-        model.Close: lambda guest, step: guest.close(),
+        model.Convert: lambda guest, step, offset, size: guest.set_attributes(offset, size, step.to == "private"),
+        model.Allocate: lambda guest, step, offset, size: guest.allocate(offset, size),
+        model.FaultIn: lambda guest, step, offset, size: guest.fault(offset, size, by=step.by),
+        model.Pin: lambda guest, step, offset, size: guest.pin(offset, size, pages=step.pages),
+        model.Unpin: lambda guest, step, offset, size: guest.unpin(offset, size, pages=step.pages),
+        model.PunchHole: lambda guest, step, offset, size: guest.punch_hole(offset, size),
+        model.Poison: lambda guest, step, offset, size: guest.poison(step.offset),
+        model.Close: lambda guest, step, offset, size: guest.close(),
     }
 )
-"""What each step calls; the calls raise ``KernelError``."""
+"""What each step calls with its guest, itself, offset and bytes of its range; the calls raise ``KernelError``."""
 
 
 def detail(step: GuestStep) -> str:

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The counters of work, and their table."""
+
+from __future__ import annotations
+
+from gmemsim.host.work import COUNTERS, Work
+
+
+def test_counts_are_in_the_order_of_the_table() -> None:
+    work = Work(**{name: number for number, name in enumerate(COUNTERS)})
+    assert work.counts() == tuple(range(len(COUNTERS)))
+    assert [getattr(work, name) for name in COUNTERS] == list(range(len(COUNTERS)))
