@@ -12,7 +12,6 @@ Generation A adds the pieces of a split hugepage in the same way.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from gmemsim.errors import OutOfMemory
@@ -86,12 +85,9 @@ class Filemap:
         for first, number, order, _ in self.tree.runs(start, end - 1):
             yield first, number, order
 
-    def histogram(self, start: int, end: int) -> Counter[int]:
+    def histogram(self, start: int, end: int) -> dict[int, int]:
         """Folios by order within ``start`` to ``end``, which must be bounds of folios."""
-        counts: Counter[int] = Counter()
-        for _, number, order in self.folios(start, end):
-            counts[order] += number
-        return counts
+        return self.tree.orders(start, end - 1)
 
     def check_depth(self, order: int, new_order: int) -> None:
         """Raise ``OutOfMemory`` if the modelled kernel's ``xas_split_alloc`` refuses this split."""

@@ -153,8 +153,8 @@ BUGS = [
         "two-first-faults",
         two_first_faults_allocate_once,
         "gmem/population.py",
-        "        if hugepage is None:\n",
-        "        if True:\n",
+        "        if first in there:\n",
+        "        if False:\n",
     ),
     Bug(
         "rollback-underflow",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
@@ -270,6 +271,8 @@ class Machine(RuleBasedStateMachine):
             assert runs == list(self.eager.runs(first, end))
             found = [(base + (n << order), order, entry) for base, number, order, entry in runs for n in range(number)]
             assert found == self.model.entries(first, end)
+            by_order = Counter(order for _, order, _ in found)
+            assert self.lazy.orders(first, end) == self.eager.orders(first, end) == by_order
             for (base, number, order, entry), following in pairwise(runs):
                 touch = base + (number << order) == following[0]
                 assert not (touch and order == following[2] and entry is following[3]), "runs that belong together"
