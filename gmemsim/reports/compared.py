@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from gmemsim.reports.words import ESTIMATE, TIME_DIGITS, modelled_time, number
+from gmemsim.reports.words import ESTIMATE, TIME_DIGITS, modelled_time, number, provenance
 from gmemsim.studies.compare import Comparison, ComparisonRow
 from gmemsim.units import human_duration, human_size, rounded
 
@@ -28,6 +28,11 @@ def caveats(comparison: Comparison) -> list[str]:
         counters.update(dict.fromkeys(result.summary["estimates"]["modelled_time_ns"]["not_priced"]))
     missing = [f"not priced, and in no modelled time: {', '.join(counters)}"] if counters else []
     return [*_NOTES, *missing]
+
+
+def made_by(comparison: Comparison) -> str:
+    """What made the results, in one line."""
+    return provenance(result.summary for result in comparison.results.values())
 
 
 def told_of_order(comparison: Comparison) -> str:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gmemsim.host.accounts import ACCOUNTS
@@ -18,6 +18,9 @@ ESTIMATE = "≈"
 
 TIME_DIGITS = 2
 """Significant digits of a modelled time: prices are off by a fifth or more."""
+
+SHOWN_DIGITS = 14
+"""Digits of a sha256 that are shown: enough to tell the scenarios of a project apart."""
 
 NO_ACCOUNT = "#999999"
 """The colour of what is no account of the table, such as one in an old summary."""
@@ -47,6 +50,25 @@ def times_note(summary: Mapping[str, Any]) -> str:
     if left_out := told.get("leaves_out"):
         words.append(f"left out: {left_out}")
     return "; ".join(words)
+
+
+def provenance(summaries: Iterable[Mapping[str, Any]]) -> str:
+    """What made the results with these ``summaries``, in one line below 80 columns where they have it in common.
+
+    ``"gmemsim 0.2.0, scenario 1f0c2ab93d5e, seed 0, kernel B, costs default"``: the version, the first digits of the
+    sha256 of each scenario's text, seeds, generations of the modelled kernel, cost profiles; nothing if unknown.
+    """
+    told = [(summary, summary["provenance"]) for summary in summaries if "provenance" in summary]
+    if not told:
+        return ""
+    kinds: dict[str, Iterable[object]] = {
+        "gmemsim": (made["gmemsim"] for _, made in told),
+        "scenario": ((made["scenario"] or "made in Python")[:SHOWN_DIGITS] for _, made in told),
+        "seed": (summary["seed"] for summary, _ in told),
+        "kernel": (generation for _, made in told for generation in made["generation"]),
+        "costs": (made["costs"] for _, made in told),
+    }
+    return ", ".join(f"{kind} {' '.join(dict.fromkeys(map(str, found)))}" for kind, found in kinds.items())
 
 
 def not_priced(counts: Mapping[str, int]) -> str:

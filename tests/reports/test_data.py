@@ -17,7 +17,9 @@ from . import fakes
 
 def written(result: fakes.FakeResult, path: Path) -> list[dict[str, Any]]:
     jsonl.write(View(result), path)
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    head, *told = [json.loads(line) for line in path.read_text().splitlines()]
+    assert (head["type"], head["title"]) == ("run", result.summary["title"])
+    return told
 
 
 def test_samples_and_events_are_told_in_order(tmp_path: Path) -> None:

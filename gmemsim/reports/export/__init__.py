@@ -66,7 +66,10 @@ def _add(rows: Iterable[tuple[str, RunFormat]]) -> None:
 _add(
     (
         ("jsonl", RunFormat(".jsonl", "gmemsim.reports.export.jsonl", _FRAMES)),
-        ("csv", RunFormat(".csv", "gmemsim.reports.export.csv", _FRAMES, TABLES)),
+        (
+            "csv",
+            RunFormat(".csv", "gmemsim.reports.export.csv", _FRAMES, {**TABLES, ".provenance": "write_provenance"}),
+        ),
         (
             "parquet",
             RunFormat(

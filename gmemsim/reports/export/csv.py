@@ -22,5 +22,16 @@ def write_events(view: View, path: Path) -> None:
     _write(events(view.result), path)
 
 
+def write_provenance(view: View, path: Path) -> None:
+    """Write what made the run to ``path``: a line a fact, as the summary's ``provenance`` has them, and the seed."""
+    summary = view.result.summary
+    made = {**summary.get("provenance", {}), "seed": summary["seed"]}
+    write_table(DataTable(("fact", "value"), [(name, _fact(value)) for name, value in made.items()]), path)
+
+
+def _fact(value: object) -> object:
+    return " ".join(map(str, value)) if isinstance(value, list) else value
+
+
 def _write(columns: Columns, path: Path) -> None:
     write_table(DataTable(tuple(columns), zip(*columns.values(), strict=True)), path)

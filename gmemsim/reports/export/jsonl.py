@@ -4,6 +4,8 @@
 A reader tells them apart by ``type``; pandas reads the file with ``read_json(path, lines=True)``.  A file whose name
 ends in ``.gz`` is compressed with gzip, to a tenth or less.
 
+``"type": "run"``: the first line; ``title``, ``seed`` and the keys of the summary's ``provenance``
+
 ``"type": "sample"``: the state from ``time_ns`` on, until the next sample
 
     ================  ==========================================================================================
@@ -62,9 +64,12 @@ _LEVEL: Final = 4
 
 def write(view: View, path: Path) -> None:
     """Write the timeline of the run to ``path``, compressed if the name ends in ``.gz``."""
-    timeline = view.result.timeline
+    timeline, summary = view.result.timeline, view.result.summary
+    run = {"type": "run", "title": summary["title"], "seed": summary["seed"], **summary.get("provenance", {})}
+    head = f"{json.dumps(run, separators=(',', ':'))}\n"
     if path.suffix != ".gz":
         with path.open("w", encoding="utf-8", newline="\n") as out:
+            out.write(head)
             out.writelines(_joined(timeline))
         return
     # Neither name nor time in the header: the same run gives the same bytes.
@@ -73,6 +78,7 @@ def write(view: View, path: Path) -> None:
         gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as packed,
         io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as out,
     ):
+        out.write(head)
         out.writelines(_joined(timeline))
 
 

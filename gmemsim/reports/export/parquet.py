@@ -2,11 +2,13 @@
 """The samples and the events of a run as Parquet, for data frames; needs the extra ``parquet``.
 
 :mod:`gmemsim.reports.export.tables` documents the columns.
+The schema's metadata ``gmemsim`` is the run's ``provenance`` and seed as JSON.
 Integers are int64, estimated times float64, words are strings.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow
@@ -18,17 +20,20 @@ from gmemsim.reports.views import View
 
 def write(view: View, path: Path) -> None:
     """Write the samples of the run to ``path``."""
-    _write(samples(view.result), path)
+    _write(view, samples(view.result), path)
 
 
 def write_events(view: View, path: Path) -> None:
     """Write the events of the run to ``path``."""
-    _write(events(view.result), path)
+    _write(view, events(view.result), path)
 
 
-def _write(columns: Columns, path: Path) -> None:
+def _write(view: View, columns: Columns, path: Path) -> None:
     fields = [pyarrow.field(name, _kind(name)) for name in columns]
-    pyarrow.parquet.write_table(pyarrow.table(columns, schema=pyarrow.schema(fields)), path, compression="zstd")
+    summary = view.result.summary
+    made = json.dumps({**summary.get("provenance", {}), "seed": summary["seed"]})
+    schema = pyarrow.schema(fields, metadata={"gmemsim": made})
+    pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), path, compression="zstd")
 
 
 def _kind(name: str) -> pyarrow.DataType:

@@ -92,8 +92,9 @@ for _name, _module, _words, _caption, _needs in (
 def write(name: str, view: View, path: Path) -> None:
     """Write the figure ``name`` to ``path``, whose suffix, one of :data:`SUFFIXES`, names the format."""
     from gmemsim.reports.figures import canvas
+    from gmemsim.reports.words import provenance
 
-    canvas.save(lambda: FIGURES[name].draw(view), path)
+    canvas.save(lambda: FIGURES[name].draw(view), path, provenance([view.result.summary]))
 
 
 def write_data(name: str, view: View, path: Path) -> None:

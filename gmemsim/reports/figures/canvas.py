@@ -20,6 +20,7 @@ import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
@@ -27,6 +28,9 @@ from gmemsim.reports.figures.curves import STEPS, Axis, Floats
 
 WIDTH = 6.5
 """Inches: the text width of a letter or A4 page."""
+
+FOOT = 0.12
+"""Inches at the foot of a figure for what made it."""
 
 DPI = 200
 """Pixels an inch of the PNG."""
@@ -64,12 +68,29 @@ def paper() -> Iterator[None]:
         yield
 
 
-def save(draw: Callable[[], Figure], path: Path) -> None:
-    """Write the figure that ``draw`` makes to ``path``, whose suffix (``.png`` or ``.svg``) names the format."""
+def save(draw: Callable[[], Figure], path: Path, made: str = "") -> None:
+    """Write the figure that ``draw`` makes to ``path``, whose suffix (``.png`` or ``.svg``) names the format.
+
+    ``made`` is said at its foot and in the file's metadata: what made the results (default: nothing).
+    """
     form = path.suffix.lower().lstrip(".")
     metadata: dict[str, str | None] = {"Software": None} if form == "png" else {"Date": None, "Creator": None}
+    if made:
+        metadata["Description"] = made
     with paper():
-        draw().savefig(path, format=form, dpi=DPI, metadata=metadata)
+        figure = draw()
+        if made:
+            sign(figure, made)
+        figure.savefig(path, format=form, dpi=DPI, metadata=metadata)
+
+
+def sign(figure: Figure, made: str) -> None:
+    """Write ``made`` below everything else that is on ``figure``."""
+    foot = FOOT / figure.get_size_inches()[1]
+    layout = figure.get_layout_engine()
+    if isinstance(layout, ConstrainedLayoutEngine):
+        layout.set(rect=(0, foot, 1, 1 - foot))
+    figure.text(0.99, 0.3 * foot, made, ha="right", va="bottom", fontsize=5, color="#777777", parse_math=False)
 
 
 def sheet(title: str, heights: Sequence[float]) -> tuple[Figure, list[Axes]]:

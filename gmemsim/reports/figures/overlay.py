@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from gmemsim.host.accounts import ACCOUNTS
+from gmemsim.reports.compared import made_by
 from gmemsim.reports.figures import canvas
 from gmemsim.reports.figures.bars import peak_bars
 from gmemsim.reports.figures.curves import common_axes, decimate
@@ -26,7 +27,7 @@ DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (9, 2)
 
 def write(comparison: Comparison, path: Path) -> None:
     """Write the figure of ``comparison`` to ``path``, whose suffix (``.png`` or ``.svg``) names the format."""
-    canvas.save(lambda: _draw(comparison), path)
+    canvas.save(lambda: _draw(comparison), path, made_by(comparison))
 
 
 def figure(comparison: Comparison) -> Figure:

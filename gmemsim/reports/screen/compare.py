@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gmemsim.reports.compared import caveats, lines, the_same, told_of_order
+from gmemsim.reports.compared import caveats, lines, made_by, the_same, told_of_order
 from gmemsim.studies.compare import Comparison
 
 
@@ -27,4 +27,6 @@ def render(comparison: Comparison) -> RenderableType:
     for line in lines(comparison):
         table.add_row(Text(line.label, style="bold"), *line.cells[1:])
     told = [Text(f"\n{said}") for said in (told_of_order(comparison), the_same(comparison)) if said]
-    return Group(heading, table, *told, Text("\n" + "\n".join(caveats(comparison)), style="dim"))
+    return Group(
+        heading, table, *told, Text("\n" + "\n".join([*caveats(comparison), made_by(comparison)]), style="dim")
+    )

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gmemsim.reports import Reportable
-from gmemsim.reports.words import ESTIMATE, account_label, found, modelled_time, number, times_note, wanted
+from gmemsim.reports.words import ESTIMATE, account_label, found, modelled_time, number, provenance, times_note, wanted
 from gmemsim.results.timeline import TOTAL
 from gmemsim.units import human_duration, human_size
 
@@ -42,6 +42,8 @@ def render(result: Reportable) -> RenderableType:
         parts.append(_nodes(summary["nodes"]))
     if summary["expect"]:
         parts.append(_expectations(summary["expect"]))
+    if made := provenance([summary]):
+        parts.append(Text(f"\n{made}", style="dim"))
     return Group(*parts)
 
 
