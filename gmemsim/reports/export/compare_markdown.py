@@ -39,7 +39,7 @@ def write(comparison: Comparison) -> str:
     first = f"Figures of {reference}; below each those of the others, with delta and ratio against it."
     paragraphs = [first, *filter(None, [escaped(told_of_order(comparison)), the_same(comparison)])]
     paragraphs += [f"{note[:1].upper()}{note[1:]}." for note in caveats(comparison)]
-    paragraphs += filter(None, [_escaped(made_by(comparison))])
+    paragraphs += filter(None, [escaped(made_by(comparison))])
     before, *after = [textwrap.fill(paragraph, COLUMNS) for paragraph in paragraphs]
     title = block(textwrap.fill(escaped(comparison.title), COLUMNS - 1))
     partial = ["PARTIAL: interrupted.", ""] if comparison.partial else []
