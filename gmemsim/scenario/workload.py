@@ -106,7 +106,7 @@ class Generator(GuestStep):
             at = begin + i * self.stagger
             steps = self.steps(name, guest, scenario.host.page_size, Random(bits), at)
             streams.append(self.accompanied(steps, scenario.host.page_size, Random(f"host/{bits}"), at + self.span()))
-        return heapq.merge(*streams, key=time_of)
+        return in_order(*streams)
 
     def accompanied(self, steps: Iterator[Step], page_size: int, rng: Random, end: int) -> Iterator[Step]:
         """The ``steps`` of one guest with what others do because of them, by time ``end`` at the latest: nothing."""
@@ -136,19 +136,21 @@ class Sharing(Generator):
         return self._touched(steps, page_size, rng, end) if self.host_share else steps
 
     def _touched(self, steps: Iterator[Step], page_size: int, rng: Random, end: int) -> Iterator[Step]:
-        waiting: deque[Touch] = deque()  # the delay is the same for all, so they are in the order of time
+        waiting: deque[tuple[int, Touch]] = deque()  # the delay is the same for all, so they are in the order of time
+        share, delay, where, random = self.host_share, self.host_delay, self.where, rng.random
         for step in steps:
-            while waiting and time_of(waiting[0]) <= time_of(step):
-                yield waiting.popleft()
+            now = step.at or 0
+            while waiting and waiting[0][0] <= now:
+                yield waiting.popleft()[1]
             yield step
             if isinstance(step, Convert) and step.to == "shared":
                 assert isinstance(step.size, int)
-                pages = int(step.size // page_size * self.host_share + rng.random())
-                at = max(time_of(step), min(time_of(step) + self.host_delay, end))
-                if pages:
-                    size = pages * page_size
-                    waiting.append(Touch(guest=step.guest, at=at, offset=step.offset, size=size, where=self.where))
-        yield from waiting
+                size = int(step.size // page_size * share + random()) * page_size
+                at = max(now, min(now + delay, end))
+                if size:
+                    waiting.append((at, Touch(guest=step.guest, at=at, offset=step.offset, size=size, where=where)))
+        for _, touch in waiting:
+            yield touch
 
 
 @attrs.frozen(kw_only=True)
@@ -213,7 +215,7 @@ def time_of(step: Step) -> int:
 
 def in_order(*streams: Iterator[Step]) -> Iterator[Step]:
     """The steps of ``streams``, each in the order of its ``at``, in that order; equal times by stream."""
-    return heapq.merge(*streams, key=time_of)
+    return streams[0] if len(streams) == 1 else heapq.merge(*streams, key=time_of)
 
 
 def split_rng(rng: Random) -> Random:
