@@ -18,6 +18,7 @@ from gmemsim.cli.simulate import simulate
 from gmemsim.cli.terminal import show
 from gmemsim.cli.verdicts import name_failures
 from gmemsim.reports.export import EXPORTS
+from gmemsim.reports.export.packing import lacking, packing_of
 from gmemsim.reports.figures import FIGURES, recorders, recordings
 from gmemsim.reports.filesets import bound, format_files, format_of, run_files
 from gmemsim.results.timeline import LEAST_KEPT
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     "--out",
     metavar="PATH",
     help=f"Write {', '.join(run_files())} into the directory PATH, which is made if need be."
-    " If PATH ends in .png, .svg, .json, .html or as another format does, write that file alone.",
+    " If PATH ends in .png, .svg, .json, .html or as another format does, write that file alone; a table is"
+    " compressed if PATH ends in .gz or .zst after that.",
 )
 @click.option("--format", "form", cls=RegistryOption, registry=EXPORTS, help="Write one of these instead: {}.")
 @click.option(
@@ -87,6 +89,7 @@ def run(
       gmemsim run staged --out staged --figure map --figure calls --figure-data
       gmemsim run staged --out report.html
       gmemsim run staged --format csv --out frames/
+      gmemsim run staged --out timeline.jsonl.zst
       gmemsim run - < my.yaml
     """
     if out is not None and form is None and not Path(out).is_dir():
@@ -98,6 +101,8 @@ def run(
         raise click.UsageError(f"--keep-events does not go with {', '.join(looking)}, which show every event", ctx)
     plan = None if out is None else _plan(ctx, out, form, figures, figure_data)
     if plan is not None:
+        if form is not None:
+            _check_packing(ctx, form, next(iter(plan.files)))
         check_free(plan.directory, plan.files, force=force)
 
     from gmemsim.reports.views import View
@@ -148,6 +153,15 @@ def _check_options(
     if row.missing:
         wanted = f"pip install 'gmemsim[{row.extra}]'"
         raise click.UsageError(f"--format {form} needs the package {row.package}: {wanted}", ctx)
+
+
+def _check_packing(ctx: click.Context, form: str, name: str) -> None:
+    """A usage error if a file of this name cannot be compressed as the name says."""
+    packing, wanted = packing_of(name), lacking(name)
+    if packing and not EXPORTS[form].packed:
+        raise click.UsageError(f"--format {form} writes no compressed files: give a name without {packing}", ctx)
+    if wanted is not None:
+        raise click.UsageError(f"a file {packing} needs {wanted}", ctx)
 
 
 def _plan(ctx: click.Context, out: str, form: str | None, figures: tuple[str, ...], figure_data: bool) -> Destination:

@@ -21,6 +21,7 @@ from gmemsim.reports.export import (
     SWEEP_EXPORTS,
     StudyFormat,
 )
+from gmemsim.reports.export.packing import packing_of
 
 if TYPE_CHECKING:
     from gmemsim.registry import Registry
@@ -52,13 +53,16 @@ def run_files(chosen: Sequence[str] = (), *, data: bool = False) -> FileSet:
 def format_files(form: str, name: str | None = None) -> FileSet:
     """The files of a run in the format ``form``, the first one called ``name`` (default: as the format calls it)."""
     row = EXPORTS[form]
-    first = Path(name or f"{row.stem}{row.suffix}")
-    return {f"{first.stem}{part}{first.suffix}": partial(row.write, part) for part in row.parts}
+    first = name or f"{row.stem}{row.suffix}"
+    packing = packing_of(first)
+    text = Path(first.removesuffix(packing))
+    return {f"{text.stem}{part}{text.suffix}{packing}": partial(row.write, part) for part in row.parts}
 
 
 def format_of(path: Path) -> str | None:
-    """The format of a run whose files end as ``path`` does, or ``None``."""
-    return next((name for name, row in EXPORTS.items() if row.suffix == path.suffix.lower()), None)
+    """The format of a run whose files end as ``path`` does, a compression left out, or ``None``."""
+    suffix = Path(path.name.removesuffix(packing_of(path.name))).suffix.lower()
+    return next((name for name, row in EXPORTS.items() if row.suffix == suffix), None)
 
 
 def alone(files: FileSet, path: Path) -> FileSet:

@@ -256,6 +256,8 @@ def test_figures_and_their_data_are_written_instead_of_the_plot(scenario: Path, 
         ("jsonl", "new/x.jsonl", ["new/x.jsonl"]),
         ("csv", "new/", ["new/timeline.csv", "new/timeline.events.csv"]),
         ("csv", "y.csv", ["y.csv", "y.events.csv"]),
+        ("csv", "y.csv.gz", ["y.csv.gz", "y.events.csv.gz"]),
+        ("jsonl", "y.jsonl.zst", ["y.jsonl.zst"]),
         ("parquet", "new.d/", ["new.d/timeline.events.parquet", "new.d/timeline.parquet"]),
         ("perfetto", ".", ["timeline.pftrace"]),
         ("html", "new", ["new/report.html"]),
@@ -264,6 +266,8 @@ def test_figures_and_their_data_are_written_instead_of_the_plot(scenario: Path, 
 def test_a_format_goes_to_a_file_or_into_a_directory(
     scenario: Path, tmp_path: Path, form: str, path: str, files: list[str]
 ) -> None:
+    if path.endswith(".zst"):
+        pytest.importorskip("zstandard")
     if form in ("parquet", "perfetto"):
         pytest.importorskip({"parquet": "pyarrow"}.get(form, form))
     more = ["--figure", "calls"] if form == "html" else []  # others need a real run
@@ -287,6 +291,7 @@ def test_a_format_goes_to_a_file_or_into_a_directory(
         (["--format", "csv", "--figure", "map", "--out", "o"], "--figure does not go with --format csv"),
         (["--format", "html", "--figure-data", "--out", "o"], "--figure-data does not go with --format html"),
         (["--format", "htlm", "--out", "o"], "Did you mean 'html'?"),
+        (["--out", "o.html.gz"], "--format html writes no compressed files: give a name without .gz"),
         (["--figure", "mapp", "--out", "o"], "Did you mean 'map'?"),
         (["--jsno"], "--json"),
     ],
@@ -305,6 +310,16 @@ def test_a_format_whose_package_is_missing_says_how_to_get_it(
     assert result.exit_code == 2
     assert "--format parquet needs the package pyarrow: pip install 'gmemsim[parquet]'" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_compression_whose_package_is_missing_says_how_to_get_it(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gmemsim.reports.export.packing.find_spec", lambda name: None)
+    result = run(scenario, "--format", "csv", "--out", tmp_path / "x.csv.zst")
+    assert result.exit_code == 2
+    assert "a file .zst needs the package zstandard: pip install 'gmemsim[zstd]'" in result.stderr
+    assert list(tmp_path.iterdir()) == [scenario]
 
 
 def test_a_run_that_keeps_some_events_says_so(tmp_path: Path) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 import csv as reader
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gmemsim.host.work import Work
-from gmemsim.reports.export import csv, jsonl
+from gmemsim.reports.export import csv, jsonl, packing
 from gmemsim.reports.views import View
 from gmemsim.results.timeline import Event, Timeline
 
@@ -78,12 +81,25 @@ def test_csv_has_the_samples_of_the_json_lines(tmp_path: Path) -> None:
     assert b"\r" not in (tmp_path / "t.csv").read_bytes()
 
 
-def test_a_name_that_ends_in_gz_is_compressed_and_the_same_each_time(tmp_path: Path) -> None:
-    plain, packed, again = (tmp_path / name for name in ("t.jsonl", "a.jsonl.gz", "b.jsonl.gz"))
+def _unpacked(path: Path) -> bytes:
+    if path.suffix == ".gz":
+        return gzip.decompress(path.read_bytes())
+    zstandard = pytest.importorskip("zstandard")
+    with path.open("rb") as file:
+        return bytes(zstandard.ZstdDecompressor().stream_reader(file).read())
+
+
+@pytest.mark.parametrize("packing", packing.PACKINGS)
+@pytest.mark.parametrize("write", [jsonl.write, csv.write, csv.write_events])
+def test_a_packed_file_has_the_same_text_and_the_same_bytes_each_time(
+    tmp_path: Path, packing: str, write: Callable[[View, Path], None]
+) -> None:
+    plain, packed, again = (tmp_path / name for name in ("t.txt", f"a.txt{packing}", f"b.txt{packing}"))
     for path in (plain, packed, again):
-        jsonl.write(View(fakes.headline()), path)
-    assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
+        write(View(fakes.headline()), path)
+    assert _unpacked(packed) == plain.read_bytes() != b""
     assert packed.read_bytes() == again.read_bytes()
+    assert packed.stat().st_size < plain.stat().st_size
 
 
 def test_what_was_dropped_is_the_last_line(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ class RunFormat:
 
     ``parts``: what stands before the suffix of each file, and the function that writes it (default: one file).
     ``stem``: the name of the first file without its suffix (default: ``timeline``).  ``figures``: whether figures are
-    in it (default: no).  ``package``, ``extra``: the package that it needs and the extra of gmemsim that brings it
-    (default: none).
+    in it (default: no).  ``packed``: whether a name that says so has its file compressed (``export.packing``, default:
+    no).  ``package``, ``extra``: the package that it needs and the extra of gmemsim that brings it (default: none).
     """
 
     suffix: str
@@ -36,6 +36,7 @@ class RunFormat:
     parts: Mapping[str, str] = attrs.field(factory=lambda: {"": "write"})
     stem: str = "timeline"
     figures: bool = False
+    packed: bool = False
     package: str | None = None
     extra: str | None = None
 
@@ -65,10 +66,16 @@ def _add(rows: Iterable[tuple[str, RunFormat]]) -> None:
 
 _add(
     (
-        ("jsonl", RunFormat(".jsonl", "gmemsim.reports.export.jsonl", _FRAMES)),
+        ("jsonl", RunFormat(".jsonl", "gmemsim.reports.export.jsonl", _FRAMES, packed=True)),
         (
             "csv",
-            RunFormat(".csv", "gmemsim.reports.export.csv", _FRAMES, {**TABLES, ".provenance": "write_provenance"}),
+            RunFormat(
+                ".csv",
+                "gmemsim.reports.export.csv",
+                _FRAMES,
+                {**TABLES, ".provenance": "write_provenance"},
+                packed=True,
+            ),
         ),
         (
             "parquet",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The samples and the events of a run as CSV: a header, then one line each.
+"""The samples and the events of a run as CSV: a header, then one line each, compressed if a name says so.
 
 :mod:`gmemsim.reports.export.tables` documents the columns.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gmemsim.reports.export.packing import open_text
 from gmemsim.reports.export.tables import Columns, events, samples
-from gmemsim.reports.views import DataTable, View, write_table
+from gmemsim.reports.views import DataTable, View, write_rows
 
 
 def write(view: View, path: Path) -> None:
@@ -34,4 +35,5 @@ def _fact(value: object) -> object:
 
 
 def _write(columns: Columns, path: Path) -> None:
-    write_table(DataTable(tuple(columns), zip(*columns.values(), strict=True)), path)
+    with open_text(path) as out:
+        write_rows(out, DataTable(tuple(columns), zip(*columns.values(), strict=True)))

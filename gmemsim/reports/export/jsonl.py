@@ -2,7 +2,7 @@
 """The timeline as JSON Lines: one object a sample and one an event, in the order in which they happened.
 
 A reader tells them apart by ``type``; pandas reads the file with ``read_json(path, lines=True)``.  A file whose name
-ends in ``.gz`` is compressed with gzip, to a tenth or less.
+ends in ``.gz`` or ``.zst`` is compressed (``export.packing``), to a tenth or less.
 
 ``"type": "run"``: the first line; ``title``, ``seed`` and the keys of the summary's ``provenance``
 
@@ -41,14 +41,13 @@ ends in ``.gz`` is compressed with gzip, to a tenth or less.
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from gmemsim.host.work import COUNTERS
+from gmemsim.reports.export.packing import open_text
 from gmemsim.reports.views import View
 from gmemsim.results.timeline import NONE, ROW, TOTAL, Label, Timeline
 
@@ -58,27 +57,14 @@ _LINES: Final = 4096
 _KEPT: Final = 4096
 """Texts of works that are kept: most calls of a run do the same work as one before."""
 
-_LEVEL: Final = 4
-"""gzip's: half of the time of its default 9 and a twentieth more bytes."""
-
 
 def write(view: View, path: Path) -> None:
-    """Write the timeline of the run to ``path``, compressed if the name ends in ``.gz``."""
+    """Write the timeline of the run to ``path``, compressed if its name says so."""
     timeline, summary = view.result.timeline, view.result.summary
     run = {"type": "run", "title": summary["title"], "seed": summary["seed"], **summary.get("provenance", {})}
-    head = f"{json.dumps(run, separators=(',', ':'))}\n"
-    if path.suffix != ".gz":
-        with path.open("w", encoding="utf-8", newline="\n") as out:
-            out.write(head)
-            out.writelines(_joined(timeline))
-        return
-    # Neither name nor time in the header: the same run gives the same bytes.
-    with (
-        path.open("wb") as raw,
-        gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as packed,
-        io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as out,
-    ):
-        out.write(head)
+    with open_text(path) as out:
+        out.write(f"{json.dumps(run, separators=(',', ':'))}
+")
         out.writelines(_joined(timeline))
 
 
