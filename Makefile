@@ -36,7 +36,7 @@ BENCH = --rows '$(ROWS)' --rounds $(ROUNDS) $(if $(BIG),--big) $(if $(JSON),--js
 SOURCES = gmemsim tests
 FORMATTED = $(SOURCES) notebooks
 
-.PHONY: help run test test-compiled quick fast wheel lint types imports dead bench bench-compare oracle kernel notebooks clean
+.PHONY: help run test test-compiled quick fast wheel dist audit lint types imports dead bench bench-compare oracle kernel notebooks clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -74,6 +74,15 @@ wheel: $(VENV)/.installed-dev $(if $(COMPILED),fast) ## build a wheel into dist:
 	@echo "== wheel: $(if $(COMPILED),for this platform,pure Python)"
 	@GMEMSIM_WHEEL=$(if $(COMPILED),compiled,pure) $(PY) -m pip wheel -q --disable-pip-version-check --no-deps --wheel-dir dist .
 	@ls -t dist/*.whl | head -n 1
+
+dist: $(VENV)/.installed-dev ## build sdist and pure wheel into dist, twice, and check both; run tests from the sdist
+	@echo "== dist: sdist and wheel"
+	@$(PY) -m tests.dist dist
+
+audit: $(VENV)/.installed-dev ## look for known vulnerabilities in the pinned versions, where the network is there
+	@echo "== audit: pip-audit"
+	@$(PIP) pip-audit
+	@$(PY) -m pip_audit --no-deps --disable-pip --requirement constraints.txt
 
 lint: $(VENV)/.installed-dev ## check the style, the format and the complexity of the code
 	@echo "== lint: ruff"

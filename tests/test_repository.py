@@ -62,8 +62,8 @@ SECTIONS = re.compile(r"DOMAIN\.md,?[\s#\"']*(?:(?:sections?|§)[\s#\"']*)?(\d+(
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 FENCED = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 
-NO_FILES = {"compare.md", "SECURITY.md"}
-"""Names that end as a page does: the output of a command, and a page that is allowed above."""
+NO_FILES = {"compare.md"}
+"""Names that end as a page does: the output of a command."""
 
 
 @cache

@@ -27,7 +27,8 @@ def write_provenance(view: View, path: Path) -> None:
     """Write what made the run to ``path``: a line a fact, as the summary's ``provenance`` has them, and the seed."""
     summary = view.result.summary
     made = {**summary.get("provenance", {}), "seed": summary["seed"]}
-    write_table(DataTable(("fact", "value"), [(name, _fact(value)) for name, value in made.items()]), path)
+    with open_text(path) as out:
+        write_rows(out, DataTable(("fact", "value"), [(name, _fact(value)) for name, value in made.items()]))
 
 
 def _fact(value: object) -> object:
