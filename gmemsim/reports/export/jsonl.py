@@ -63,8 +63,7 @@ def write(view: View, path: Path) -> None:
     timeline, summary = view.result.timeline, view.result.summary
     run = {"type": "run", "title": summary["title"], "seed": summary["seed"], **summary.get("provenance", {})}
     with open_text(path) as out:
-        out.write(f"{json.dumps(run, separators=(',', ':'))}
-")
+        out.write(f"{json.dumps(run, separators=(',', ':'))}\n")
         out.writelines(_joined(timeline))
 
 
