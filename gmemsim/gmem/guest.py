@@ -192,8 +192,11 @@ class GuestMemfd:
         self._note_touched(start, end)
 
     def _note_touched(self, start: int, end: int) -> None:
-        if self.inode.page_order:
-            self.inode.touched.add(start, end)
+        inode = self.inode
+        if inode.page_order:
+            if inode.clears_at_touch:
+                inode.work.bytes_cleared += inode.offset(end - start - inode.touched.pages(start, end))
+            inode.touched.add(start, end)
 
     def punch_hole(self, offset: int, size: int) -> None:
         """FALLOC_FL_PUNCH_HOLE: give back the memory of ``size`` bytes at ``offset``; attributes stay as they are.

@@ -148,6 +148,7 @@ class Inode:
         """Pages that base-page folios hold, without hugepages."""
         self.host_mapped = RangeSet()
         """Pages that some host process has mapped."""
+        self.clears_at_touch = host.kernel.clearing == "touch"
         self.touched = RangeSet()
         """Pages of hugepages that guest or host have faulted in, or that a merge has zeroed; fallocate touches none."""
         self.poisoned = RangeSet()

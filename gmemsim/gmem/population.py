@@ -141,7 +141,7 @@ def _count_allocations(inode: Inode, hugepages: int) -> None:
     pages, work = hugepages << inode.page_order, inode.work
     work.allocations += hugepages
     work.pages_allocated += pages
-    work.bytes_cleared += inode.offset(pages)
+    work.bytes_cleared += 0 if inode.clears_at_touch else inode.offset(pages)
     work.entries_stored += hugepages
 
 

@@ -36,6 +36,9 @@ STRUCT_PAGE_BYTES_OF = {"struct-page": 64, "struct-page-32": 32, "struct-page-8"
 PAMTS = ("none", "static", "dynamic")
 """How the host keeps the TDX module's metadata: not at all, for all memory, or where it is mapped by base pages."""
 
+CLEARINGS = ("allocation", "touch")
+"""When hugepages are cleared: whole ones as they are allocated, or each page as it is first touched."""
+
 STATIC_PAMT_PER_MILLE = 4
 """Static PAMT is "about 0.4 %" of memory (DOMAIN.md section 10), a rounded figure, so that its pages are an estimate.
 
@@ -54,6 +57,7 @@ class KernelSwitches:
     shared_tail_pages: bool = False
     pamt: str = attrs.field(default="none", validator=attrs.validators.in_(PAMTS))
     vmemmap_fallback: bool = True
+    clearing: str = attrs.field(default="allocation", validator=attrs.validators.in_(CLEARINGS))
 
 
 @attrs.frozen(kw_only=True)

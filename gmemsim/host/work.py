@@ -93,7 +93,7 @@ class Work:
         self.base_pages_allocated = base_pages_allocated
         """Base pages given to a guest_memfd that has no hugepages."""
         self.bytes_cleared = bytes_cleared
-        """Bytes cleared because their memory was allocated."""
+        """Bytes cleared because their memory was allocated, or first touched (``KernelSwitches.clearing``)."""
         self.host_pages_unmapped = host_pages_unmapped
         """Base pages taken away from host processes that had them mapped."""
         self.exits = exits

@@ -14,7 +14,7 @@ import attrs
 
 from gmemsim.host.costs import PROFILES, CostProfile
 from gmemsim.host.geometry import PAGE_SIZES, Geometry
-from gmemsim.host.host import PAMTS
+from gmemsim.host.host import CLEARINGS, PAMTS
 from gmemsim.scenario.format.kinds import Choice, Duration, Flag, Pools, Prices, Records, Size
 
 Memdesc = Literal["struct-page", "struct-page-32", "struct-page-8", "folio-descriptors"]
@@ -65,6 +65,10 @@ class HostSpec:
         Choice("TDX's metadata: none, 0.4 % of the pool, or a pair of pages for each 2M mapped by base pages", PAMTS),
     ] = "none"
 
+    clearing: Annotated[
+        Literal["allocation", "touch"],
+        Choice("hugepages are cleared when they are allocated, or page by page at the first touch", CLEARINGS),
+    ] = "allocation"
     nodes: Annotated[
         tuple[NodeSpec, ...], Records("NUMA nodes, which then have the hugepages; none if absent", NodeSpec, "a node")
     ] = ()

@@ -97,6 +97,7 @@ def make_host(spec: HostSpec) -> Host:
         shared_tail_pages=spec.shared_tail_pages,
         pamt=spec.pamt,
         vmemmap_fallback=spec.vmemmap_fallback,
+        clearing=spec.clearing,
     )
     return Host(
         geometry=spec.geometry,

@@ -174,3 +174,29 @@ def test_what_a_merge_zeroes_is_priced_in_the_merge_and_once() -> None:
     assert merged["clear"] == 0
     there_and_back(guest)
     assert PROFILES["default"].price(guest.work)["zero"] == 0
+
+
+def test_where_pages_are_cleared_at_the_first_touch_each_is_written_once() -> None:
+    guest = make_guest(2 * M, 2, switches={"clearing": "touch"})
+    work = guest.host.work
+    assert work.bytes_cleared == 0  # fallocate touches nothing
+    guest.fault(0, 10 * PAGE)
+    guest.fault(5 * PAGE, 10 * PAGE)
+    assert work.bytes_cleared == 15 * PAGE
+    guest.set_attributes(20 * PAGE, 2 * PAGE, False)
+    guest.fault(20 * PAGE, PAGE, by="host")
+    assert work.bytes_cleared == 16 * PAGE
+    there_and_back(guest, 20 * PAGE, 2 * PAGE)
+    assert (work.bytes_cleared, work.bytes_zeroed) == (16 * PAGE, 2 * M - 16 * PAGE)
+    guest.fault(0, 4 * M)
+    assert work.bytes_cleared + work.bytes_zeroed == 4 * M
+    guest.punch_hole(0, 2 * M)
+    guest.fault(0, PAGE)
+    assert work.bytes_cleared + work.bytes_zeroed == 4 * M + PAGE
+    sound(guest)
+
+
+def test_base_pages_are_cleared_when_they_are_allocated_either_way() -> None:
+    guest = make_guest(PAGE, 16, switches={"clearing": "touch"})
+    guest.fault(0, 16 * PAGE)
+    assert guest.host.work.bytes_cleared == 16 * PAGE
