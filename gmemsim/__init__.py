@@ -3,10 +3,13 @@
 
 The names below are what scripts and notebooks need::
 
-    host = gmemsim.Host(hugetlb={1 << 30: 4})
-    guest = gmemsim.GuestMemfd(host, "vm0", size=1 << 30, backing=1 << 30, policy=gmemsim.Policy(split="staged"))
+    host = gmemsim.Host(hugetlb={"1G": 4})
+    guest = gmemsim.GuestMemfd(host, "vm0", size="1G", backing="1G", policy="staged")
     guest.set_attributes(0, 4096, private=False)
-    result = gmemsim.run(gmemsim.load_scenario("scenarios/staged.yaml"))
+    result = gmemsim.run(gmemsim.load_scenario("staged"))  # a file, or the name of a shipped scenario
+    gmemsim.figure(result, "map")
+    gmemsim.events(result)  # a data frame
+    gmemsim.compare(gmemsim.load_scenario("rfc-cover"), ["b-today", "staged"])
 
 Each is imported when it is first used, so ``import gmemsim`` alone loads nothing.
 """
@@ -23,20 +26,53 @@ if TYPE_CHECKING:
     from gmemsim.gmem.guest import GuestMemfd
     from gmemsim.gmem.policy import Policy
     from gmemsim.host.host import Host
-    from gmemsim.scenario.format.load import load_scenario
-    from gmemsim.sim.run import run
+    from gmemsim.reports.notebook import compare, events, figure, presets, samples
+    from gmemsim.scenario.format.load import load_scenario, parse_scenario
+    from gmemsim.sim.run import Run, run
+    from gmemsim.sim.watch import Watch
+    from gmemsim.studies.compare import with_policy
+    from gmemsim.units import human_size, parse_size
     from gmemsim.xarray import XArray
 
 
-__all__ = ["GuestMemfd", "Host", "Policy", "XArray", "load_scenario", "run"]
+__all__ = [
+    "GuestMemfd",
+    "Host",
+    "Policy",
+    "Run",
+    "Watch",
+    "XArray",
+    "compare",
+    "events",
+    "figure",
+    "human_size",
+    "load_scenario",
+    "parse_scenario",
+    "parse_size",
+    "presets",
+    "run",
+    "samples",
+    "with_policy",
+]
 
 _HOMES = {
     "GuestMemfd": "gmemsim.gmem.guest",
     "Host": "gmemsim.host.host",
     "Policy": "gmemsim.gmem.policy",
+    "Run": "gmemsim.sim.run",
+    "Watch": "gmemsim.sim.watch",
     "XArray": "gmemsim.xarray",
+    "compare": "gmemsim.reports.notebook",
+    "events": "gmemsim.reports.notebook",
+    "figure": "gmemsim.reports.notebook",
+    "human_size": "gmemsim.units",
     "load_scenario": "gmemsim.scenario.format.load",
+    "parse_scenario": "gmemsim.scenario.format.load",
+    "parse_size": "gmemsim.units",
+    "presets": "gmemsim.reports.notebook",
     "run": "gmemsim.sim.run",
+    "samples": "gmemsim.reports.notebook",
+    "with_policy": "gmemsim.studies.compare",
 }
 """Where each name comes from."""
 

@@ -39,6 +39,20 @@ _SPELLINGS = {
 """What people write for a unit, in small letters, and what they mean."""
 
 
+def size_of(value: int | str) -> int:
+    """Bytes that ``value`` means: itself, or text with a unit; ``ValueError`` if it is neither.
+
+    >>> size_of(4096), size_of("1G")
+    (4096, 1073741824)
+    """
+    return parse_size(value) if isinstance(value, str) else value
+
+
+def duration_of(value: int | str) -> int:
+    """Nanoseconds that ``value`` means: itself, or text with a unit; ``ValueError`` if it is neither."""
+    return parse_duration(value) if isinstance(value, str) else value
+
+
 def spelling_hint(text: str, units: dict[str, int]) -> str:
     """``", did you mean '32G'?"`` for ``32GB`` and ``32g``; nothing if it is not clear which of ``units`` is meant."""
     match = _LOOSE.fullmatch(text[:40].lower())

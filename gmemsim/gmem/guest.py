@@ -25,11 +25,13 @@ from gmemsim.gmem.conversion import PROCEDURES, convert
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode, Stats
 from gmemsim.gmem.policy import Policy
+from gmemsim.gmem.presets import read_policy
 from gmemsim.gmem.ranges import gaps
 from gmemsim.gmem.stage2 import LeafRule, MappingKind
 from gmemsim.host.host import Host
 from gmemsim.host.memcg import charged_bytes
 from gmemsim.host.work import Work
+from gmemsim.units import size_name, size_of
 from gmemsim.xarray import Levels, XArray
 
 GIB_SHIFT = 30
@@ -45,6 +47,7 @@ VCPUS = 16
 class GuestMemfd:
     """A guest_memfd of ``size`` bytes on ``host``, backed by hugepages of ``backing`` bytes (or base pages).
 
+    Sizes may be text with a unit (``"1G"``), the policy may be text too, as on the command line (``"staged"``).
     ``policy`` says how conversions are carried out (default: ``Policy()``, generation B as it is); ``mapping`` how the
     second stage maps private memory (``"snp"``, ``"tdx"`` or ``"plain"``; default: ``"snp"`` on x86's page sizes,
     ``"plain"`` on those of arm64); ``stage2`` which of its leaves are split with the folios: those that cross the range
@@ -70,23 +73,25 @@ class GuestMemfd:
         host: Host,
         name: str,
         *,
-        size: int,
-        backing: int,
-        policy: Policy | None = None,
+        size: int | str,
+        backing: int | str,
+        policy: Policy | str | None = None,
         mapping: MappingKind | None = None,
         in_place: bool = True,
         initially_shared: bool = False,
         stage2: LeafRule = "range",
-        kernel_memory: int | None = None,
+        kernel_memory: int | str | None = None,
         vcpus: int = VCPUS,
         node: int = 0,
     ) -> None:
+        size, backing = size_of(size), size_of(backing)
+        kernel_memory = None if kernel_memory is None else size_of(kernel_memory)
         self.host = host
         self.name = name
-        self.size = size
-        self.backing = backing
+        self.size: int = size
+        self.backing: int = backing
         self.mapping: MappingKind = mapping or host.geometry.default_mapping(backing)
-        self.policy = policy or Policy()
+        self.policy: Policy = read_policy(policy)[1] if isinstance(policy, str) else policy or Policy()
         self.in_place = in_place
         self.kernel_memory = kernel_memory
         self.node = node
@@ -472,7 +477,7 @@ class GuestMemfd:
         check(self.inode)
 
     def __repr__(self) -> str:
-        return f"<GuestMemfd {self.name}>"
+        return f"<GuestMemfd {self.name}: {size_name(self.size)} on {size_name(self.backing)}>"
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from gmemsim.host.nodes import Nodes
 from gmemsim.host.slab import object_sizes
 from gmemsim.host.vmemmap import VmemmapLayout
 from gmemsim.host.work import Work
+from gmemsim.units import duration_of, human_size, size_of
 from gmemsim.xarray import Profile
 
 HOST = "(host)"
@@ -71,6 +72,7 @@ class NodeMemory:
 class Host:
     """A host with ``hugetlb`` hugepages (size in bytes -> number) and ``kernel_memory`` bytes for metadata.
 
+    Sizes and times may be text with a unit: ``{"1G": 4}``, ``"64M"``, ``"10ms"``.
     ``geometry`` (default: 4K pages) and ``kernel`` (default: today's switches) say what machine and kernel it is;
     ``kernel_memory`` is the budget of all accounts in bytes (default: no limit), ``rcu_grace`` how long a deferred free
     takes, in ns (default: 10 ms).  ``nodes`` are its NUMA nodes, which then have the hugepages (default: no NUMA);
@@ -87,24 +89,24 @@ class Host:
         self,
         *,
         geometry: Geometry | None = None,
-        hugetlb: Mapping[int, int] | None = None,
-        kernel_memory: int | None = None,
-        rcu_grace: int = 10_000_000,
+        hugetlb: Mapping[int, int] | Mapping[str, int] | None = None,
+        kernel_memory: int | str | None = None,
+        rcu_grace: int | str = 10_000_000,
         kernel: KernelSwitches | None = None,
         nodes: Sequence[NodeMemory] = (),
     ) -> None:
         self.geometry = geometry or Geometry()
         if nodes and hugetlb:
             raise ValueError("the hugepages are the nodes', found hugetlb of the host beside nodes")
-        pools = [node.hugetlb for node in nodes] or [hugetlb or {}]
+        pools = [node.hugetlb for node in nodes] or [{size_of(size): count for size, count in (hugetlb or {}).items()}]
         for size in {size for pool in pools for size in pool}:
             if problem := self.geometry.hugepage_problem(size):
                 raise ValueError(problem)
         self.kernel = kernel or KernelSwitches()
         self.ledger = Ledger(
             object_sizes(self.geometry.page_size),
-            budget=kernel_memory,
-            rcu_grace=rcu_grace,
+            budget=None if kernel_memory is None else size_of(kernel_memory),
+            rcu_grace=duration_of(rcu_grace),
             nodes=self._make_nodes(nodes),
         )
         self.work = Work()
@@ -129,6 +131,10 @@ class Host:
         self._vmemmap_tables.known = self._tables_of_optimised
         self._optimised: set[int] = set()
         """Sizes of hugepages, in bytes, whose pool has been optimised."""
+
+    def __repr__(self) -> str:
+        held = human_size(self.ledger.total.live_bytes)
+        return f"<Host: {self.geometry.name(0)} pages, {held} held for guests' memory>"
 
     def _make_nodes(self, nodes: Sequence[NodeMemory]) -> Nodes | None:
         bound = () if self.kernel.vmemmap_fallback else ("vmemmap",)

@@ -40,6 +40,7 @@ from gmemsim.garbage import fewer_collections
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.host import Host, KernelSwitches, NodeMemory
+from gmemsim.results.page import as_html, outcome
 from gmemsim.results.summary import State, folio_orders, summarise
 from gmemsim.results.timeline import NONE, Event, Timeline
 from gmemsim.scenario import model
@@ -52,7 +53,7 @@ from gmemsim.sim.steps import CALLS, detail
 from gmemsim.version import __version__
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Result:
     """What a run leaves: the scenario, its timeline, and the summary (the object that ``--json`` prints)."""
 
@@ -64,6 +65,12 @@ class Result:
     def ok(self) -> bool:
         """Whether every expectation holds."""
         return all(verdict["ok"] for verdict in self.summary["expect"])
+
+    def __repr__(self) -> str:
+        return f"<Result {self.scenario.title!r}: {outcome(self.summary)}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(self.summary)
 
 
 def run(scenario: Scenario, *, check: bool = False) -> Result:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any, Literal
 
 import attrs
@@ -29,6 +30,7 @@ from gmemsim.host.costs import PROFILES
 from gmemsim.host.work import Work
 from gmemsim.results.keys import Unit
 from gmemsim.results.metrics import find_metric, metric_value
+from gmemsim.results.page import outcome
 from gmemsim.results.pricing import call_times
 from gmemsim.results.timeline import TOTAL
 from gmemsim.scenario.model import Scenario
@@ -87,7 +89,7 @@ class ComparisonRow:
         return tuple(1.0 if value == first else value / first if first else None for value in self.values)
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Comparison:
     """Results by name, the reference first, and the rows of their figures; ``what`` is being compared.
 
@@ -128,6 +130,15 @@ class Comparison:
         """What must be said first: sentences on the whole comparison, then those on single results."""
         notes = [f"{name}: {note}" for name, result in self.results.items() for note in result.summary.get("notes", ())]
         return (*_across_hvo(self.results), *notes)
+
+    def __repr__(self) -> str:
+        return f"<Comparison {self.title!r} of {', '.join(self.names)}>"
+
+    def _repr_html_(self) -> str:
+        lines = "".join(
+            f"<dt>{escape(name)}</dt><dd>{outcome(result.summary)}</dd>" for name, result in self.results.items()
+        )
+        return f"<p><b>{escape(self.title)}</b></p><dl>{lines}</dl>"
 
     @property
     def ok(self) -> bool:

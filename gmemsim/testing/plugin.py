@@ -3,8 +3,12 @@
 
 Theory of operation
 -------------------
-``host``, ``guest`` and ``fail_nth`` are fixtures; a test module that defines its own ``host`` gives ``guest`` that one.
-When a test is over, the invariants of both must hold.
+``gmem_host``, ``gmem_guest`` and ``gmem_fail_nth`` are fixtures; a test module that defines its own ``gmem_host`` gives
+``gmem_guest`` that one.  When a test is over, the invariants of both must hold.  The names begin with ``gmem_`` because
+plugins share them: pytest-testinfra has a ``host`` too.
+
+pytest imports this module wherever gmemsim is installed, so it imports nothing of gmemsim until a fixture is used or a
+scenario is found.
 
 Files named ``*.gmem.yaml`` are scenarios (``gmemsim schema`` describes them) and are collected like test modules: one
 test for each expectation, and one for all the errors that steps must end with.  The scenario runs once, with its first
@@ -16,18 +20,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gmemsim.errors import InputError, SimulationRefused
-from gmemsim.gmem.guest import GuestMemfd
-from gmemsim.host.host import Host
-from gmemsim.scenario.format.load import load_scenario
-from gmemsim.scenario.model import Expectation, Scenario
-from gmemsim.sim.run import run
-from gmemsim.testing.fail_nth import Failure
-from gmemsim.testing.fail_nth import fail_nth as _fail_nth
+if TYPE_CHECKING:
+    from gmemsim.gmem.guest import GuestMemfd
+    from gmemsim.host.host import Host
+    from gmemsim.scenario.model import Expectation, Scenario
+    from gmemsim.testing.fail_nth import Failure
 
 SUFFIX = ".gmem.yaml"
 """What a scenario that is a test is called."""
@@ -37,25 +38,31 @@ GUEST_BYTES = 1 << 30
 
 
 @pytest.fixture
-def host() -> Host:
+def gmem_host() -> Host:
     """A host with 4 hugepages of 1G and 512 of 2M, and no limit on the kernel's memory."""
+    from gmemsim.host.host import Host
+
     return Host(hugetlb={1 << 30: 4, 2 << 20: 512})
 
 
 @pytest.fixture
-def guest(host: Host) -> Iterator[GuestMemfd]:
+def gmem_guest(gmem_host: Host) -> Iterator[GuestMemfd]:
     """A guest of 1G on one 1G hugepage, allocated and private; it and its host are checked after the test."""
-    made = GuestMemfd(host, "guest", size=GUEST_BYTES, backing=GUEST_BYTES)
+    from gmemsim.gmem.guest import GuestMemfd
+
+    made = GuestMemfd(gmem_host, "guest", size=GUEST_BYTES, backing=GUEST_BYTES)
     made.allocate(0, GUEST_BYTES)
     yield made
     made.check()
-    host.check()
+    gmem_host.check()
 
 
 @pytest.fixture
-def fail_nth() -> Callable[..., Iterator[Failure]]:
+def gmem_fail_nth() -> Callable[..., Iterator[Failure]]:
     """:func:`gmemsim.testing.fail_nth`: fail each allocation of a call in turn."""
-    return _fail_nth
+    from gmemsim.testing.fail_nth import fail_nth
+
+    return fail_nth
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -71,6 +78,8 @@ class ScenarioFile(pytest.File):
 
     def collect(self) -> Iterable[pytest.Item]:
         """A test an expectation, and one for the errors of steps."""
+        from gmemsim.errors import InputError
+
         try:
             scenario = self.scenario
         except InputError as error:
@@ -85,11 +94,15 @@ class ScenarioFile(pytest.File):
     @cached_property
     def scenario(self) -> Scenario:
         """The scenario in the file; ``InputError`` if it is not one."""
+        from gmemsim.scenario.format.load import load_scenario
+
         return load_scenario(self.path)
 
     @cached_property
     def verdicts(self) -> list[Mapping[str, Any]]:
         """The run's entry for each expectation, then those for the steps that must fail."""
+        from gmemsim.sim.run import run
+
         verdicts: list[Mapping[str, Any]] = run(self.scenario).summary["expect"]
         return verdicts
 
@@ -121,6 +134,8 @@ class ScenarioItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Only the lines, without a traceback, where they say all."""
+        from gmemsim.errors import SimulationRefused
+
         if isinstance(excinfo.value, UnmetError):
             return str(excinfo.value)
         if isinstance(excinfo.value, SimulationRefused):

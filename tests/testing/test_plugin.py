@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 import gmemsim.sim.run  # noqa: F401 - each pytest inside would import it anew
@@ -33,33 +36,33 @@ def test_fixtures(pytester: pytest.Pytester) -> None:
         import pytest
         from gmemsim import GuestMemfd, Host
 
-        def test_guest(host, guest):
-            guest.set_attributes(0, 4096, private=False)
-            assert host.ledger.tallies["filemap_nodes"].live == 4162
+        def test_guest(gmem_host, gmem_guest):
+            gmem_guest.set_attributes(0, 4096, private=False)
+            assert gmem_host.ledger.tallies["filemap_nodes"].live == 4162
 
-        def test_failures(fail_nth):
+        def test_failures(gmem_fail_nth):
             def make():
                 guest = GuestMemfd(Host(hugetlb={1 << 21: 1}), "a", size=1 << 21, backing=1 << 21)
                 guest.allocate(0, 1 << 21)
                 return guest
-            failures = list(fail_nth(make, lambda g: g.set_attributes(0, 4096, private=False), account="vmemmap"))
+            failures = list(gmem_fail_nth(make, lambda g: g.set_attributes(0, 4096, private=False), account="vmemmap"))
             assert [failure.error.name for failure in failures] == ["ENOMEM"] * 7
 
         class TestOwnHost:
             @pytest.fixture
-            def host(self):
+            def gmem_host(self):
                 return Host(hugetlb={1 << 30: 1}, kernel_memory=1 << 20)
 
-            def test_it_is_the_guests(self, host, guest):
-                assert guest.host is host
+            def test_it_is_the_guests(self, gmem_host, gmem_guest):
+                assert gmem_guest.host is gmem_host
     """)
     run(pytester).assert_outcomes(passed=3)
 
 
 def test_broken_invariants_are_an_error_of_the_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
-        def test_breaks(guest):
-            guest.folios[0] += 1
+        def test_breaks(gmem_guest):
+            gmem_guest.folios[0] += 1
     """)
     run(pytester).assert_outcomes(passed=1, errors=1)
 
@@ -125,3 +128,28 @@ def test_a_scenario_that_cannot_be_simulated_fails_all_of_its_tests(pytester: py
 def test_one_test_of_a_scenario_can_be_chosen(pytester: pytest.Pytester) -> None:
     path = pytester.makefile(".gmem.yaml", split=SCENARIO)
     run(pytester, f"{path}::filemap_nodes.live eq 1").assert_outcomes(passed=1)
+
+
+def test_another_plugin_may_have_a_host(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("""
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def host():
+            return "the other plugin's"
+    """)
+    pytester.makepyfile("""
+        def test_both(host, gmem_guest):
+            assert host == "the other plugin's"
+            gmem_guest.set_attributes(0, 4096, private=False)
+    """)
+    run(pytester).assert_outcomes(passed=1)
+
+
+def test_pytest_starts_without_what_is_not_used() -> None:
+    code = (
+        "import sys, pytest, gmemsim.testing.plugin; print(sorted(name for name in sys.modules if "
+        "name.partition('.')[0] in ('numpy', 'attrs', 'sortedcontainers', 'yaml', 'click') or "
+        "name.startswith(('gmemsim.gmem', 'gmemsim.sim', 'gmemsim.scenario', 'gmemsim.host'))))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
