@@ -305,6 +305,7 @@ def orders(tree: Tree, first: int, last: int) -> dict[int, int]:
     The same as adding up :func:`runs`, without making them.  O(entries and Uniforms).
     """
     found: dict[int, int] = {}
+    siblings = tree.chunk.siblings
     head = tree.head
     pending: list[tuple[NodeLike, int]] = [(head, 0)] if isinstance(head, NodeLike) and first <= last else []
     if not pending and head is not None and first == 0:
@@ -326,12 +327,24 @@ def orders(tree: Tree, first: int, last: int) -> dict[int, int]:
             if isinstance(entry, NodeLike):
                 pending.append((entry, base + (slot << shift)))
             elif entry is not None and not isinstance(entry, Sibling):
-                order = order_in(slots, slot)
+                order, width = _extent(slots, slot, siblings[slot])
                 found[shift + order] = found.get(shift + order, 0) + 1
-                if order and canonical(slots, min(slot + (1 << order), len(slots)) - 1) == slot:
-                    width = 1 << order  # not so where store_range made an entry of an odd number of slots
             slot += width
     return found
+
+
+def _extent(slots: Sequence[object], slot: int, sibling: Sibling) -> tuple[int, int]:
+    """``order_in`` of the entry in ``slot``, whose siblings are ``sibling``, and how many slots are certainly its own.
+
+    That is one where ``store_range`` made an entry of an odd number of slots.
+    """
+    size, order, width = len(slots), 0, 1
+    while slot + width < size and slots[slot + width] is sibling:
+        order, width = order + 1, width << 1
+    whole = slot + width <= size and (width == 1 or slots[slot + width - 1] is sibling)
+    if whole and (slot + width == size or not isinstance(slots[slot + width], Sibling)):
+        return order, width
+    return order_in(slots, slot), 1
 
 
 def _raw_runs(node: object, base: int, first: int, last: int, mask: int) -> Iterator[tuple[int, int, int, object]]:
