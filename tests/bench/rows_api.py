@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import cProfile
+import pstats
 import random
 from collections import deque
 from collections.abc import Callable
@@ -50,6 +52,26 @@ def _api(policy: str) -> Callable[[Meter], float]:
 
 for _policy in POLICIES:
     row(f"api.{_policy}", "µs", f"a conversion, {_policy}, 1 TiB, GuestMemfd called directly")(_api(_policy))
+
+
+def _calls(policy: str) -> Callable[[Meter], float]:
+    def measure(meter: Meter) -> float:
+        guest, number = guest_of(policy), meter.scale(4000)
+        profile = cProfile.Profile()
+        profile.runcall(conversions, guest, number)
+        calls: int = pstats.Stats(profile).total_calls  # type: ignore[attr-defined]  # not in typeshed
+        return calls / number
+
+    return measure
+
+
+for _policy in POLICIES:
+    row(
+        f"calls.{_policy}",
+        "calls",
+        f"calls of functions in a conversion, {_policy}, as api.{_policy}: counted, so no load changes it",
+        collections=False,
+    )(_calls(_policy))
 
 
 @row("api.allocate", "µs", "a hugepage of a 1 TiB guest that is allocated")
