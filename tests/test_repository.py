@@ -37,6 +37,7 @@ LONGEST_MODULE = 500
 COUNTERPARTS: dict[str, tuple[set[str], str]] = {
     "compare": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
     "budget": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
+    "reserve": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
     "faults": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
     "explain": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
     "sweep": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),

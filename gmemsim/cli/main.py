@@ -27,6 +27,7 @@ for _name, _section, _place in (
     ("compare", "See what it costs", "gmemsim.cli.compare:compare"),
     ("sweep", "See what it costs", "gmemsim.cli.sweep:sweep"),
     ("explain", "See what it costs", "gmemsim.cli.explain:explain"),
+    ("reserve", "Decide", "gmemsim.cli.reserve:reserve"),
     ("faults", "Decide", "gmemsim.cli.faults:faults"),
     ("costs", "See what it costs", "gmemsim.cli.costs:costs"),
     ("budget", "Decide", "gmemsim.cli.budget:budget"),

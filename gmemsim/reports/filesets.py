@@ -18,6 +18,7 @@ from gmemsim.reports.export import (
     COMPARE_EXPORTS,
     EXPORTS,
     FAULTS_EXPORTS,
+    RESERVE_EXPORTS,
     SWEEP_EXPORTS,
     StudyFormat,
 )
@@ -95,6 +96,11 @@ def budget_files() -> FileSet:
 def faults_files() -> FileSet:
     """What failing allocations leave, in every format, and as a figure."""
     return _study(FAULTS_EXPORTS) | _drawn("faults", "gmemsim.reports.figures.faultmap:write")
+
+
+def reserve_files() -> FileSet:
+    """A reserve in every format, and as a figure."""
+    return _study(RESERVE_EXPORTS) | _drawn("reserve", "gmemsim.reports.figures.reserves:write")
 
 
 def _study(formats: Registry[StudyFormat]) -> FileSet:

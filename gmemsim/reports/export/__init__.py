@@ -152,7 +152,10 @@ BUDGET_EXPORTS.add(
 FAULTS_EXPORTS: Registry[StudyFormat] = Registry("format")
 """Every format of what failing allocations leave."""
 
-for _registry, _stem in ((FAULTS_EXPORTS, "faults"),):
+RESERVE_EXPORTS: Registry[StudyFormat] = Registry("format")
+"""Every format of a reserve."""
+
+for _registry, _stem in ((FAULTS_EXPORTS, "faults"), (RESERVE_EXPORTS, "reserve")):
     for _form, _help in (("json", "Print one JSON object."), ("csv", "Print CSV, one row a line.")):
         _module = f"gmemsim.reports.export.{_stem}_{_form}"
         _registry.add(_form, StudyFormat(_module, f"{_stem}.{_form}", _help))

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``gmemsim reserve``: what must be had beforehand so that a conversion cannot fail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gmemsim.cli.parameters import complete_presets, format_options, size_parameter
+from gmemsim.cli.progress import Interruption
+from gmemsim.cli.studies import deliver, out_options, planned
+from gmemsim.errors import Fault, InputError
+from gmemsim.host.host import PAMTS, STRUCT_PAGE_BYTES_OF
+from gmemsim.messages import shown
+from gmemsim.reports.export import RESERVE_EXPORTS
+from gmemsim.reports.filesets import reserve_files
+
+if TYPE_CHECKING:
+    from gmemsim.gmem.policy import Policy
+    from gmemsim.studies.reserve import Reserve
+
+
+@click.command()
+@click.option(
+    "--policy",
+    "policies",
+    metavar="POLICY",
+    multiple=True,
+    shell_complete=complete_presets,
+    help="This policy (default: some that differ): PRESET, NAME=PRESET, or NAME=key:value,key:value…; repeat it.",
+)
+@click.option("--backing", callback=size_parameter, default="1G", show_default=True, help="The hugepage: 1G, 2M, …")
+@click.option(
+    "--pages",
+    type=click.IntRange(min=1),
+    multiple=True,
+    metavar="N",
+    help="So many base pages of it are shared; repeat it. Default: a series.",
+)
+@click.option(
+    "--pattern",
+    type=click.Choice(["one", "spread", "block"]),
+    help="One page; N pages anywhere, a call each; N pages beside each other, by one call."
+    " Default: block for a call, spread for a life.",
+)
+@click.option(
+    "--scope",
+    type=click.Choice(["call", "life"]),
+    default="call",
+    show_default=True,
+    help="For one call, or for all of a hugepage's life until it is merged again.",
+)
+@click.option("--mapping", type=click.Choice(["plain", "snp", "tdx"]), help="How the guest is mapped. Default: snp.")
+@click.option("--pamt", type=click.Choice(PAMTS), help="The host's PAMT. Default: dynamic with tdx, else none.")
+@click.option(
+    "--memdesc",
+    type=click.Choice(list(STRUCT_PAGE_BYTES_OF)),
+    default="struct-page",
+    show_default=True,
+    help="What describes memory.",
+)
+@click.option(
+    "--page-size", callback=size_parameter, default="4K", show_default=True, help="Base page: 4K, 16K or 64K."
+)
+@format_options(RESERVE_EXPORTS)
+@out_options(reserve_files())
+@click.pass_context
+def reserve(ctx: click.Context, /, **given: Any) -> None:
+    """Say what must be had beforehand so that converting pages of a hugepage cannot fail, object by object.
+
+    All figures come from carrying conversions out, with the pages where they take the most. Beside them stands the
+    closed form, where there is one. Other hugepages of the file are private; a grace period passes between two calls.
+
+    \b
+    Examples:
+      gmemsim reserve
+      gmemsim reserve --policy nonuniform --policy staged-partial --pages 1 --pages 513
+      gmemsim reserve --scope life --policy staged --mapping tdx
+      gmemsim reserve --backing 2M --pattern spread --json
+    """
+    plan = planned(ctx, given["out"], reserve_files(), force=given["force"])
+    found = _reserve(given)
+    deliver(ctx, "reserve", found, RESERVE_EXPORTS, plan, form=given["form"], force=given["force"])
+
+
+def _reserve(given: dict[str, Any]) -> Reserve:
+    from gmemsim.host.host import KernelSwitches
+    from gmemsim.studies.reserve import USUAL_PATTERN, Question
+    from gmemsim.studies.reserve import reserve as asked
+
+    pamt = given["pamt"] or ("dynamic" if given["mapping"] == "tdx" else "none")
+    try:
+        question = Question(
+            backing=given["backing"],
+            pattern=given["pattern"] or USUAL_PATTERN[given["scope"]],
+            scope=given["scope"],
+            mapping=given["mapping"],
+            page_size=given["page_size"],
+            kernel=KernelSwitches(memdesc=given["memdesc"], pamt=pamt),
+        )
+        with Interruption() as interruption:
+            found = asked(_policies(given["policies"]), given["pages"], question, lambda: interruption.pressed)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    if found.left and not found.rows:
+        raise KeyboardInterrupt
+    return found
+
+
+def _policies(texts: tuple[str, ...]) -> dict[str, Policy] | None:
+    """The policies in ``texts``, by the text itself; all that is wrong is said at once."""
+    from gmemsim.gmem.presets import read_policy
+
+    found: dict[str, Policy] = {}
+    faults = []
+    for text in texts:
+        try:
+            found[text] = read_policy(text)[1]
+        except ValueError as error:
+            faults.append(Fault(f"--policy {shown(text)}", 0, 0, str(error)))
+    if faults:
+        raise InputError(faults)
+    return found or None
