@@ -28,7 +28,7 @@ def render(reserve: Reserve) -> RenderableType:
     text = Text(heading, style="bold")
     for line in said:
         text.append(f"\n{line}", style="bold red" if line.isupper() else "not bold")
-    notes = [textwrap.fill(form, MAIL, subsequent_indent="    ") for form in _forms(reserve)]
+    notes = [textwrap.fill(form, MAIL, subsequent_indent="    ", break_on_hyphens=False) for form in _forms(reserve)]
     if any(is_estimate(account) for account in accounts_of(reserve)):
         notes.append(f"{ESTIMATE}: an estimate, of a file in which nothing else is shared")
     return Group(text, _table(reserve), Text("\n" + "\n".join(notes)))
