@@ -63,6 +63,11 @@ if TYPE_CHECKING:
 @click.option(
     "--page-size", callback=size_parameter, default="4K", show_default=True, help="Base page: 4K, 16K or 64K."
 )
+@click.option(
+    "--prove",
+    is_flag=True,
+    help="Show by more runs that nothing fails with these objects, and something with one less; exit code 1 if not.",
+)
 @format_options(RESERVE_EXPORTS)
 @out_options(reserve_files())
 @click.pass_context
@@ -78,10 +83,13 @@ def reserve(ctx: click.Context, /, **given: Any) -> None:
       gmemsim reserve --policy nonuniform --policy staged-partial --pages 1 --pages 513
       gmemsim reserve --scope life --policy staged --mapping tdx
       gmemsim reserve --backing 2M --pattern spread --json
+      gmemsim reserve --pattern one --prove
     """
     plan = planned(ctx, given["out"], reserve_files(), force=given["force"])
     found = _reserve(given)
     deliver(ctx, "reserve", found, RESERVE_EXPORTS, plan, form=given["form"], force=given["force"])
+    if not all(row.proved is not False for row in found.rows):
+        ctx.exit(1)
 
 
 def _reserve(given: dict[str, Any]) -> Reserve:
@@ -100,7 +108,13 @@ def _reserve(given: dict[str, Any]) -> Reserve:
             kernel=KernelSwitches(memdesc=given["memdesc"], pamt=pamt),
         )
         with Interruption() as interruption:
-            found = asked(_policies(given["policies"]), given["pages"], question, lambda: interruption.pressed)
+            found = asked(
+                _policies(given["policies"]),
+                given["pages"],
+                question,
+                prove=given["prove"],
+                stop=lambda: interruption.pressed,
+            )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if found.left and not found.rows:

@@ -30,6 +30,10 @@ def question_in_words(reserve: Reserve) -> list[str]:
     said = [f"What must be had so that converting {page} pages of a {backing} hugepage cannot fail"]
     said.append(f"{PATTERNS[question.pattern]}, where they take the most; mapping {mapping}")
     said.append(SCOPES[question.scope])
+    if reserve.rows and reserve.rows[0].proved is not None:
+        wrong = [f"{row.policy} of {number(row.pages)} pages" for row in reserve.rows if not row.proved]
+        proof = "proved by runs: with it nothing fails, with one object less something does"
+        said.append(f"NOT PROVED: {', '.join(wrong)}" if wrong else proof)
     if reserve.left:
         said.append(f"PARTIAL: INTERRUPTED WITH {number(reserve.left)} ROWS LEFT")
     return said

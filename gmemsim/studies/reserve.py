@@ -118,7 +118,7 @@ class ReserveRow:
     """The reserve of one ``policy`` (as it was given) for so many ``pages``.
 
     ``objects`` by account, 0 included; ``bytes`` of all of them.  ``placement``: where the pages lie that take the
-    most bytes.
+    most bytes.  ``proved``: whether runs have shown that it is enough and no more than that (default: not asked).
     """
 
     policy: str
@@ -126,6 +126,7 @@ class ReserveRow:
     objects: Mapping[str, int]
     bytes: int
     placement: Placement
+    proved: bool | None = None
 
 
 @attrs.frozen
@@ -145,13 +146,15 @@ def reserve(
     policies: Mapping[str, Policy] | None = None,
     pages: Sequence[int] = (),
     question: Question | None = None,
+    *,
+    prove: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> Reserve:
     """The reserves of ``policies`` (default: :data:`USUAL`, as far as they fit) for each number of ``pages``.
 
-    ``pages`` (default: a series that shows how it grows) are shared in the ``question``'s pattern.  It ends early when
-    ``stop()`` is true (default: never).  ``ValueError`` for a policy that does not fit the hugepage or more pages than
-    there are.
+    ``pages`` (default: a series that shows how it grows) are shared in the ``question``'s pattern.  ``prove`` (default:
+    no): see :func:`is_proved`.  It ends early when ``stop()`` is true (default: never).  ``ValueError`` for a policy
+    that does not fit the hugepage or more pages than there are.
 
     >>> found = reserve({"b-today": Policy()}, [1])
     >>> [(name, n) for name, n in found.rows[0].objects.items() if n]
@@ -172,7 +175,8 @@ def reserve(
     for name, policy in wanted.items():
         for number in numbers:
             if not stop():
-                rows.append(_row(question, name, policy, number))
+                row = _row(question, name, policy, number)
+                rows.append(attrs.evolve(row, proved=is_proved(question, policy, row)) if prove else row)
     return Reserve(question, wanted, tuple(rows), len(wanted) * len(numbers) - len(rows))
 
 
@@ -242,6 +246,17 @@ def suffices(question: Question, policy: Policy, placement: Placement, objects: 
         except KernelError:
             return False
     return True
+
+
+def is_proved(question: Question, policy: Policy, row: ReserveRow) -> bool:
+    """Whether nothing can fail with the reserve ``row``, and something can with one object less of any account."""
+
+    def enough(objects: Mapping[str, int]) -> bool:
+        places = placements(question.pattern, row.pages, question.order)
+        return all(suffices(question, policy, place, objects) for place in places)
+
+    fewer = [{**row.objects, account: number - 1} for account, number in row.objects.items() if number]
+    return enough(row.objects) and not any(map(enough, fewer))
 
 
 def _lives(question: Question, policy: Policy, placement: Placement) -> Iterator[_Life]:

@@ -57,6 +57,18 @@ def test_descriptors() -> None:
     assert told["rows"][0]["memdesc"] == 511 + 512 - 1 + 0
 
 
+def test_a_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["--pattern", "one", "--policy", "staged", "--prove"]
+    proved = reserve(*asked)
+    assert proved.exit_code == 0
+    assert "proved by runs" in proved.stdout
+    assert [row["proved"] for row in json.loads(reserve(*asked, "--json").stdout)["rows"]] == [True]
+    monkeypatch.setattr("gmemsim.studies.reserve.suffices", lambda *asked: True)
+    wrong = reserve(*asked)
+    assert wrong.exit_code == 1
+    assert "NOT PROVED: staged of 1 pages" in wrong.stdout
+
+
 def test_files(tmp_path: Path) -> None:
     result = reserve("--policy", "staged", "--backing", "2M", "--out", tmp_path / "out", "--csv")
     assert result.exit_code == 0, result.output

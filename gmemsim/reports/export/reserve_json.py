@@ -2,7 +2,8 @@
 """A reserve as one JSON object: a row for every policy and number of pages, with all accounts.
 
 ``placement``: where the pages lie that take the most bytes, as ranges of pages of the hugepage (at most the first
-:data:`MOST_RANGES`).  ``closed_forms``: by policy and account, N being the pages.
+:data:`MOST_RANGES`).  ``proved``: whether runs have shown that it is enough and no more than that, if asked.
+``closed_forms``: by policy and account, N being the pages.
 """
 
 from __future__ import annotations
@@ -39,4 +40,5 @@ def as_json(reserve: Reserve) -> dict[str, Any]:
 
 def _row(row: ReserveRow) -> dict[str, Any]:
     head = {"policy": row.policy, "pages": row.pages} | dict(row.objects)
-    return head | {"bytes": row.bytes, "placement": [list(place) for place in row.placement[:MOST_RANGES]]}
+    proved = {} if row.proved is None else {"proved": row.proved}
+    return head | {"bytes": row.bytes, "placement": [list(place) for place in row.placement[:MOST_RANGES]]} | proved
