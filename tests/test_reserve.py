@@ -24,7 +24,6 @@ from gmemsim.studies.reserve import (
     Scope,
     is_proved,
     needed,
-    placements,
     reserve,
     suffices,
 )
