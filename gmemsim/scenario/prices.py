@@ -15,7 +15,7 @@ import attrs
 
 from gmemsim.errors import Fault, InputError
 from gmemsim.host.work import COUNTERS, PHASES
-from gmemsim.messages import did_you_mean, quote
+from gmemsim.messages import did_you_mean, quote, shown
 from gmemsim.scenario.format.kinds import UnitPrice
 from gmemsim.scenario.model import Scenario
 
@@ -46,10 +46,10 @@ def read_prices(texts: Iterable[str]) -> dict[str, float]:
         try:
             counter, price = read_price(text)
         except ValueError as error:
-            faults.append(Fault(f"{OPTION} {text}", 0, 0, str(error)))
+            faults.append(Fault(f"{OPTION} {shown(text)}", 0, 0, str(error)))
             continue
         if counter in prices:
-            faults.append(Fault(f"{OPTION} {text}", 0, 0, f"found a second price of {counter}, expected one"))
+            faults.append(Fault(f"{OPTION} {shown(text)}", 0, 0, f"found a second price of {counter}, expected one"))
         prices[counter] = price
     if faults:
         raise InputError(faults)
