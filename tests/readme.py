@@ -105,7 +105,8 @@ def carried_out(command: str) -> tuple[int, str]:
         done = CliRunner().invoke(gmemsim, shlex.split(command)[1:], env=ENVIRONMENT)
         code, output = done.exit_code, done.output
     else:
-        shim = f'gmemsim() {{ {shlex.quote(sys.executable)} -m gmemsim "$@"; }}\nset -o pipefail\n{command}'
+        python = shlex.quote(sys.executable)
+        shim = f'python() {{ {python} "$@"; }}\ngmemsim() {{ python -m gmemsim "$@"; }}\nset -o pipefail\n{command}'
         python_path = f"{ROOT}{':' + environ['PYTHONPATH'] if environ.get('PYTHONPATH') else ''}"
         shell = subprocess.run(
             ["bash", "-c", shim],

@@ -23,10 +23,30 @@ def test_a_page_is_what_its_commands_print(page: Path) -> None:
 
 def test_what_the_text_names_exists() -> None:
     paths = {path for path in re.findall(r"[`(]([a-z][\w./-]*/[\w./-]*)[`)]", TEXT) if not path.startswith("out/")}
-    assert {"gmemsim/cli/", "scenarios/rfc-cover.yaml", "scenarios/is-it-necessary.png"} <= paths
+    assert {"docs/first-look.md", "scenarios/is-it-necessary.png"} <= paths
     missing = [path for path in paths if not any((base / path).exists() for base in (ROOT, ROOT / "gmemsim"))]
     missing = [path for path in missing if path not in KERNEL_FILES]
     assert not missing, f"README.md names what is not there: {missing}"
+
+
+def test_the_list_of_pages_has_every_page() -> None:
+    listed = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = {str(page.relative_to(ROOT / "docs")) for page in PAGES if page != README}
+    missing = {name for name in pages if not name.startswith("decisions/") and f"]({name})" not in listed}
+    assert missing <= {"README.md"}
+
+
+def test_the_figures_of_the_readme_are_those_of_the_run() -> None:
+    """The page they come from is compared with what the commands print."""
+    (sentence,) = re.findall(r"One 4K page shared.*?split\.\n", TEXT, re.DOTALL)
+    figures = re.findall(r"[\d.]+ [KM]iB", sentence)
+    assert len(figures) == 3
+    explained = (ROOT / "docs" / "first-look.md").read_text(encoding="utf-8")
+    assert [figure for figure in figures if figure not in explained] == []
+
+
+def test_the_readme_is_one_screen() -> None:
+    assert len(TEXT.splitlines()) <= 80
 
 
 def test_blocks_of_a_page_follow_one_another() -> None:

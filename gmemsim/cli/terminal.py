@@ -33,10 +33,19 @@ def console(*, width: int | None = None) -> Console:
 
 
 def show(screen: str, *shown: Any, width: int | None = None) -> None:
-    """Print the screen of this name (:mod:`gmemsim.reports.screen`) of what is ``shown``."""
+    """Print the screen of this name (:mod:`gmemsim.reports.screen`) of what is ``shown``.
+
+    What does not go to a terminal has no blanks at the ends of lines.
+    """
     from gmemsim.reports.screen import render
 
-    console(width=width).print(render(screen, *shown))
+    target = console(width=width)
+    if target.is_terminal:
+        target.print(render(screen, *shown))
+        return
+    with target.capture() as captured:
+        target.print(render(screen, *shown))
+    click.echo("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()), nl=False)
 
 
 def say(line: str, *, err: bool = False) -> None:

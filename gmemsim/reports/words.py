@@ -19,6 +19,9 @@ ESTIMATE = "≈"
 TIME_DIGITS = 2
 """Significant digits of a modelled time: prices are off by a fifth or more."""
 
+WIDEST = 15
+"""Characters up to which the number of an expectation has separators: more would not fit a table."""
+
 SHOWN_DIGITS = 14
 """Digits of a sha256 that are shown: enough to tell the scenarios of a project apart."""
 
@@ -109,7 +112,7 @@ def wanted(verdict: Mapping[str, Any]) -> str:
     """What the expectation demands that ``verdict`` is about: ``"filemap_nodes.peak = 4162 after split"``."""
     words = [str(verdict["metric"])]
     if "op" in verdict:
-        words += [SIGNS.get(verdict["op"], str(verdict["op"])), _value(verdict["expected"])]
+        words += [SIGNS.get(verdict["op"], str(verdict["op"])), _value(verdict["metric"], verdict["expected"])]
         if verdict.get("rel") is not None:
             words.append(f"within {100 * verdict['rel']:g} %")
     if verdict.get("after"):
@@ -118,10 +121,14 @@ def wanted(verdict: Mapping[str, Any]) -> str:
 
 
 def found(verdict: Mapping[str, Any]) -> str:
-    """The value that the metric had."""
-    if is_modelled_time(str(verdict["metric"])):
-        return modelled_time(verdict["value"])
-    return _value(verdict["value"])
+    """The value that the metric had, written as :func:`wanted` writes what was expected."""
+    return _value(verdict["metric"], verdict["value"])
+
+
+def failures(kind: str, failed: Mapping[str, int]) -> str:
+    """How calls of ``kind`` failed: ``"2×ENOMEM, 1×SIGBUS (EFAULT)"``; a fault of the host's user space is a signal."""
+    names = {"EFAULT": "SIGBUS (EFAULT)"} if kind == "fault" else {}
+    return ", ".join(f"{number(n)}×{names.get(errno, errno)}" for errno, n in failed.items() if n)
 
 
 def is_modelled_time(metric: str) -> bool:
@@ -129,10 +136,13 @@ def is_modelled_time(metric: str) -> bool:
     return "modelled_time_ns" in metric and "not_priced" not in metric
 
 
-def _value(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:,.6g}"
-    return number(value) if isinstance(value, int) else str(value)
+def _value(metric: object, value: object) -> str:
+    if not isinstance(value, int | float):
+        return str(value)
+    if is_modelled_time(str(metric)):
+        return modelled_time(value)
+    text = f"{value:,}" if isinstance(value, int) or value % 1 else f"{value:,.0f}"
+    return text if len(text) <= WIDEST else text.replace(",", "")
 
 
 def tree_summary(shown: Picture) -> str:

@@ -112,7 +112,7 @@ def test_out_writes_all_files_and_says_where(scenario: Path, tmp_path: Path) -> 
     assert result.stdout.endswith(f"wrote summary.json, timeline.jsonl, plot.png, plot.svg into {out}\n")
     assert sorted(path.name for path in out.iterdir()) == sorted(OUTPUTS)
     assert json.loads((out / "summary.json").read_text()) == fakes.headline().summary
-    assert len((out / "timeline.jsonl").read_text().splitlines()) == 11
+    assert len((out / "timeline.jsonl").read_text().splitlines()) == 12
     assert (out / "plot.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "plot.svg").read_text().startswith("<?xml")
 

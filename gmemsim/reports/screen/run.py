@@ -19,7 +19,17 @@ from rich.table import Table
 from rich.text import Text
 
 from gmemsim.reports import Reportable
-from gmemsim.reports.words import ESTIMATE, account_label, found, modelled_time, number, provenance, times_note, wanted
+from gmemsim.reports.words import (
+    ESTIMATE,
+    account_label,
+    failures,
+    found,
+    modelled_time,
+    number,
+    provenance,
+    times_note,
+    wanted,
+)
 from gmemsim.results.timeline import TOTAL
 from gmemsim.units import human_duration, human_size
 
@@ -83,6 +93,9 @@ def _facts(summary: Mapping[str, Any]) -> Table:
         table.add_row(name, Text(_listing(summary[name]) or "none"))
     if summary.get("host_faults"):
         table.add_row("host faults", number(summary["host_faults"]))
+    for kind, ended in summary.get("calls", {}).items():
+        if kind != "convert" and any(ended["failed"].values()):
+            table.add_row(f"{kind.replace('_', ' ')}s failed", Text(failures(kind, ended["failed"]), style="yellow"))
     for guests, remarks in _logs(summary.get("replays", ())):
         table.add_row("log", Text(f"{guests}: {remarks}", style="yellow" if "WARNING" in remarks else ""))
     bad = {name.replace("_", " "): n for name, n in summary.get("outcomes", {}).items()}
