@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Questions that take many runs: compare, sweep, explain."""
+"""Questions that take many runs: compare, sweep, explain, reserve, budget, faults."""

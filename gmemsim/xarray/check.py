@@ -39,13 +39,14 @@ def _check_node(tree: Tree, node: Node) -> int:
     assert node.shift % tree.chunk.shift == 0, f"{where}: odd shift"
     assert node.count == sum(slot is not None for slot in node.slots), f"{where}: count {node.count} is wrong"
     values, nodes = 0, 1
+    marked = node.marks[0] | node.marks[1] | node.marks[2]
     resolved: object = None
     for slot, entry in enumerate(node.slots):
         if isinstance(entry, Sibling):
             assert entry.slot < slot, f"{where}: slot {slot} is a sibling of {entry.slot}"
             resolved = node.slots[canonical(node.slots, entry.slot)]
             assert resolved is not None, f"{where}: slot {slot} is a sibling of nothing"
-            assert not any(bits >> slot & 1 for bits in node.marks), f"{where}: sibling {slot} is marked"
+            assert not marked >> slot & 1, f"{where}: sibling {slot} is marked"
         else:
             resolved = entry
         values += is_value(resolved)
