@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import errno as _errno
 from collections.abc import Iterable
-from typing import ClassVar
-
-import attrs
+from typing import ClassVar, NamedTuple
 
 ERRNO_NAMES = (*_errno.errorcode.values(), "EHWPOISON")
 """The symbolic names of all errnos; Python's errno module lacks the last."""
@@ -111,8 +109,7 @@ class BadFileDescriptor(KernelError):
     errno: ClassVar[int] = _errno.EBADF
 
 
-@attrs.frozen
-class Fault:
+class Fault(NamedTuple):
     """One thing wrong with one place of an input: ``line`` and ``column`` count from 1, 0 means "the whole file"."""
 
     source: str

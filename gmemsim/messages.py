@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 SHOWN = 40
 """Characters of a wrong value that a message repeats."""
@@ -41,6 +40,8 @@ def did_you_mean(found: str, known: Iterable[str]) -> str:
     >>> did_you_mean("Stagd", ["uniform", "staged"])
     ", did you mean 'staged'?"
     """
+    from difflib import get_close_matches  # slow to import, and most commands have nothing to suggest
+
     folded = {name.lower(): name for name in known}
     close = get_close_matches(found.lower()[:COMPARED], folded, n=1)
     return f", did you mean {folded[close[0]]!r}?" if close else ""

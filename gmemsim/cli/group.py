@@ -3,19 +3,23 @@
 
 from __future__ import annotations
 
-import attrs
+from typing import NamedTuple
+
 import click
 
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.registry import Registry, late
 
 
-@attrs.frozen
-class CommandRow:
-    """A command: the ``section`` of the help that lists it, and its ``place`` (``"gmemsim.cli.run:run"``)."""
+class CommandRow(NamedTuple):
+    """A command: the ``section`` of the help that lists it, its ``place`` (``"gmemsim.cli.run:run"``), its ``words``.
+
+    The words are the first sentence of its docstring, so that the list does not import every command.
+    """
 
     section: str
     place: str
+    words: str
 
     @property
     def command(self) -> click.Command:
@@ -53,13 +57,6 @@ class LateGroup(SuggestingGroup):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections in the order in which the registry names them first."""
-        width = formatter.width - 6 - max(map(len, self.rows))
         for section in dict.fromkeys(row.section for row in self.rows.rows()):
             with formatter.section(section):
-                formatter.write_dl(
-                    [
-                        (name, row.command.get_short_help_str(width))
-                        for name, row in self.rows.items()
-                        if row.section == section
-                    ]
-                )
+                formatter.write_dl([(name, row.words) for name, row in self.rows.items() if row.section == section])

@@ -193,7 +193,7 @@ def _import(
     try:
         parse_scenario(_scenario(replays, guest, str(log.resolve())))  # such as a name that is too long
     except InputError as error:  # the output is not there, so what is wrong is said of the log
-        raise InputError(attrs.evolve(fault, source=str(log), line=0, column=0) for fault in error.faults) from None
+        raise InputError(fault._replace(source=str(log), line=0, column=0) for fault in error.faults) from None
     text = _scenario(replays, guest, os.path.relpath(log.resolve(), output.parent.resolve()))
     write_all(output.parent, {output.name: partial(write_text, text)}, force=force)
     for line in dict.fromkeys(line for part in replays for line in part.warnings(guest, PAGE_SIZE)):

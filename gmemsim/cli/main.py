@@ -20,25 +20,55 @@ from gmemsim.registry import Registry
 from gmemsim.version import __version__
 
 COMMANDS: Registry[CommandRow] = Registry("command")
-"""Every command, in the order of the help; sections are what people want."""
+"""Every command, in the order of the help; sections are what people want, and the words begin its docstring."""
 
-for _name, _section, _place in (
-    ("run", "See what it costs", "gmemsim.cli.run:run"),
-    ("compare", "See what it costs", "gmemsim.cli.compare:compare"),
-    ("sweep", "See what it costs", "gmemsim.cli.sweep:sweep"),
-    ("explain", "See what it costs", "gmemsim.cli.explain:explain"),
-    ("reserve", "Decide", "gmemsim.cli.reserve:reserve"),
-    ("faults", "Decide", "gmemsim.cli.faults:faults"),
-    ("costs", "See what it costs", "gmemsim.cli.costs:costs"),
-    ("budget", "Decide", "gmemsim.cli.budget:budget"),
-    ("examples", "Write scenarios", "gmemsim.cli.examples:examples"),
-    ("init", "Write scenarios", "gmemsim.cli.init:init"),
-    ("import", "Write scenarios", "gmemsim.cli.import_:import_"),
-    ("policies", "Write scenarios", "gmemsim.cli.policies:policies"),
-    ("schema", "Write scenarios", "gmemsim.cli.schema:schema"),
-    ("xarray", "Look inside, and test", "gmemsim.cli.xarray:xarray"),
+for _name, _section, _place, _words in (
+    ("run", "See what it costs", "gmemsim.cli.run:run", "Run the scenario FILE and show what it cost."),
+    (
+        *("compare", "See what it costs", "gmemsim.cli.compare:compare"),
+        "Compare one scenario FILE under several policies, or several scenarios, in one table.",
+    ),
+    (
+        *("sweep", "See what it costs", "gmemsim.cli.sweep:sweep"),
+        "Run FILE with all combinations of some values, and put metrics into one table.",
+    ),
+    ("explain", "See what it costs", "gmemsim.cli.explain:explain", "Explain one conversion."),
+    (
+        *("costs", "See what it costs", "gmemsim.cli.costs:costs"),
+        "Print the prices of PROFILE, or of all profiles: every counter of work, its price, and where that is from.",
+    ),
+    (
+        *("reserve", "Decide", "gmemsim.cli.reserve:reserve"),
+        "Say what must be had beforehand so that converting pages of a hugepage cannot fail, object by object.",
+    ),
+    (
+        *("faults", "Decide", "gmemsim.cli.faults:faults"),
+        "Let every allocation of the run of FILE fail in turn, and say what each failure leaves.",
+    ),
+    (
+        *("budget", "Decide", "gmemsim.cli.budget:budget"),
+        "Say how much kernel memory the guests of FILE need so that no conversion fails for want of it.",
+    ),
+    (
+        *("examples", "Write scenarios", "gmemsim.cli.examples:examples"),
+        "List the scenarios that come with gmemsim; with NAME print the file, with --copy DIR copy them.",
+    ),
+    (
+        *("init", "Write scenarios", "gmemsim.cli.init:init"),
+        "Write a commented scenario into FILE (default: scenario.yaml), ready to run and to change.",
+    ),
+    ("import", "Write scenarios", "gmemsim.cli.import_:import_", "Make a scenario of a recorded log."),
+    (
+        *("policies", "Write scenarios", "gmemsim.cli.policies:policies"),
+        "List the named policies, and what a policy of your own may say.",
+    ),
+    ("schema", "Write scenarios", "gmemsim.cli.schema:schema", "Print the JSON Schema of scenario files."),
+    (
+        *("xarray", "Look inside, and test", "gmemsim.cli.xarray:xarray"),
+        "The XArray on its own: replay operation traces, draw trees.",
+    ),
 ):
-    COMMANDS.add(_name, CommandRow(_section, _place))
+    COMMANDS.add(_name, CommandRow(_section, _place, _words))
 
 
 class Commands(LateGroup):

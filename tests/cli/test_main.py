@@ -36,7 +36,7 @@ def outcome_of(error: BaseException | None) -> tuple[int, str, str]:
     class Row(CommandRow):
         command = failing
 
-    COMMANDS.add("failing", Row("Tests", ""))
+    COMMANDS.add("failing", Row("Tests", "", "Fail."))
     try:
         result = CliRunner().invoke(gmemsim, ["failing"])
     finally:
@@ -190,7 +190,12 @@ def test_commands_are_listed_by_what_people_want() -> None:
     for title in {row.section for row in COMMANDS.rows()}:
         listed = shown.partition(f"{title}:\n")[2].partition("\n\n")[0]
         names = [name for name, row in COMMANDS.items() if row.section == title]
-        assert [line.split()[0] for line in listed.splitlines()] == names
+        assert [line.split()[0] for line in listed.splitlines() if line[2] != " "] == names
+
+
+def test_the_list_of_commands_has_the_first_sentence_of_each() -> None:
+    for row in COMMANDS.rows():
+        assert row.words == row.command.get_short_help_str(1000)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

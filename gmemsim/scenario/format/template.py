@@ -92,7 +92,7 @@ def parse_with(data: bytes | str, source: str, settings: Sequence[Setting]) -> S
         told = ", ".join(map(str, settings))
         raise InputError(
             [
-                attrs.evolve(fault, message=f"{fault.message} (with {told})") if names and fault.line else fault
+                fault._replace(message=f"{fault.message} (with {told})") if names and fault.line else fault
                 for fault in error.faults
             ]
         ) from None

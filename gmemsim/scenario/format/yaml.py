@@ -22,7 +22,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-import attrs
 import yaml
 from yaml import AliasEvent, DocumentStartEvent, MappingEndEvent, ScalarEvent, SequenceEndEvent, SequenceStartEvent
 from yaml.reader import Reader
@@ -202,7 +201,7 @@ class Faults:
             return InputError(faults)
         shown, rest = faults[:MOST_FAULTS], faults[MOST_FAULTS:]
         message = f"found {len(rest):,} more faults from here on, expected none"
-        return InputError([*shown, attrs.evolve(rest[0], message=message)])
+        return InputError([*shown, rest[0]._replace(message=message)])
 
 
 class _UnreadableError(Exception):
