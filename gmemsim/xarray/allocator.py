@@ -52,7 +52,10 @@ class CountingAllocator:
         self._fail_last = 0
 
     def fail_after(self, n: int, times: int = 1) -> None:
-        """Let the ``n``-th attempt from now on (1 = the next) and the ``times - 1`` after it fail; 0 disarms."""
+        """Let the ``n``-th attempt from now on (1 = the next) fail; ``n`` = 0 disarms.
+
+        ``times`` attempts in a row fail, that one included (default: 1).  An attempt is one node.
+        """
         self._fail_first, self._fail_last = n, n + times - 1 if n else 0
 
     def alloc(self, n: int) -> None:
@@ -79,7 +82,7 @@ class CountingAllocator:
         return True
 
     def free(self, n: int, *, rcu: bool) -> None:
-        """Give back ``n`` nodes; grace periods are over at once, as in the golden traces."""
+        """Give back ``n`` nodes; with or without ``rcu`` they are free at once, as in the golden traces."""
         self.frees += n
         self.live -= n
 
@@ -88,7 +91,8 @@ class CountingAllocator:
 class Prealloc:
     """Nodes taken beforehand, for a split or a store.
 
-    A context manager: nodes not used on exit go back to the allocator at once.
+    ``nodes`` are taken from ``allocator`` at once; ``OutOfMemory`` (ENOMEM) if it has fewer, and none is held then.  A
+    context manager: nodes not used on exit go back to the allocator at once.
 
     ``taken`` nodes were had, ``used`` of them are in the tree now, ``available`` are left.
     """

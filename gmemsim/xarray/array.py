@@ -148,7 +148,7 @@ class XArray:
         return find.find(self.tree, _checked(index), last, mark)
 
     def find_after(self, index: int, last: int = INDEX_MAX, mark: int | None = None) -> tuple[int, object] | None:
-        """Like :meth:`find` with ``last`` and ``mark``, but from after ``index`` on (``xa_find_after``)."""
+        """Like :meth:`find` (its defaults of ``last`` and ``mark``), but from after ``index`` on (``xa_find_after``)."""
         return find.find_after(self.tree, _checked(index), last, mark)
 
     def entries(
@@ -204,7 +204,7 @@ class XArray:
         """Store ``entry`` at ``order``; ``index`` is rounded down to it.  ``None`` erases.
 
         Every smaller entry in the range is replaced and its nodes are freed: this is how a merge is done.  That needs
-        nodes only where the tree must grow (:meth:`growth`); they are taken from ``prealloc`` if it is given.
+        nodes only where the tree must grow (:meth:`growth`), from ``prealloc`` (default: the allocator).
         """
         start, shift, sibs = self._slots_of(index, order)
         if prealloc is not None:
@@ -212,13 +212,16 @@ class XArray:
         self.tree.store_at(start, shift, sibs, entry)
 
     def join(self, index: int, order: int, entry: object, *, prealloc: Prealloc | None = None) -> tuple[int, int]:
-        """:meth:`store_order` over entries that are there: (nodes added on top, nodes freed below)."""
+        """:meth:`store_order` of ``entry`` over smaller ones: (nodes added on top, nodes freed below).
+
+        ``index``, ``order`` and ``prealloc`` (default: none) are those of :meth:`store_order`.
+        """
         before, grown = self.nodes, self.growth(index, order)
         self.store_order(index, order, entry, prealloc=prealloc if grown else None)
         return grown, before + grown - self.nodes
 
     def store_run(self, index: int, order: int, entries: Sequence[object]) -> None:
-        """:meth:`store_order` for each of ``entries``, no ``None`` among them, side by side from ``index`` on.
+        """:meth:`store_order` at ``order`` of each of ``entries``, none of them ``None``, from ``index`` on.
 
         When memory runs out, what was stored so far stays.  O(entries).
         """
@@ -375,7 +378,7 @@ class XArray:
     def halve(self, index: int, order: int, new_order: int, *, prealloc: Prealloc) -> None:
         """Split the entry of ``order`` at ``index`` in halves, then the half that covers it, down to ``new_order``.
 
-        The same as :meth:`split` from order to order, but every node is written once.  O(levels).
+        The same as :meth:`split` from order to order, with ``prealloc``, but every node is written once.  O(levels).
 
         >>> xa = XArray()
         >>> xa.store_order(0, 18, "a 1G folio")
@@ -417,9 +420,9 @@ class XArray:
     def alloc_cyclic(self, entry: object, next_index: int, first: int = 0, last: int = 0xFFFFFFFF) -> tuple[int, bool]:
         """Like :meth:`alloc` of ``entry`` up to ``last``, but from ``next_index`` on first: (index, wrapped around).
 
-        If nothing is free there, it starts again from ``first``.
-
-        The caller passes the index after the one returned next time (``xa_alloc_cyclic`` keeps it in ``*next``).
+        If nothing is free there, it starts again from ``first``; defaults of ``first`` and ``last`` as in
+        :meth:`alloc`.  The caller passes the index after the one returned next time (``xa_alloc_cyclic`` keeps it in
+        ``*next``).
         """
         start = max(first, next_index)
         try:
@@ -476,7 +479,8 @@ def _checked(index: int) -> int:
 def slots_for_range(first: int, last: int, chunk_shift: int) -> tuple[int, int]:
     """Node shift and siblings of the largest run of slots that starts at ``first`` and ends by ``last``.
 
-    The kernel's ``xas_set_range``: goes up a level while the range starts at a node's first slot and fills the node.
+    The kernel's ``xas_set_range``: goes up ``chunk_shift`` bits while the range starts at a node's first slot and fills
+    it.
     """
     mask = (1 << chunk_shift) - 1
     shift, sibs, offset, start = 0, last - first, mask, first

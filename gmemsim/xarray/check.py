@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 def check(tree: Tree) -> None:
-    """``AssertionError``, with the faulty node and the dump, unless every invariant holds.
+    """``AssertionError``, with the faulty node and the dump, unless every invariant of ``tree`` holds.
 
     Not an invariant: a node without entries, or a tree higher than it needs to be; a failed store may leave both.
+    O(nodes that really exist).
     """
     head = tree.head
     assert not isinstance(head, Uniform), "the head is a Uniform"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def token(entry: object) -> str:
-    """An entry as a dump writes it: ``0`` NULL, ``n`` node, ``sK`` sibling, ``z`` zero, ``vN`` value, else its str."""
+    """``entry`` as a dump writes it: ``0`` NULL, ``n`` node, ``sK`` sibling, ``z`` zero, ``vN`` value, else its str."""
     if entry is None:
         return "0"
     if isinstance(entry, NodeLike):
@@ -33,7 +33,7 @@ def token(entry: object) -> str:
 
 
 def dump(tree: Tree) -> str:
-    """The whole tree in pre-order, one line a node, equal neighbouring slots folded; ends with a newline."""
+    """The whole of ``tree`` in pre-order, one line a node, equal neighbouring slots folded; ends with a newline."""
     marks = "".join(str(tree.marks >> mark & 1) for mark in range(3))
     lines = [f"X {marks} {token(tree.head)}"]
     head = tree.head
@@ -43,7 +43,7 @@ def dump(tree: Tree) -> str:
 
 
 def summary(text: str) -> str:
-    """CRC-32 and length of a dump's text, as the ``hash`` operation prints them."""
+    """CRC-32 and length in bytes of a dump's ``text``, as the ``hash`` operation prints them."""
     data = text.encode()
     return f"crc={zlib.crc32(data):08x} len={len(data)}"
 
@@ -111,7 +111,7 @@ class Levels:
 
 
 def levels(tree: Tree) -> Levels:
-    """Nodes and slots in use by level.  Costs what really exists, and one step a level for each Uniform."""
+    """Nodes and slots of ``tree`` in use by level.  Costs what really exists, and one step a level for each Uniform."""
     found = Levels()
     head = tree.head
     if isinstance(head, Node):

@@ -39,9 +39,10 @@ if TYPE_CHECKING:
 
 
 class Walk:
-    """What both walks share: the path from the head, and moving along it.
+    """What both walks share: the path from the head of ``tree``, and moving along it.
 
-    ``index`` and ``entry`` are those found last; the walk ends behind ``last`` (inclusive, as in the kernel).
+    The walk begins at ``index`` and ends behind ``last`` (inclusive, as in the kernel).  Later ``index`` and ``entry``
+    are those found last.
     """
 
     __slots__ = ("_nodes", "_offsets", "entry", "index", "last", "started", "tree")
@@ -166,9 +167,10 @@ class PresentWalk(Walk):
 
 @final
 class MarkedWalk(Walk):
-    """Walk over the entries that have ``mark``; free slots of allocating arrays count as entries of mark 0.
+    """Walk over the entries of ``tree`` that have ``mark``, from ``index`` to ``last`` (inclusive).
 
-    ``exhausted`` is True when the walk ended because it passed ``last``, not because it left the tree.
+    Free slots of allocating arrays count as entries of mark 0.  ``exhausted`` is True when the walk ended because it
+    passed ``last``, not because it left the tree.
     """
 
     __slots__ = ("exhausted", "mark")
@@ -252,12 +254,17 @@ def _next_bit(bits: int, start: int, size: int) -> int:
 
 
 def walk(tree: Tree, index: int, last: int, mark: int | None) -> Walk:
-    """The walk over present entries, or over those with ``mark``."""
+    """The walk over entries of ``tree`` with ``mark`` (``None``: all present ones), from ``index`` to ``last``,
+    inclusive.
+    """
     return PresentWalk(tree, index, last) if mark is None else MarkedWalk(tree, index, last, mark)
 
 
 def find(tree: Tree, index: int, last: int, mark: int | None) -> tuple[int, object] | None:
-    """The first entry at or after ``index``, not above ``last``: (index, entry) (``xa_find``)."""
+    """The first entry of ``tree`` at or after ``index``, not above ``last``: (index, entry) (``xa_find``).
+
+    Only entries that have ``mark``, unless it is ``None``.  ``None`` where there is no such entry.
+    """
     search = walk(tree, index, last, mark)
     while search.advance():
         if search.entry is not ZERO:
@@ -266,7 +273,10 @@ def find(tree: Tree, index: int, last: int, mark: int | None) -> tuple[int, obje
 
 
 def find_after(tree: Tree, index: int, last: int, mark: int | None) -> tuple[int, object] | None:
-    """The first entry after the one at ``index``, not above ``last``: (index, entry) (``xa_find_after``)."""
+    """The first entry of ``tree`` after the one at ``index``, not above ``last``: (index, entry) (``xa_find_after``).
+
+    Only entries that have ``mark``, unless it is ``None``.  ``None`` where there is no such entry.
+    """
     if index >= INDEX_MAX:
         return None
     search = walk(tree, index + 1, last, mark)
@@ -277,14 +287,20 @@ def find_after(tree: Tree, index: int, last: int, mark: int | None) -> tuple[int
 
 
 def entries(tree: Tree, first: int, last: int, mark: int | None) -> Iterator[tuple[int, int, object]]:
-    """Every entry that touches ``first`` to ``last``, zero entries too: (its first index, order, entry)."""
+    """Every entry of ``tree`` that touches ``first`` to ``last``, zero entries too: (its first index, order, entry).
+
+    Only entries that have ``mark``, unless it is ``None``.  O(entries).
+    """
     search = walk(tree, first, last, mark)
     while search.advance():
         yield search.base, search.order, search.entry
 
 
 def runs(tree: Tree, first: int, last: int) -> Iterator[tuple[int, int, int, object]]:
-    """Runs of equal entries of equal order that touch ``first`` to ``last``: (first index, number, order, entry)."""
+    """Runs of equal entries of equal order of ``tree`` that touch ``first`` to ``last``.
+
+    Each is (first index, number of entries, order, entry).  O(runs and nodes that really exist).
+    """
     pending: tuple[int, int, int, object] | None = None
     head = tree.head if first <= last else None
     for base, number, order, entry in _raw_runs(head, 0, first, last, tree.chunk.mask):
@@ -300,7 +316,8 @@ def runs(tree: Tree, first: int, last: int) -> Iterator[tuple[int, int, int, obj
 
 
 def orders(tree: Tree, first: int, last: int) -> dict[int, int]:
-    """How many entries of each order touch ``first`` to ``last``; of a Uniform, those that lie in the range.
+    """How many entries of each order of ``tree`` touch ``first`` to ``last``; of a Uniform, those that lie in the
+    range.
 
     The same as adding up :func:`runs`, without making them.  O(entries and Uniforms).
     """

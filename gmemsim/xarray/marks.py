@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
 
 def with_bits(marks: tuple[int, ...], mark: int, bits: int) -> tuple[int, ...]:
-    """``marks`` with the bitmap of ``mark`` replaced."""
+    """``marks`` with the bitmap of ``mark`` replaced by ``bits``, where bit *n* is slot *n*."""
     return (*marks[:mark], bits, *marks[mark + 1 :])
 
 
 def set_up(tree: Tree, node: Node | None, slot: int, mark: int) -> None:
-    """Set ``mark`` for ``slot`` of ``node`` (``None``: the head) and all the way up (``xas_set_mark``)."""
+    """Set ``mark`` for ``slot`` of ``node`` and all the way up to the head of ``tree`` (``xas_set_mark``).
+
+    ``node`` is ``None`` for the head itself.  Stops at the first bit that is set already.  O(levels).
+    """
     while node is not None:
         bits = node.marks[mark]
         if bits >> slot & 1:
@@ -41,7 +44,10 @@ def set_up(tree: Tree, node: Node | None, slot: int, mark: int) -> None:
 
 
 def clear_up(tree: Tree, node: Node | None, slot: int, mark: int) -> None:
-    """Clear ``mark`` for ``slot`` of ``node`` (``None``: the head) and as far up as nothing else has it."""
+    """Clear ``mark`` for ``slot`` of ``node`` and as far up in ``tree`` as nothing else has it.
+
+    ``node`` is ``None`` for the head itself.  O(levels).
+    """
     while node is not None:
         bits = node.marks[mark]
         if not bits >> slot & 1:
@@ -55,7 +61,10 @@ def clear_up(tree: Tree, node: Node | None, slot: int, mark: int) -> None:
 
 
 def init(tree: Tree, node: Node | None, slot: int) -> None:
-    """The marks of a slot that is about to be empty: none, or "free" in an allocating array."""
+    """The marks of ``slot`` of ``node`` when it is about to be empty: none, or "free" where ``tree`` is allocating.
+
+    ``node`` is ``None`` for the head.  O(levels).
+    """
     for mark in range(MARKS):
         if tree.track_free and mark == FREE_MARK:
             set_up(tree, node, slot, mark)
@@ -64,7 +73,9 @@ def init(tree: Tree, node: Node | None, slot: int) -> None:
 
 
 def squash(node: Node, slot: int, sibs: int) -> None:
-    """Gather the marks of ``slot`` and the ``sibs`` slots after it in ``slot``, before one entry takes them all."""
+    """Gather the marks of ``slot`` and the ``sibs`` slots of ``node`` after it in ``slot``, before one entry takes them
+    all.
+    """
     if node.marks == NO_MARKS:
         return
     others = ((1 << sibs) - 1) << slot + 1
@@ -74,9 +85,10 @@ def squash(node: Node, slot: int, sibs: int) -> None:
 
 
 def change(tree: Tree, index: int, mark: int, *, marked: bool) -> None:
-    """Set or clear ``mark`` on the entry at ``index``; nothing happens where there is no entry.
+    """Set (``marked``) or clear ``mark`` on the entry of ``tree`` at ``index``; nothing happens where there is no
+    entry.
 
-    Opens the Uniforms on the way, except where the mark already is as wanted.
+    Opens the Uniforms on the way, except where the mark already is as wanted.  O(levels).
     """
     if index > tree.max_index or not 0 <= mark < MARKS:
         return
@@ -95,7 +107,7 @@ def change(tree: Tree, index: int, mark: int, *, marked: bool) -> None:
 
 
 def get(tree: Tree, index: int, mark: int) -> bool:
-    """Whether the entry at ``index`` has ``mark``: the bits on the way down to it are all set."""
+    """Whether the entry of ``tree`` at ``index`` has ``mark``: all bits on the way down are set.  O(levels)."""
     if index > tree.max_index or not tree.marks >> mark & 1:
         return False
     entry = tree.head

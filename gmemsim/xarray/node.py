@@ -69,7 +69,7 @@ ZERO: Final = Zero()
 
 @final
 class Chunk:
-    """The shape of every node of a tree: ``XA_CHUNK_SHIFT`` and what follows from it."""
+    """The shape of every node of a tree: ``XA_CHUNK_SHIFT``, here ``shift``, and what follows from it."""
 
     __slots__ = ("full_trees", "levels", "mask", "shift", "siblings", "size", "widths")
 
@@ -119,7 +119,10 @@ CHUNKS: Final = tuple([Chunk(shift) for shift in range(1, 7)])
 
 
 def chunk_of(shift: int) -> Chunk:
-    """The one :class:`Chunk` of a chunk shift (6 in the kernel; 4 with CONFIG_BASE_SMALL, 3 in tests)."""
+    """The one :class:`Chunk` of a chunk ``shift`` (6 in the kernel; 4 with CONFIG_BASE_SMALL, 3 in tests).
+
+    ``ValueError`` unless it is 1 to 6.
+    """
     if not 1 <= shift <= 6:
         raise ValueError(f"chunk shift is {shift}, expected 1 to 6")
     return CHUNKS[shift - 1]
@@ -131,7 +134,7 @@ def is_value(entry: object) -> bool:
 
 
 def same_entry(a: object, b: object) -> bool:
-    """Whether the kernel would see one and the same word: identical objects, or equal value entries."""
+    """Whether the kernel would see one word in ``a`` and ``b``: identical objects, or equal value entries."""
     return a is b or (isinstance(a, int) and isinstance(b, int) and a == b)
 
 
@@ -160,8 +163,8 @@ class NodeLike:
 class Uniform(NodeLike):
     """A full subtree of nodes from ``shift`` down, every entry of which is ``entry`` at ``order``, marked alike.
 
-    ``shift`` is at least the level of ``order``.  ``marked`` has bit *m* set where every entry has mark *m*.
-    Immutable; two of them with equal attributes mean the same.
+    ``chunk`` is the shape of its nodes.  ``shift`` is at least the level of ``order``.  ``marked`` has bit *m* set
+    where every entry has mark *m*.  Immutable; two of them with equal attributes mean the same.
     """
 
     __slots__ = ("_below", "_slots", "chunk", "entry", "is_leaf", "marked", "order")
@@ -227,9 +230,10 @@ class Uniforms:
         self._made: dict[tuple[int, int, int, int], Uniform] = {}
 
     def get(self, chunk: Chunk, shift: int, order: int, entry: object, marked: int) -> Uniform:
-        """The Uniform of these attributes.
+        """The :class:`Uniform` of ``chunk``, ``shift``, ``order``, ``entry`` and ``marked``, made at most once.
 
         The key may name the entry by its ``id``, since the Uniform keeps the entry alive as long as the key exists.
+        ``chunk`` is not part of it: a tree has one.
         """
         key = (shift, order, id(entry), marked)
         found = self._made.get(key)
@@ -246,9 +250,12 @@ class Uniforms:
 
 @final
 class Node(NodeLike):
-    """One ``struct xa_node``.
+    """One ``struct xa_node``: at level ``shift``, in slot ``offset`` of ``parent`` (``None``: it is the head).
 
-    ``on_lru`` says that ``lab.lru.ValueNodeLru`` keeps the node: the kernel's ``private_list`` being on a list.
+    ``slots`` hold what is below, ``count`` of them in use and ``nr_values`` with value entries; ``marks`` is a bitmap
+    for each mark, bit *n* for slot *n*.  ``nodes`` (default: 1) are this one and all below it, those that a Uniform
+    stands for included.  ``on_lru`` says that ``lab.lru.ValueNodeLru`` keeps the node: the kernel's ``private_list``
+    being on a list.
     """
 
     __slots__ = ("offset", "on_lru", "parent", "slots")
@@ -280,9 +287,9 @@ class Node(NodeLike):
 
 
 def order_in(slots: Sequence[object], slot: int) -> int:
-    """Order of the entry in canonical ``slot`` above the shift of its node (``xas_get_order``).
+    """Order of the entry in canonical ``slot`` of ``slots`` above the shift of their node (``xas_get_order``).
 
-    Probes the slots a power of two away, as the kernel does.
+    Probes the slots a power of two away, as the kernel does.  O(order).
     """
     order, probe = 0, slot + 1
     while probe < len(slots) and isinstance(slots[probe], Sibling):
@@ -292,7 +299,7 @@ def order_in(slots: Sequence[object], slot: int) -> int:
 
 
 def canonical(slots: Sequence[object], slot: int) -> int:
-    """The slot of the entry that ``slot`` belongs to: ``slot`` itself unless a sibling is there.
+    """Which of ``slots`` has the entry that ``slot`` belongs to: ``slot`` itself unless a sibling is there.
 
     ``store_range`` can leave siblings of siblings, hence the loop.  A sibling never stands for a node, so every way
     down follows nodes until there are none, and asks here only if it ends at a sibling.
@@ -305,7 +312,7 @@ def canonical(slots: Sequence[object], slot: int) -> int:
 
 
 def fills(node: Node, slot: int, width: int) -> bool:
-    """Whether one entry fills ``width`` slots from ``slot`` on exactly, in a place where an order may lie."""
+    """Whether one entry fills ``width`` slots of ``node`` from ``slot`` on exactly, where an order may lie."""
     slots, end = node.slots, slot + width
     if slot & width - 1 or (width > 1 and canonical(slots, end - 1) != slot):
         return False
@@ -313,7 +320,7 @@ def fills(node: Node, slot: int, width: int) -> bool:
 
 
 def entry_width(slots: Sequence[object], slot: int) -> int:
-    """Slots of the entry in canonical ``slot``; no power of two where ``store_range`` made it."""
+    """How many of ``slots`` the entry in canonical ``slot`` takes; no power of two where ``store_range`` made it."""
     end = slot + 1
     while end < len(slots) and isinstance(slots[end], Sibling):
         end += 1
@@ -321,7 +328,10 @@ def entry_width(slots: Sequence[object], slot: int) -> int:
 
 
 def empty_node(chunk: Chunk, shift: int, offset: int, parent: Node | None) -> Node:
-    """A node as ``xas_alloc`` hands it out: no slot in use, no mark set."""
+    """A node as ``xas_alloc`` hands it out: no slot in use, no mark set.
+
+    ``chunk`` is its shape, ``shift`` its level, ``offset`` its slot in ``parent`` (``None``: it will be the head).
+    """
     return Node(shift, offset, parent, 0, 0, NO_MARKS, [None] * chunk.size)
 
 
@@ -340,7 +350,7 @@ def opened(uniform: Uniform, offset: int, parent: Node | None) -> Node:
 
 
 def eager_subtree(uniform: Uniform, offset: int, parent: Node | None) -> Node:
-    """Every node that ``uniform`` stands for, as the kernel would have them."""
+    """Every node that ``uniform`` stands for, the top one in slot ``offset`` of ``parent``.  O(nodes)."""
     node = opened(uniform, offset, parent)
     if not uniform.is_leaf:
         node.slots = [eager_subtree(uniform.below, slot, node) for slot in range(uniform.chunk.size)]

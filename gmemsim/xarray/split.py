@@ -65,27 +65,36 @@ KEEP: Final = Keep()
 
 
 def check_depth(chunk: Chunk, order: int, new_order: int, profile: Profile) -> None:
-    """Raise ``OutOfMemory``, its only errno, where that kernel's ``xas_split_alloc`` refuses a split."""
+    """Raise ``OutOfMemory``, its only errno, where the ``xas_split_alloc`` of ``profile`` refuses a split.
+
+    The split is of ``order`` into ``new_order`` in a tree of ``chunk``.
+    """
     if profile == "v6.15" and chunk.levels[new_order] + 2 * chunk.shift <= order:
         raise OutOfMemory(f"xas_split_alloc of {profile} refuses order {order} to {new_order}: too many levels")
 
 
 def check_orders(order: int, new_order: int) -> None:
-    """Raise ``Invalid`` unless ``0 <= new_order < order`` and an index has as many bits."""
+    """Raise ``Invalid`` (EINVAL) unless ``0 <= new_order < order`` and an index has as many bits as ``order``.
+
+    The entry of ``order`` is to be split into entries of ``new_order``.
+    """
     if not 0 <= new_order < order <= INDEX_BITS:
         raise Invalid(f"cannot split order {order} into order {new_order}")
 
 
 def try_accepts(chunk: Chunk, order: int, new_order: int) -> bool:
-    """Whether ``xas_try_split`` takes this split: within a level, or a full slot to the next lower order."""
+    """Whether ``xas_try_split`` takes a split of ``order`` into ``new_order`` in a tree of ``chunk``.
+
+    It does within a level, and from a full slot to the next lower order.
+    """
     return chunk.levels[new_order] == chunk.levels[order] or (order % chunk.shift == 0 and new_order == order - 1)
 
 
 def split_alloc(tree: Tree, order: int, new_order: int, profile: Profile) -> Prealloc:
-    """Take the nodes for splitting an entry of ``order`` into ``new_order`` (``xas_split_alloc``).
+    """Take the nodes for splitting an entry of ``tree`` of ``order`` into ``new_order`` (``xas_split_alloc``).
 
-    Raises ``Invalid`` unless ``0 <= new_order < order``, ``OutOfMemory`` where the profile's kernel refuses the depth
-    (it has no other errno for it) or where a node cannot be had; nothing is held then.
+    Raises ``Invalid`` unless ``0 <= new_order < order``, ``OutOfMemory`` where the kernel of ``profile`` refuses the
+    depth (it has no other errno for it) or where a node cannot be had; nothing is held then.
     """
     check_orders(order, new_order)
     check_depth(tree.chunk, order, new_order, profile)
@@ -93,10 +102,11 @@ def split_alloc(tree: Tree, order: int, new_order: int, profile: Profile) -> Pre
 
 
 def split(tree: Tree, index: int, order: int, new_order: int, entry: object, prealloc: Prealloc) -> None:
-    """Split the entry of ``order`` that covers ``index`` into entries of ``new_order`` (``xas_split``).
+    """Split the entry of ``order`` of ``tree`` that covers ``index`` into entries of ``new_order`` (``xas_split``).
 
-    ``index`` may be any index of the entry.  ``entry`` is stored in all of them; :data:`KEEP` keeps the old one.
-    Raises ``Invalid``, with the tree untouched, if there is no entry of that order or too few nodes are preallocated.
+    ``index`` may be any index of the entry.  ``entry`` is stored in all of them; :data:`KEEP` keeps the old one.  The
+    nodes are those of ``prealloc``.  Raises ``Invalid``, with the tree untouched, if there is no entry of that order or
+    too few nodes are preallocated.
     """
     check_orders(order, new_order)
     chunk = tree.chunk
@@ -118,8 +128,9 @@ def split(tree: Tree, index: int, order: int, new_order: int, entry: object, pre
 def halve(tree: Tree, index: int, order: int, new_order: int, prealloc: Prealloc) -> None:
     """Split the entry of ``order`` at ``index`` in halves, then the half that covers ``index``, down to ``new_order``.
 
-    The same as a :func:`split` for each order, but every node is written once.  Who observes the tree is told of every
-    split, and marks are spread by every split, so in these cases each is made.  Raises ``Invalid`` as :func:`split`.
+    The same as a :func:`split` of ``tree`` with ``prealloc`` for each order, but every node is written once.  Who
+    observes the tree is told of every split, and marks are spread by every split, so in these cases each is made.
+    Raises ``Invalid`` as :func:`split`.
     """
     check_orders(order, new_order)
     chunk = tree.chunk
@@ -170,7 +181,8 @@ def _halve(chunk: Chunk, slots: list[object], entry: object, slot: int, width: i
 def try_split(tree: Tree, index: int, order: int, new_order: int, entry: object) -> Prealloc:
     """Split with at most one node, taken on the spot (``xas_try_split``); returns the (closed) account of nodes.
 
-    Raises ``Invalid`` for a split that would need more, ``OutOfMemory`` if the node cannot be had.
+    ``tree``, ``index``, ``order``, ``new_order`` and ``entry`` are those of :func:`split`.  Raises ``Invalid`` for a
+    split that would need more, ``OutOfMemory`` if the node cannot be had.
     """
     check_orders(order, new_order)
     chunk = tree.chunk

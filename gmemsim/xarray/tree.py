@@ -55,7 +55,7 @@ from gmemsim.xarray.node import (
 def last_to_cover(index: int, shift: int, sibs: int) -> int:
     """The index that a tree must cover to store at ``index`` in a node of ``shift`` (the kernel's ``xas_max``).
 
-    A multi-index entry that would fill the whole tree needs one level more, since only slots of nodes can hold it.
+    The entry has ``sibs`` siblings.  One that would fill the tree needs one level more, as only slots of nodes hold it.
     """
     if not shift and not sibs:
         return index
@@ -71,7 +71,7 @@ class NodeObserver(Protocol):
         """``count`` or ``nr_values`` of ``node`` is new; a Uniform level stands for ``copies`` such nodes."""
 
     def freed(self, node: NodeLike, copies: int) -> None:
-        """``node`` leaves the tree (the kernel's callback sees ``count`` 0)."""
+        """``node``, or the ``copies`` that it stands for, leaves the tree (the kernel's callback sees ``count`` 0)."""
 
     def opened(self, node: Node) -> None:
         """``node`` was one of the nodes that a Uniform stood for, and now has a body of its own."""
@@ -79,10 +79,10 @@ class NodeObserver(Protocol):
 
 @final
 class Tree:
-    """The nodes of one array, from ``head`` down; see :class:`gmemsim.xarray.array.XArray` for the arguments.
+    """The nodes of one array, from ``head`` down; ``allocator``, ``chunk_shift``, ``eager``: by default as ``XArray``.
 
-    ``track_free`` makes mark 0 mean "free" (``XA_FLAGS_TRACK_FREE``); ``zero_busy`` keeps index 0 from being
-    handed out (``XA_FLAGS_ZERO_BUSY``, the kernel's ALLOC1 arrays).  ``observer`` is told of every change of a node.
+    ``track_free`` (default: no) makes mark 0 mean "free" (``XA_FLAGS_TRACK_FREE``); ``zero_busy`` (default: no) never
+    hands out index 0 (``XA_FLAGS_ZERO_BUSY``).  ``observer`` (default: none) is told of every change of a node.
     """
 
     __slots__ = ("allocator", "chunk", "eager", "head", "marks", "observer", "track_free", "uniforms", "zero_busy")
@@ -150,7 +150,7 @@ class Tree:
             _observe_freed(self.observer, top, 1)
 
     def open_slot(self, node: Node, slot: int, uniform: Uniform) -> Node:
-        """Replace the ``uniform`` in ``slot`` by the node that it stands for, one level deep; tell the observer."""
+        """Replace ``uniform`` in ``slot`` of ``node`` by the node it stands for, one level deep; tell the observer."""
         node.slots[slot] = child = opened(uniform, slot, node)
         if self.observer is not None:
             self.observer.opened(child)
@@ -225,7 +225,7 @@ class Tree:
         return nodes
 
     def expand(self, last: int, prealloc: Prealloc | None = None) -> int:
-        """Grow the tree to cover index ``last``, with nodes of ``prealloc`` if given.
+        """Grow the tree to cover index ``last``, with nodes of ``prealloc`` (default: of the allocator).
 
         Returns the shift from which to descend (that of the head, one level up).
         """
@@ -268,9 +268,9 @@ class Tree:
     def create(self, index: int, shift: int, sibs: int, *, allow_root: bool = True) -> tuple[Node | None, int, object]:
         """Descend to the slot for a store at ``index`` in a node of ``shift``, adding the nodes that are missing.
 
-        Returns (node, slot, what is in the slot); the node is ``None`` for the head.  Stops higher up at an entry
-        that is larger.  The store takes ``sibs`` slots after the first.  Raises ``OutOfMemory`` at a node that
-        cannot be had; nodes added before it stay, empty, as they do in the kernel.
+        Returns (node, slot, what is in it); the node is ``None`` for the head, unless ``allow_root`` (default: yes) is
+        false.  Stops higher up at an entry that is larger.  The store takes ``sibs`` slots after the first.  Raises
+        ``OutOfMemory`` at a node that cannot be had; nodes added before it stay, empty, as they do in the kernel.
         """
         head = self.head
         if isinstance(head, Node) and index + (sibs + 1 << shift) < self.chunk.size << head.shift:

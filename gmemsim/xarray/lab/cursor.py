@@ -57,9 +57,10 @@ class Cursor:
         return self.load()
 
     def find(self, last: int = INDEX_MAX, mark: int | None = None) -> object:
-        """Go to the next entry (with ``mark``) not after ``last`` and return it, or ``None`` (``xas_find``).
+        """Go to the next entry not after ``last`` (default: no end) and return it, or ``None`` (``xas_find``).
 
-        A fresh cursor considers the index where it stands, any other one starts behind its present entry.
+        Only entries that have ``mark`` (default: all) count.  A fresh cursor considers the index where it stands, any
+        other one starts behind its present entry.
         """
         if not self._fresh:
             self.pause()
@@ -84,7 +85,10 @@ class Cursor:
         self._fresh = True
 
     def entries(self, last: int = INDEX_MAX, mark: int | None = None) -> Iterator[tuple[int, int, object]]:
-        """(index, order, entry) of each entry up to ``last``; the array may change between steps (``xas_for_each``)."""
+        """(index, order, entry) of each entry up to ``last`` (default: all); only those with ``mark`` (default: all).
+
+        The array may change between steps (``xas_for_each``).
+        """
         while (entry := self.find(last, mark)) is not None:
             yield self.index, self.order, entry
 

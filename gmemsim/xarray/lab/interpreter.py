@@ -23,7 +23,7 @@ from gmemsim.xarray.tree import Tree
 
 
 class TraceError(GmemsimError):
-    """An operation that cannot be read: ``column`` (from 1, within the operation) is where, the message what."""
+    """An operation that cannot be read: ``column`` (from 1, within the operation) is where, ``message`` what."""
 
     def __init__(self, column: int, message: str) -> None:
         super().__init__(message)

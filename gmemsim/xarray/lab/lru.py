@@ -32,7 +32,7 @@ class ValueNodeLru:
             self.size += 1 if listed else -1
 
     def freed(self, node: NodeLike, copies: int) -> None:
-        """Take a node that leaves the tree off the list."""
+        """Take ``node``, which leaves the tree, off the list; a Uniform level stands for ``copies`` nodes."""
         self.updates += copies
         if isinstance(node, Node):
             self.size -= node.on_lru

@@ -111,7 +111,7 @@ class Picture:
 
 
 def picture(tree: Tree, *, most: int | None = None) -> Picture:
-    """The picture of ``tree``, with at most so many groups of children below each node."""
+    """The picture of ``tree``, with at most ``most`` groups of children below each node (default: all)."""
     marks = tuple(mark for mark in range(MARKS) if tree.marks >> mark & 1)
     head = tree.head
     if isinstance(head, Node):
