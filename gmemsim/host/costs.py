@@ -101,7 +101,7 @@ class CostProfile:
         return [name for name in COUNTERS if getattr(work, name) and self.ns(name) and self.figures[name].extrapolated]
 
     def with_prices(self, prices: Mapping[str, float]) -> CostProfile:
-        """This profile with some prices, in ns by counter, given by the user."""
+        """This profile with the user's ``prices``, in ns by counter, in place of its own."""
         given = {name: Price(ns, GIVEN, extrapolated=False, within=1.0) for name, ns in prices.items()}
         return attrs.evolve(self, figures={**self.figures, **given})
 

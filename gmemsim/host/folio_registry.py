@@ -30,11 +30,14 @@ class FolioRegistry:
         self._tree.store_order(page_number, order, owner)
 
     def add_run(self, page_number: int, order: int, folios: int, owner: object) -> None:
-        """:meth:`add` so many ``folios`` side by side from ``page_number`` on; those before a failure stay."""
+        """:meth:`add` so many ``folios`` of ``order``, all of ``owner``, side by side from ``page_number`` on.
+
+        Raises ``OutOfMemory`` (ENOMEM) if a node cannot be had; the folios before it stay.  O(folios).
+        """
         self._tree.store_run(page_number, order, [owner] * folios)
 
     def most_nodes(self, page_number: int, order: int, folios: int) -> int:
-        """At least as many nodes as :meth:`add_run` can take."""
+        """At least as many nodes as :meth:`add_run` of ``folios`` of ``order`` from ``page_number`` on can take."""
         return self._tree.chunk.most_nodes(page_number, order, folios)
 
     def remove(self, page_number: int, order: int) -> None:

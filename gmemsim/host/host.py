@@ -70,7 +70,7 @@ class NodeMemory:
 
 
 class Host:
-    """A host with ``hugetlb`` hugepages (size in bytes -> number) and ``kernel_memory`` bytes for metadata.
+    """A host with ``hugetlb`` hugepages (size in bytes -> number; default: none) and ``kernel_memory`` bytes.
 
     Sizes and times may be text with a unit: ``{"1G": 4}``, ``"64M"``, ``"10ms"``.
     ``geometry`` (default: 4K pages) and ``kernel`` (default: today's switches) say what machine and kernel it is;

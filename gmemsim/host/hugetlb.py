@@ -101,7 +101,7 @@ class HugePool:
         return sum([size * parts[node].total for size, parts in self._sizes.items()])
 
     def regions(self, shift: int) -> int:
-        """Aligned blocks of ``1 << shift`` bytes, of 1 GiB at most, that its memory lies in; some perhaps in part."""
+        """Aligned blocks of 2 to the ``shift`` bytes, of 1 GiB at most, that its memory lies in, perhaps in part."""
         return sum([-(-self.node_bytes(node) >> shift) for node in range(self._nodes)])
 
     def total(self, size: int) -> int:
@@ -136,7 +136,10 @@ class HugePool:
         raise IndexError(f"hugepage {index} of {size_name(size)}")
 
     def reserve(self, size: int, n: int, node: int = 0) -> Subpool:
-        """Promise ``n`` hugepages of ``size`` bytes on ``node`` to a new file, or raise :class:`OutOfMemory`."""
+        """Promise ``n`` hugepages of ``size`` bytes on ``node`` (default: 0) to a new file.
+
+        Raises :class:`OutOfMemory` (ENOMEM) if fewer are free and unreserved, ``ValueError`` for a negative ``n``.
+        """
         if n < 0:
             raise ValueError(f"a file cannot reserve {n} hugepages")
         parts = self._sizes.get(size)

@@ -14,7 +14,8 @@ InjectionMode = Literal["once", "forever"]
 class Injection:
     """An armed fault: ``left`` more objects of ``account``, the failing one included, until it strikes.
 
-    ``nth`` is what ``left`` was in the beginning.  ``left`` is 1 for as long as a ``forever`` injection keeps striking.
+    ``nth`` is what ``left`` was in the beginning.  ``mode`` is ``"once"`` or ``"forever"``; ``left`` is 1 for as long
+    as a ``forever`` injection keeps striking.
     """
 
     __slots__ = ("account", "left", "mode", "nth")

@@ -54,6 +54,7 @@ _UNLIMITED = sys.maxsize
 class Holder(Tally):
     """The tally of one ``account`` of one ``guest``, and the only way to change it; :meth:`Ledger.holder` makes it.
 
+    ``ledger`` keeps the sums, ``index`` is the account's place in :data:`ACCOUNTS`, and an object has ``object_bytes``.
     Whoever takes memory with it sets ``known`` to a function that tells how many objects it knows of, so that
     :meth:`Ledger.check_held` finds what leaks.
     """
@@ -90,7 +91,7 @@ class Holder(Tally):
         self._of_all = ledger.total
 
     def alloc(self, n: int = 1) -> None:
-        """Take ``n`` objects, or none and raise :class:`OutOfMemory` (``held`` before the failure).  O(1)."""
+        """Take ``n`` objects (default: 1), or none and raise ``OutOfMemory`` (``held`` before the failure).  O(1)."""
         size = n * self.object_bytes
         of_all = self._of_all
         ledger = self._ledger
@@ -122,7 +123,7 @@ class Holder(Tally):
         return False
 
     def free(self, n: int = 1, *, rcu: bool = False) -> None:
-        """Give ``n`` objects back: at once, or with ``rcu`` after the ledger's grace period.  O(1).
+        """Give ``n`` objects back (default: 1): at once, or with ``rcu`` (default: no) after the grace period.  O(1).
 
         ``AssertionError`` if fewer than ``n`` are live and not already freed: that is a bug in the caller.
         """
@@ -203,10 +204,10 @@ class Holder(Tally):
 class Ledger:
     """All kernel memory of the modelled host.
 
-    ``object_bytes`` gives the size in bytes of one object of every account (see ``slab.object_sizes``);
-    ``budget`` is the most bytes that may be live at once, ``None`` for no limit; ``rcu_grace`` is the time in
-    ns between a free with ``rcu`` and the return of the memory, 0 for at once; ``nodes`` are the host's NUMA nodes,
-    ``None`` where they are not modelled.
+    ``object_bytes`` gives the size in bytes of one object of every account (see ``slab.object_sizes``); ``budget`` is
+    the most bytes that may be live at once (default: no limit); ``rcu_grace`` is the time in ns between a free with
+    ``rcu`` and the return of the memory (default: 0, at once); ``nodes`` are the host's NUMA nodes (default: not
+    modelled).  ``ValueError`` for an account without a size, a size below 1, or a negative limit or time.
 
     >>> ledger = Ledger(dict.fromkeys(ACCOUNTS, 576), rcu_grace=10)
     >>> nodes = ledger.holder("filemap_nodes", "vm0")
@@ -256,8 +257,8 @@ class Ledger:
     def holder(self, account: str, guest: str, *, object_bytes: int | None = None) -> Holder:
         """The one holder of ``account`` for ``guest``, made when first asked for; or ``KeyError``.
 
-        ``object_bytes`` is for a guest whose objects of this account have a size of their own; it counts when the
-        holder is made.
+        ``object_bytes`` (default: the account's) is for a guest whose objects of this account have a size of their own;
+        it counts when the holder is made.
         """
         holder = self._holders.get((account, guest))
         if holder is None:
@@ -308,9 +309,9 @@ class Ledger:
     def inject(self, account: str, nth: int, mode: InjectionMode = "once") -> None:
         """Let the ``nth`` object (1 is the next) requested of ``account`` from now on fail.
 
-        ``account`` may be ``"any"``: then the objects of all accounts count.  Objects are counted over all
-        guests, failed ones included.  ``"once"`` disarms after it struck; ``"forever"`` fails every later
-        object as well.  Several injections may be armed; each counts for itself.  ``ValueError`` for an
+        ``account`` may be ``"any"``: then the objects of all accounts count.  Objects are counted over all guests,
+        failed ones included.  By default ``mode`` is ``"once"``, which disarms after it struck; ``"forever"`` fails
+        every later object as well.  Several injections may be armed; each counts for itself.  ``ValueError`` for an
         argument that makes no sense.
         """
         if account != ANY and account not in self.tallies:

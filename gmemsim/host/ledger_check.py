@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def problems(ledger: Ledger) -> list[str]:
-    """Every invariant that does not hold, a line each.  O(holders)."""
+    """Every invariant of ``ledger`` that does not hold, a line each.  O(holders)."""
     found = [*_wrong_sums(ledger), *_wrong_limits(ledger), *_wrong_deferred(ledger)]
     return found if ledger.nodes is None else [*found, *ledger.nodes.problems(list(ledger.holders()))]
 

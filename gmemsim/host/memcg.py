@@ -31,7 +31,7 @@ def charged_bytes(holders: list[Holder]) -> int:
 
 
 class Memcg:
-    """The limit, in bytes, of what ``guest`` may hold with ``holders``, those of the charged accounts."""
+    """The ``limit``, in bytes, of what ``guest`` may hold with ``holders``, those of the charged accounts."""
 
     __slots__ = ("_guest", "_holders", "limit")
 
@@ -45,7 +45,7 @@ class Memcg:
         return charged_bytes(self._holders)
 
     def room(self, object_bytes: int) -> int:
-        """Objects that can still be charged."""
+        """Objects of ``object_bytes`` that can still be charged."""
         return max(0, self.limit - self.charged()) // object_bytes
 
     def refusal(self) -> str:

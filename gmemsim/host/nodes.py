@@ -35,7 +35,7 @@ _UNLIMITED = sys.maxsize
 
 
 class Node:
-    """One node with a ``budget`` in bytes, ``None`` for no limit."""
+    """The node with this ``number`` (from 0) and a ``budget`` in bytes, ``None`` for no limit."""
 
     __slots__ = ("budget", "fallbacks", "live_bytes", "number", "peak_bytes")
 
@@ -48,14 +48,15 @@ class Node:
         """Objects whose home this is and which lay on another node when they were allocated."""
 
     def room(self, object_bytes: int) -> int:
-        """Objects that fit beside what is there."""
+        """Objects of ``object_bytes`` that fit beside what is there."""
         return _UNLIMITED if self.budget is None else (self.budget - self.live_bytes) // object_bytes
 
 
 class Nodes:
-    """The nodes of a host: ``budgets`` in bytes, one for each; objects of the accounts ``bound`` never leave home.
+    """The nodes of a host: ``budgets`` in bytes, one for each, ``None`` for no limit.
 
-    ``ValueError`` for no nodes, or for a budget below 0.
+    Objects of the accounts ``bound`` (default: none) never leave home.  ``ValueError`` for no nodes, or for a budget
+    below 0.
 
     >>> nodes = Nodes([1 << 20, None], bound=("vmemmap",))
     >>> [node.room(4096) > 256 for node in nodes.all]
@@ -139,7 +140,10 @@ class Nodes:
             n -= here
 
     def problems(self, holders: Sequence[Holder]) -> list[str]:
-        """What does not fit together, a line each: places against objects, bytes against places, budgets."""
+        """What does not fit together, a line each: places against objects, bytes against places, budgets.
+
+        ``holders`` are all of the ledger's.  O(holders x nodes).
+        """
         wrong = []
         for holder in holders:
             placed = self.placed(holder)

@@ -30,7 +30,7 @@ MAX_ORDER = 3
 
 
 def object_sizes(page_size: int = 4096) -> dict[str, int]:
-    """Bytes of one object of every account on a machine with base pages of ``page_size`` bytes."""
+    """Bytes of one object of every account on a machine with base pages of ``page_size`` bytes (default: 4096)."""
     return {name: account.size(page_size) for name, account in ACCOUNTS.items()}
 
 
@@ -48,9 +48,10 @@ class Slab:
 
     @classmethod
     def holding(cls, object_bytes: int, page_size: int = 4096) -> Slab:
-        """The slab that SLUB chooses for objects of ``object_bytes``, at most a base page of ``page_size`` bytes.
+        """The slab that SLUB chooses for objects of ``object_bytes``, at most a base page.
 
-        ``ValueError`` for larger objects, or smaller ones than a byte.
+        ``page_size`` is the base page in bytes (default: 4096).  ``ValueError`` for larger objects, or smaller ones
+        than a byte.
         """
         if not 0 < object_bytes <= page_size:
             raise ValueError(f"objects of {object_bytes} bytes do not fit into pages of {page_size}")
@@ -72,7 +73,7 @@ class Slab:
 def slab_of(account: str, page_size: int = 4096) -> Slab:
     """The slab of the objects of ``account``; of accounts made of pages, each page is its own.
 
-    ``page_size`` is the base page in bytes.  ``ValueError`` for an unknown account.
+    ``page_size`` is the base page in bytes (default: 4096).  ``ValueError`` for an unknown account.
     """
     row = ACCOUNTS[account]
     if row.is_pages:

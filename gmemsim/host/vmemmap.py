@@ -41,7 +41,7 @@ MAX_ORDER = 64
 
 
 class VmemmapLayout:
-    """The vmemmap of a machine: its ``geometry`` (default: 4K pages) and the size of a struct page in bytes.
+    """The vmemmap of a machine: its ``geometry`` (default: 4K pages) and ``struct_page_bytes`` (default: 64).
 
     Every answer is a look-up in a table by order.  ``ValueError`` for a size that no kernel has or plans.
 
@@ -105,10 +105,10 @@ class VmemmapLayout:
         return -(-hugepages * self.pages_of(order) // pages_per_table)
 
     def needed(self, folio_orders: Mapping[int, int], hugepage_order: int, *, reoptimised: bool) -> int:
-        """vmemmap pages, beyond the one kept, of a hugepage made of ``folio_orders`` (order → folios).
+        """vmemmap pages, beyond the one kept, of a hugepage of ``hugepage_order`` made of ``folio_orders``.
 
-        ``reoptimised`` says whether the pieces that are hugepages themselves are optimised.  ``ValueError``
-        if the folios do not add up to the hugepage.
+        ``folio_orders`` gives folios by order.  ``reoptimised`` says whether the pieces that are hugepages themselves
+        are optimised.  ``ValueError`` if the folios do not add up to the hugepage.
         """
         pages = saved = 0
         for order, count in folio_orders.items():

@@ -22,7 +22,10 @@ Counts = tuple[int, ...]
 
 
 class Work:
-    """Counters, all of which only grow.  The constructor takes them by name, or in the order of :data:`COUNTERS`."""
+    """Counters, all of which only grow.  The constructor takes them by name, or in the order of :data:`COUNTERS`.
+
+    Each is 0 by default; what it counts stands beside it below.
+    """
 
     def __init__(  # noqa: PLR0915 - one line a counter
         self,

@@ -32,8 +32,8 @@ EXPECTED = "a metric such as filemap_nodes.peak or splits.1G->4K"
 def find_metric(text: str, guests: Sequence[str] | None = None) -> Number:
     """The number that the path ``text`` leads to, in the summary of a run with these ``guests``.
 
-    ``guests`` are the names of all guests in order, ``None`` if they are not known: then any name will do.
-    ``ValueError`` "found …, expected …" if ``text`` leads to no number.
+    ``guests`` are the names of all guests in order (default: not known, any name will do).  ``ValueError`` "found …,
+    expected …" if ``text`` leads to no number.
 
     >>> find_metric("vmemmap.peak_bytes")
     Number(unit='bytes', estimate=False)
@@ -61,7 +61,9 @@ def find_metric(text: str, guests: Sequence[str] | None = None) -> Number:
 
 
 def check_metric(text: str, guests: Sequence[str] | None = None) -> None:
-    """``ValueError`` unless ``text`` is a metric of a run with these ``guests``: see :func:`find_metric`."""
+    """``ValueError`` unless ``text`` is a metric of a run with these ``guests`` (default: any): see
+    :func:`find_metric`.
+    """
     find_metric(text, guests)
 
 

@@ -63,7 +63,7 @@ def _accounts(host: Host, number: int) -> dict[str, dict[str, int]]:
 
 
 def full_nodes(host: Host) -> list[str]:
-    """A sentence for every node that has sent objects to others."""
+    """A sentence for every NUMA node of ``host`` that has sent objects to others."""
     nodes = () if host.ledger.nodes is None else host.ledger.nodes.all
     return [
         f"node {node.number} was full: {node.fallbacks:,} objects that wanted it are from other nodes"

@@ -111,7 +111,7 @@ class Rows:
         return values
 
     def rows(self, start: int = 0) -> Iterator[list[int]]:
-        """The rows from number ``start`` on."""
+        """The rows from number ``start`` on (default: 0, all)."""
         while start < len(self):
             table = self._block(start // BLOCK)
             yield from table[start % BLOCK :].tolist()
@@ -131,9 +131,10 @@ class Rows:
         return table
 
     def keep(self, chosen: Column, changed: tuple[int, Column] | None = None) -> None:
-        """Keep only the rows of these numbers, which ascend; ``changed``: a column of them, and its new values.
+        """Keep only the rows whose numbers are ``chosen``, which ascend.
 
-        Totals go on from where they are.  O(rows).
+        ``changed`` (default: nothing) is a column of them, by its number, and its new values.  Totals go on from where
+        they are.  O(rows).
         """
         import numpy as np
 

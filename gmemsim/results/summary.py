@@ -100,7 +100,7 @@ class State:
     settings: Sequence[str] = ()
 
     def of(self, guest: GuestMemfd) -> State:
-        """The same moment, of one guest."""
+        """The same moment, of ``guest`` only."""
         return attrs.evolve(self, guests=(guest,))
 
     @property
@@ -130,7 +130,7 @@ GUEST_PARTS: Registry[Part] = Registry("part of a guest's summary")
 
 
 def summarise(state: State) -> dict[str, Any]:
-    """The whole object.  O(guests), and O(what is mapped and shared)."""
+    """The whole object of ``state``.  O(guests), and O(what is mapped and shared)."""
     return _fill(PARTS, state)
 
 
@@ -279,7 +279,7 @@ def _outcomes(state: State) -> dict[str, int]:
 
 
 def folio_orders(geometry: Geometry, guests: Iterable[GuestMemfd]) -> tuple[int, ...]:
-    """The orders that a run reports, ascending: those that ``guests`` can reach, and the page table's sizes."""
+    """The orders to report, ascending: those that ``guests`` can reach, and the page table's of ``geometry``."""
     rungs = {rung for guest in guests for rung in guest.rungs}
     return tuple(sorted({0, geometry.pmd_order, geometry.pud_order} | rungs))
 
@@ -316,15 +316,15 @@ def _modelled(state: State) -> dict[str, float]:
 
 
 def regions_without_private(host: Host, guests: Iterable[GuestMemfd]) -> int:
-    """Aligned GiB of the hugepage pool in which no SNP guest has a private page: see ``GuestMemfd.private_regions``.
+    """Aligned GiB of the pool of ``host`` in which no SNP guest of ``guests`` has a private page.
 
-    O(hugepages).
+    See ``GuestMemfd.private_regions``.  O(hugepages).
     """
     return host_regions(host) - len(set().union(*(guest.regions_with_private() for guest in guests)))
 
 
 def host_regions(host: Host) -> int:
-    """Aligned GiB that the hugepage pool lies in; the last may be filled in part."""
+    """Aligned GiB that the hugepage pool of ``host`` lies in; the last may be filled in part."""
     return host.pool.regions(GIB_SHIFT)
 
 

@@ -165,7 +165,7 @@ class Events(Sequence[Event]):
         return self._rows.table(*range(len(ROW), self._rows.width))
 
     def rows(self, start: int = 0) -> Iterator[tuple[Label, list[int]]]:
-        """The events from number ``start`` on as label and row: see :data:`ROW`."""
+        """The events from number ``start`` on (default: 0, all) as label and row: see :data:`ROW`."""
         labels = self._labels
         for row in self._rows.rows(start):
             yield labels[row[2]], row
@@ -191,7 +191,12 @@ class Events(Sequence[Event]):
         error_offset: int,
         totals: Counts,
     ) -> None:
-        """Record an event by its parts; :data:`NONE` where it has no offset or size."""
+        """Record an event by the parts of its :data:`ROW`: ``time_ns``, ``step``, ``offset``, ``size``,
+        ``error_offset``.
+
+        Offsets and size are in bytes, :data:`NONE` where it has none.  ``label`` are the fields of its :class:`Label`,
+        ``totals`` the counters of work up to and with it.
+        """
         number = self._numbers.get(label)
         if number is None:
             number = len(self._labels)
@@ -203,7 +208,7 @@ class Events(Sequence[Event]):
         self._append([time_ns, step, number, offset, size, error_offset, *totals])
 
     def keep(self, chosen: Column) -> None:
-        """Drop all events but those of these numbers, which ascend."""
+        """Drop all events but those whose numbers are ``chosen``, which ascend.  O(events)."""
         self._rows.keep(chosen)
         self._latest = None
         self.dropped += self.number - len(chosen)
@@ -278,7 +283,7 @@ class Timeline:
         self._append([time_ns, self.events.number, *values])
 
     def event(self, event: Event) -> None:
-        """Record that a step was carried out; its samples have been taken before."""
+        """Record that ``event``, a step that was carried out, has happened; its samples have been taken before."""
         self.events.append(event)
 
     def end(self, time_ns: int) -> None:

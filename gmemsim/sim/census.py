@@ -68,7 +68,7 @@ class Census:
 
 
 class CensusRecorder:
-    """Collects the :class:`Census` of ``run`` in ``frames`` frames at most."""
+    """Collects the :class:`Census` of ``run`` in ``frames`` frames at most (default: :data:`FRAMES`)."""
 
     def __init__(self, run: Run, *, frames: int = FRAMES) -> None:
         self._run = run
@@ -80,7 +80,7 @@ class CensusRecorder:
         self._kept = [[self._take(0, -1)]]  # by frame: its first row, and its highest
 
     def see(self, event: Event) -> None:
-        """Take a census if it is due."""
+        """Take a census after ``event``, the latest of the run, if one is due."""
         index = len(self._run.timeline.events) - 1
         fresh = self._frames.begins(event.time_ns, index)
         if fresh:

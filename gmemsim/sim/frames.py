@@ -28,7 +28,9 @@ class Frames:
         return len(self.times)
 
     def begins(self, time_ns: int, event: int) -> bool:
-        """Whether ``event`` begins a frame, which then exists; otherwise it belongs to the last one."""
+        """Whether ``event`` (its number), at ``time_ns``, begins a frame, which then exists; otherwise it belongs to
+        the last one.
+        """
         if self.times and self._key(time_ns, event) == self._key(self.times[-1], self.events[-1]):
             return False
         self.times.append(time_ns)

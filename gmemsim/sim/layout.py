@@ -84,7 +84,11 @@ class Layout:
 
 
 class LayoutRecorder:
-    """Collects the :class:`Layout` of ``run``: about ``cells`` cells for all guests together, ``frames`` at most."""
+    """Collects the :class:`Layout` of ``run``.
+
+    About ``cells`` cells for all guests together (default: :data:`CELLS`), ``frames`` at most (default:
+    :data:`FRAMES`).
+    """
 
     def __init__(self, run: Run, *, cells: int = CELLS, frames: int = FRAMES) -> None:
         shown = _shown(run)

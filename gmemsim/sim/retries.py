@@ -45,7 +45,10 @@ class Retries:
         self._number = 0
 
     def failed(self, now: int, index: int, step: Convert, name: str, tried: int) -> None:
-        """Try number ``tried`` (from 0) of ``step``, number ``index`` of the workload, has failed at ``now``."""
+        """Try number ``tried`` (from 0) of ``step``, number ``index`` of the workload, has failed at ``now`` (ns).
+
+        ``name`` is the guest that was to be converted.  The next try waits from now on, unless that was the last.
+        """
         retry = step.retry
         if retry is None:
             return

@@ -117,7 +117,7 @@ def make_host(spec: HostSpec) -> Host:
 
 
 def make_guest(host: Host, name: str, spec: GuestSpec) -> GuestMemfd:
-    """One guest of ``spec`` on ``host``; raises what :class:`GuestMemfd` raises if the host cannot have it."""
+    """The guest ``name`` of ``spec`` on ``host``; raises what :class:`GuestMemfd` raises if the host cannot have it."""
     return GuestMemfd(
         host,
         name,
@@ -135,7 +135,7 @@ def make_guest(host: Host, name: str, spec: GuestSpec) -> GuestMemfd:
 
 
 class Run(Iterator[Event]):
-    """A scenario being carried out: an iterator of its events, each of which is the latest in ``timeline``.
+    """``scenario`` being carried out: an iterator of its events, each of which is the latest in ``timeline``.
 
     ``host``, ``guests`` (by name, in the scenario's order), ``now`` (simulated ns) and ``timeline`` may be read at any
     time between two events, and must not be changed.  ``check`` (default: no) verifies every invariant after every

@@ -62,7 +62,7 @@ class Question:
     stagger: int = 0
 
     def of(self, policy: str, copies: int, seed: int) -> Scenario:
-        """The scenario with so many ``copies`` under ``policy``, without limits."""
+        """The scenario with so many ``copies`` under ``policy`` (its name), with ``seed``, without limits."""
         scenario = attrs.evolve(unlimited(self.scenario), seed=seed)
         wanted = self.policies[policy]
         if wanted is not None:
@@ -138,7 +138,11 @@ class Host:
     other: int = 0
 
     def used(self, scenario: Scenario, found: Need, kernel: int) -> dict[str, int]:
-        """Bytes by what they are for, if the kernel memory of ``found`` takes ``kernel`` bytes; PAMT is an estimate."""
+        """Bytes by what they are for, if ``scenario`` needs what was ``found`` and its kernel memory takes ``kernel``
+        bytes.
+
+        PAMT is an estimate.
+        """
         rest = max(0, self.memory - found.pool)
         descriptors = STRUCT_PAGE_BYTES_OF.get(scenario.host.memdesc, STRUCT_PAGE_BYTES)
         uses = {
@@ -209,10 +213,11 @@ def budget(
 ) -> Budget:
     """What ``guests`` copies (default: 1) need, or with a ``host`` (default: none) how many fit it, for each policy.
 
-    ``seeds`` runs (default: 1), with the scenario's seed and those after it, tell the quantile ``q`` (default: 0.999);
-    a workload that does not depend on the seed is run once.  ``executor`` (default: none) carries out the runs, see
-    :func:`~gmemsim.studies.spread.results_of`; ``stop`` (default: never) ends them early.  ``ValueError`` for a guest
-    that is not there, more guests than a host has, or a ``q`` that is no part.
+    ``question`` says of what scenario, and under which policies.  ``seeds`` runs (default: 1), with the scenario's seed
+    and those after it, tell the quantile ``q`` (default: 0.999); a workload that does not depend on the seed is run
+    once.  ``executor`` (default: none) carries out the runs, see :func:`~gmemsim.studies.spread.results_of`; ``stop``
+    (default: never) ends them early.  ``ValueError`` for a guest that is not there, more guests than a host has, or a
+    ``q`` that is no part.
 
     >>> from gmemsim.scenario.model import Allocate, Convert, GuestSpec, HostSpec
     >>> work = (Allocate(guest="a", offset=0, size=1 << 21), Convert(guest="a", offset=0, size=4096, to="shared"))
@@ -334,7 +339,7 @@ class _Desk:
 
 
 def measure(question: Question, point: tuple[str, int, int]) -> Need | str:
-    """What one run of ``question`` needs, by policy, copies and seed; or why it could not be run."""
+    """What one run of ``question`` needs, at ``point``: policy, copies and seed; or why it could not be run."""
     try:
         return need(question.of(*point))
     except SimulationRefused as error:

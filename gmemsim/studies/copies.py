@@ -42,11 +42,17 @@ class Copies(Composite):
     steps: tuple[()] = ()
 
     def end(self, start: int, instances: Instances) -> int:
-        """Not known before it is over: the run ends when the last step has."""
+        """Not known before it is over: the run ends when the last step has.
+
+        ``start`` is its simulated time in ns; ``instances`` do not matter.
+        """
         return self.begin(start)
 
     def expand(self, scenario: Scenario, path: str = "", start: int = 0) -> Iterator[Step]:
-        """The plain steps of all copies, by their ``at``."""
+        """The plain steps of all copies, by their ``at``, the first copy's from ``start`` (ns; default: 0) on.
+
+        ``scenario`` and ``path`` (default: none) do not matter: the copied workload holds its own.
+        """
         return in_order(*(self._copy(copy, start + copy * self.stagger) for copy in range(self.number)))
 
     def _copy(self, copy: int, start: int) -> Iterator[Step]:
@@ -116,9 +122,9 @@ def copied_guest(guest: GuestSpec, number: int, only: str | None) -> GuestSpec:
 
 
 def reserved(scenario: Scenario, only: str | None = None, node: int | None = None) -> Mapping[int, int]:
-    """Hugepages that the guest ``only`` (default: all guests) reserves, by size in bytes; ``node``: on this NUMA node.
+    """Hugepages that the guest ``only`` (default: all guests) of ``scenario`` reserves, by size in bytes.
 
-    O(guests).
+    ``node`` (default: all) limits it to this NUMA node.  O(guests).
     """
     pools: Counter[int] = Counter()
     for guest in scenario.guests:

@@ -168,7 +168,7 @@ def observe(
     """Carry out ``strikes`` at ``requests`` of ``scenario``, and ``tell`` what was seen of each, in any order.
 
     ``to_end`` (default: no) goes on after the call to the end of the run, and verifies the invariants there too.
-    ``jobs`` (default: 1) strikes are carried out at a time.  No more are begun when ``stop()`` is true (default:
+    ``jobs`` (default: 1) strikes are carried out at a time.  No more are begun when ``stop`` returns true (default:
     never).  ``copies``: whether to copy processes (default: where that is possible) or to begin anew for each strike,
     one at a time.  ``OSError`` if the machine has no more processes or memory.
     """

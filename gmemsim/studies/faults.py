@@ -127,9 +127,10 @@ class Faults:
 def variants_of(
     scenario: Scenario, orderings: Sequence[str] = (), policies: Mapping[str, Policy] | None = None
 ) -> tuple[list[Variant], list[str]]:
-    """The scenario with every policy (default: its own) in every ordering (default: the policy's), and refusals.
+    """The ``scenario`` with every one of ``policies`` in every one of ``orderings``, and refusals, a line each.
 
-    A refusal says why a policy does not fit a guest, or an ordering a policy.  ``KeyError`` for an unknown ordering.
+    ``policies``, by name, are by default the scenario's own; ``orderings`` are by default the policy's.  A refusal says
+    why a policy does not fit a guest, or an ordering a policy.  An unknown ordering is refused too.
     """
     found: list[Variant] = []
     refused: list[str] = []
@@ -185,10 +186,11 @@ def faults(
     ``orderings`` (default: as the policies say) and ``policies`` by name (default: the scenario's own) are combined.
     ``every`` (default: no) also carries out failures that are equal to others; ``to_end`` (default: no) goes on to the
     end of the run after the call that fails, and verifies the invariants there too.  ``sample`` (default: none) carries
-    out so many failures of each variant only, drawn by ``seed``.  ``jobs`` (default: 1) are carried out at a time
-    by processes of this one; an ``executor`` (default: none) has them carried out elsewhere instead.  It ends early
-    when ``stop()`` is true (default: never).  ``progress`` is told how many were carried out and are left, as far as
-    that is known.  ``copies``: as :func:`~gmemsim.studies.failing.observe` has it.
+    out so many failures of each variant only, drawn by ``seed`` (default: 0).  ``jobs`` (default: 1) are carried out at
+    a time by processes of this one; an ``executor`` (default: none) has them carried out elsewhere instead.  It ends
+    early when ``stop`` returns true (default: never).  ``progress`` (default: nobody) is told how many were carried out
+    and are left, as far as that is known.  ``copies`` (default: where possible): as
+    :func:`~gmemsim.studies.failing.observe` has it.
 
     Raises ``SimulationRefused`` if the guests cannot be created, ``OSError`` if the machine has no more processes.
 

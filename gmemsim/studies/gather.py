@@ -42,7 +42,7 @@ class Folding:
         self._groups: dict[tuple[str, ...], _Sums] = {}
 
     def add(self, row: SweepRow) -> None:
-        """One more row.  O(metrics)."""
+        """Add the results of one more ``row`` to its group.  O(metrics)."""
         values = row.values[: self._place] + row.values[self._place + 1 :]
         sums = self._groups.setdefault(values, _Sums(self._metrics))
         if row.refused is None:
@@ -86,7 +86,9 @@ class _Sums:
 
 
 def mean_interval(mean: float, deviation: float, runs: int) -> tuple[float, float]:
-    """Student's t interval of a mean of ``runs`` (2 at least) with that sample ``deviation``, at :data:`CONFIDENCE`."""
+    """Student's t interval of a ``mean`` of ``runs`` (2 at least) with that sample ``deviation``, at
+    :data:`CONFIDENCE`.
+    """
     from scipy.special import stdtrit
 
     half = float(stdtrit(runs - 1, (1 + CONFIDENCE) / 2)) * deviation / math.sqrt(runs)
@@ -112,7 +114,7 @@ class Gathering:
         self._refusals: Counter[str] = Counter()
 
     def add(self, place: int, row: SweepRow) -> None:
-        """The row of the point at ``place``; a second one of the same point is left out."""
+        """Take the ``row`` of the point at ``place``; a second one of the same point is left out."""
         if self.done[place]:
             return
         self.done[place] = 1

@@ -91,7 +91,10 @@ for _name, _question in (
 
 
 def outcome(before: Before, guest: GuestMemfd, *, failed: bool) -> str:
-    """The name of what a call of ``guest`` has left; ``failed`` says whether it ended with an errno."""
+    """The name of what a call of ``guest`` has left; ``failed`` says whether it ended with an errno.
+
+    ``before`` is the state that was noted before the call.
+    """
     if not failed:
         return WITHOUT
     now = Before(guest)

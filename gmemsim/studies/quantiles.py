@@ -62,6 +62,8 @@ def quantile(sample: Sequence[int], q: float, confidence: float = CONFIDENCE) ->
 def needed(q: float, confidence: float = CONFIDENCE) -> int:
     """How many values it takes for the interval of the ``q`` quantile to have an upper end.
 
+    ``confidence`` is a part of 1 (default: :data:`CONFIDENCE`).  ``ValueError`` unless ``q`` lies between 0 and 1.
+
     >>> needed(0.999), needed(0.5)
     (3688, 6)
     """

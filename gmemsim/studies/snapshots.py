@@ -55,7 +55,7 @@ class Branches(Generic[K, R]):
         self._out = -1
 
     def branch(self, key: K) -> bool:
-        """Begin a branch: returns twice, ``True`` in the branch and ``False`` in the original.
+        """Begin the branch ``key``: returns twice, ``True`` in the branch and ``False`` in the original.
 
         Waits for the oldest branch first if there are as many as may be.  ``OSError`` if there can be no process.
         """
@@ -82,7 +82,7 @@ class Branches(Generic[K, R]):
         return True
 
     def report(self, value: R) -> NoReturn:
-        """End this branch with its report; to be called in a branch only."""
+        """End this branch with its report, ``value``, which must be picklable; to be called in a branch only."""
         with suppress(OSError), os.fdopen(self._out, "wb") as out:  # the original may be gone
             pickle.dump(value, out)
         os._exit(0)

@@ -113,7 +113,9 @@ class WorkerPool(Executor):
         self.workers = workers
 
     def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
-        """As every executor's; ``BrokenExecutor`` until :meth:`restart` if a process has died."""
+        """As every executor's: ``fn`` with ``args`` and ``kwargs``; ``BrokenExecutor`` until :meth:`restart` if a
+        process died.
+        """
         if self._pool is None:
             self._pool = self._make()
         return self._pool.submit(fn, *args, **kwargs)
@@ -123,7 +125,9 @@ class WorkerPool(Executor):
         self.shutdown()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """As every executor's."""
+        """As every executor's: ``wait`` for what runs (default: yes), ``cancel_futures`` that do not run yet (default:
+        no).
+        """
         if self._pool is not None:
             self._pool.shutdown(wait=wait, cancel_futures=cancel_futures)
             self._pool = None
@@ -138,9 +142,9 @@ def results_of(
 ) -> Iterator[tuple[int, R | Lost]]:
     """``work(shared, point)`` of every point: pairs of the point's place, from 0, and its result, as they come.
 
-    ``executor`` (default: none, one point after the other here) runs them; for it ``work``, ``shared``, points and
-    results must be picklable.  Without one results come in the order of the points.  It ends early when ``stop()`` is
-    true (default: never); what is under way then is given up.  What ``work`` raises is raised here.
+    ``executor`` (default: none, one point after the other here) runs them; for it ``work``, ``shared``, ``points`` and
+    results must be picklable.  Without one results come in the order of the points.  It ends early when ``stop``
+    returns true (default: never); what is under way then is given up.  What ``work`` raises is raised here.
     :class:`WorkersLost` if there are no workers any more.  Memory: O(workers) batches.
     """
     if executor is None:

@@ -56,7 +56,8 @@ class Variation:
 
 
 class Plan:
-    """What a sweep is of: the scenario in ``text``, the ``variations``, and the ``metrics`` of every point.
+    """What a sweep is of: the scenario in ``text``, the ``variations``, and the ``metrics`` (default: none) of every
+    point.
 
     ``source`` is the file's name, for messages and for files beside it.  ``settings`` (default: none) are put into the
     text before the variations' values.  ``len()`` is the number of points; the first variation changes slowest.
@@ -265,7 +266,7 @@ def sweep(
     stop: Callable[[], bool] = lambda: False,
     done: Sequence[int] = (),
 ) -> Iterator[tuple[int, SweepRow]]:
-    """Run the points of ``plan``: places and rows as they are done, until ``stop()`` is true (default: never).
+    """Run the points of ``plan``: places and rows as they are done, until ``stop`` returns true (default: never).
 
     ``executor`` (default: none, one after the other here, in their order) runs them, a Dask client's too.  ``done``
     holds a true value at the place of every point that is left out (default: none are).

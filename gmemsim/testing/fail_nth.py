@@ -43,8 +43,8 @@ def fail_nth(
 ) -> Iterator[Failure]:
     """Carry out ``call`` on a fresh guest of ``make``'s, again and again: the first, second, … object cannot be had.
 
-    ``account`` (default: all) limits that to objects of one account; ``mode="forever"`` (default: once) fails all later
-    objects too.  Every guest must be on a host of its own.  ``ValueError`` for an unknown account.
+    ``account`` (default: all) limits that to objects of one account; ``mode`` is ``"once"`` by default, ``"forever"``
+    fails all later objects too.  Every guest must be on a host of its own.  ``ValueError`` for an unknown account.
 
     >>> from gmemsim.host.host import Host
     >>> def make():

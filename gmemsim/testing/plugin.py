@@ -47,7 +47,7 @@ def gmem_host() -> Host:
 
 @pytest.fixture
 def gmem_guest(gmem_host: Host) -> Iterator[GuestMemfd]:
-    """A guest of 1G on one 1G hugepage, allocated and private; it and its host are checked after the test."""
+    """A guest of 1G on one 1G hugepage of ``gmem_host``, allocated and private; both are checked after the test."""
     from gmemsim.gmem.guest import GuestMemfd
 
     made = GuestMemfd(gmem_host, "guest", size=GUEST_BYTES, backing=GUEST_BYTES)
@@ -66,7 +66,9 @@ def gmem_fail_nth() -> Callable[..., Iterator[Failure]]:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Scenario files that are tests."""
+    """The collector of the file at ``file_path``, below ``parent``, if it is a scenario file that is a test, else
+    ``None``.
+    """
     if not file_path.name.endswith(SUFFIX):
         return None
     collector: pytest.Collector = ScenarioFile.from_parent(parent, path=file_path)
@@ -133,7 +135,10 @@ class ScenarioItem(pytest.Item):
         return f"{self.path}:{entry['line']}: expected {wanted}, found {entry['value']}"
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Only the lines, without a traceback, where they say all."""
+        """Only the lines of ``excinfo``, without a traceback, where they say all.
+
+        Otherwise it is shown in the ``style`` that pytest wants (default: as configured).
+        """
         from gmemsim.errors import SimulationRefused
 
         if isinstance(excinfo.value, UnmetError):
@@ -144,7 +149,7 @@ class ScenarioItem(pytest.Item):
 
 
 class ExpectationItem(ScenarioItem):
-    """One expectation."""
+    """The expectation number ``index`` (from 0); ``settings`` are those of every item of pytest."""
 
     def __init__(self, *, index: int, **settings: Any) -> None:
         super().__init__(**settings)

@@ -148,7 +148,7 @@ class XArray:
         return find.find(self.tree, _checked(index), last, mark)
 
     def find_after(self, index: int, last: int = INDEX_MAX, mark: int | None = None) -> tuple[int, object] | None:
-        """Like :meth:`find` (its defaults of ``last`` and ``mark``), but from after ``index`` on (``xa_find_after``)."""
+        """Like :meth:`find` (``last``, ``mark`` default as there), but from after ``index`` on (``xa_find_after``)."""
         return find.find_after(self.tree, _checked(index), last, mark)
 
     def entries(
