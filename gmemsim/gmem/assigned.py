@@ -24,7 +24,8 @@ from gmemsim.host.work import Work
 class Assigned:
     """The pages of one guest, as guest_memfd indices.
 
-    ``pmd_order`` is the order of an entry of 2M (9 with 4K pages); ``rmp`` says whether there is an RMP: SNP.
+    ``pmd_order`` is the order of an entry of 2M (9 with 4K pages); ``rmp`` says whether there is an RMP: SNP.  The
+    pages that the guest accepts and gives back are counted in ``work``.
     """
 
     __slots__ = ("_large", "_pages", "_pmd_order", "_rmp", "_work")
@@ -38,7 +39,7 @@ class Assigned:
         """Those of the pages that entries of 2M stand for."""
 
     def add(self, start: int, end: int, *, large: bool) -> None:
-        """The pages are the guest's from now on; ``large``: by entries of 2M, to which the bounds are aligned.
+        """The pages ``start`` to ``end`` are the guest's from now on; ``large``: by entries of 2M, aligned to them.
 
         O(log ranges).
         """
@@ -54,7 +55,9 @@ class Assigned:
             self._large.add(start, end)
 
     def give_back(self, start: int, end: int) -> None:
-        """The pages are the host's again; entries of 2M that cross a bound are split.  O(log ranges)."""
+        """The pages ``start`` to ``end`` are the host's again; entries of 2M that cross a bound are split.  O(log
+        ranges).
+        """
         gone = self._pages.pages(start, end)
         if not gone:
             return
@@ -73,7 +76,7 @@ class Assigned:
         return not len(self._pages)
 
     def pages(self, start: int, end: int) -> int:
-        """How many pages of the range are the guest's."""
+        """How many of the pages ``start`` to ``end`` are the guest's."""
         return self._pages.pages(start, end)
 
     def check(self) -> None:

@@ -69,7 +69,10 @@ def node_estimate(ranges: int) -> int:
 
 @lru_cache(maxsize=1024)
 def preallocation(ranges: int, spanning: bool = False) -> int:
-    """Nodes taken before a store into a map of so many ``ranges``: 1, 2h + 1, or 3h + 1 for a ``spanning`` one."""
+    """Nodes taken before a store into a map of so many ``ranges``: 1, 2h + 1, or 3h + 1 for a ``spanning`` one.
+
+    h is the height of the map; ``spanning`` (default: no) says that the store touches more than one leaf.
+    """
     if ranges + 1 <= LEAF_ROOM:
         return 1
     height, n = 1, ranges + 1
@@ -80,7 +83,9 @@ def preallocation(ranges: int, spanning: bool = False) -> int:
 
 
 class Attributes:
-    """The attributes of ``pages`` pages, all private at first (or all shared); ``nodes`` holds the map's memory."""
+    """The attributes of ``pages`` pages: all private at first (default), or all ``shared``; ``nodes`` holds the map's
+    memory.
+    """
 
     __slots__ = ("_nodes", "_preallocated", "_released", "_shared", "pages", "ranges")
 
@@ -106,24 +111,26 @@ class Attributes:
         return self._shared.disjoint(start, end)
 
     def all_are(self, start: int, end: int, *, shared: bool) -> bool:
-        """Whether every page from ``start`` to ``end`` is shared, or every one private."""
+        """Whether every page from ``start`` to ``end`` is shared, or every one private if not ``shared``."""
         return self._shared.covers(start, end) if shared else self._shared.disjoint(start, end)
 
     def private_around(self, start: int, end: int) -> tuple[int, int]:
-        """The widest bounds around the range within which all pages outside of the range are private."""
+        """The widest bounds around ``start`` to ``end`` (pages) within which all pages outside of that range are
+        private.
+        """
         return self._shared.around(start, end)
 
     def shared_ranges(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """The shared ranges within the bounds, cut to them."""
+        """The shared ranges within the pages ``start`` to ``end``, cut to them."""
         return self._shared.ranges(start, end)
 
     def differing(self, start: int, end: int, *, shared: bool) -> list[tuple[int, int]]:
-        """The ranges within the bounds that are not yet as wanted."""
+        """The ranges within the pages ``start`` to ``end`` that are not ``shared`` yet, or not private yet."""
         ranges = self._shared.ranges(start, end)
         return list(gaps(ranges, start, end) if shared else ranges)
 
     def preallocate(self, start: int, end: int) -> int:
-        """Take the nodes for one store to the range and return their number.
+        """Take the nodes for one store to the pages ``start`` to ``end`` and return their number.
 
         Raises ``OutOfMemory`` with nothing held.  O(log ranges).
         """
@@ -146,7 +153,9 @@ class Attributes:
         self._preallocated -= nodes
 
     def store(self, start: int, end: int, *, shared: bool, preallocated: int) -> None:
-        """Set the attribute of all pages from ``start`` to ``end``; keeps what it needs of the ``preallocated``."""
+        """Make all pages from ``start`` to ``end`` ``shared`` or private; keeps what it needs of the ``preallocated``
+        nodes.
+        """
         self._shared.replace(start, end, member=shared)
         self.ranges = self._shared.flips_within(self.pages) + 1
         target = 0 if self.pages == 1 else node_estimate(self.ranges)

@@ -65,7 +65,11 @@ Procedure = Callable[[Inode, int, int, bool], None]
 
 
 def convert(procedure: Procedure, inode: Inode, start: int, end: int, shared: bool) -> None:
-    """Convert by ``procedure``; if it fails, count what it has zapped of pieces that it has not converted."""
+    """Convert by ``procedure``; if it fails, count what it has zapped of pieces that it has not converted.
+
+    The pages ``start`` to ``end`` of ``inode`` become ``shared`` or private.  Raises what the procedure raises:
+    ``Again`` (EAGAIN), ``OutOfMemory`` (ENOMEM), ``Poisoned`` (EHWPOISON), with ``error_offset``.
+    """
     inode.stats.zapped.clear()
     try:
         procedure(inode, start, end, shared)
@@ -78,12 +82,18 @@ def convert(procedure: Procedure, inode: Inode, start: int, end: int, shared: bo
 
 
 def restructure_first(inode: Inode, start: int, end: int, shared: bool) -> None:
-    """Generation B: one hugepage after the other, its attributes last."""
+    """Generation B: one hugepage after the other, its attributes last.
+
+    The pages ``start`` to ``end`` of ``inode`` become ``shared`` or private; errors as in :func:`convert`.
+    """
     _one_by_one(inode, start, end, shared, blocks=False)
 
 
 def block_abort(inode: Inode, start: int, end: int, shared: bool) -> None:
-    """Generation B with leaves that stay, blocked, until nothing can fail any more."""
+    """Generation B with leaves that stay, blocked, until nothing can fail any more.
+
+    The pages ``start`` to ``end`` of ``inode`` become ``shared`` or private; errors as in :func:`convert`.
+    """
     _one_by_one(inode, start, end, shared, blocks=True)
 
 
@@ -112,7 +122,10 @@ def _one_by_one(inode: Inode, start: int, end: int, shared: bool, blocks: bool) 
 
 
 def attributes_first(inode: Inode, start: int, end: int, shared: bool) -> None:
-    """Generation A: zap everything, then store and restructure piece by piece; reverse all on a failure."""
+    """Generation A: zap everything, then store and restructure piece by piece; reverse all on a failure.
+
+    The pages ``start`` to ``end`` of ``inode`` become ``shared`` or private; errors as in :func:`convert`.
+    """
     pieces = [
         piece
         for low, high in inode.attributes.differing(start, end, shared=shared)
@@ -202,7 +215,10 @@ class _Reservation:
 
 
 def reserve_first(inode: Inode, start: int, end: int, shared: bool) -> None:
-    """Take all that the whole call needs, then convert; what cannot be had is refused with nothing changed."""
+    """Take all that the whole call needs, then convert; what cannot be had is refused with nothing changed.
+
+    The pages ``start`` to ``end`` of ``inode`` become ``shared`` or private; errors as in :func:`convert`.
+    """
     pieces = _pieces_to_convert(inode, start, end, shared)
     if not shared:
         for low, high, _ in pieces:
@@ -283,7 +299,10 @@ class _Ahead:
 
 
 def split_first(inode: Inode, start: int, end: int, shared: bool) -> None:
-    """Generation D: what may fail comes before the zap, for the whole call."""
+    """Generation D: what may fail comes before the zap, for the whole call.
+
+    The pages ``start`` to ``end`` of ``inode`` become ``shared`` or private; errors as in :func:`convert`.
+    """
     attributes = inode.attributes
     pieces = _pieces_to_convert(inode, start, end, shared)
     inode.at = pieces[0][0]

@@ -31,7 +31,10 @@ class Stretch:
 
 
 class Descent:
-    """A folio of ``order`` passes through ``orders``, the last included: all of it (``whole``) or around a page."""
+    """A folio of ``order`` passes through ``orders``, the last included: all of it (``whole``) or around a page.
+
+    ``filemap`` is asked which of these steps it can take.
+    """
 
     __slots__ = ("changes", "folios_split", "nodes", "order", "orders", "refused", "rungs", "stretches", "whole")
 
@@ -83,7 +86,7 @@ class Descents:
         """The largest rung that is not above an order, by the order."""
 
     def get(self, order: int, new_order: int, whole: bool) -> Descent:
-        """From ``order`` through the rungs below it to ``new_order``, whole or around a page."""
+        """From ``order`` through the rungs below it to ``new_order``, all of the folio (``whole``) or around a page."""
         found = self._made.get((order, new_order, whole))
         if found is None:
             orders = tuple([rung for rung in self._rungs if new_order <= rung < order])

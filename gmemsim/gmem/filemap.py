@@ -61,15 +61,21 @@ class Filemap:
         return self.tree.load(index) is entry
 
     def add(self, index: int, order: int, entry: object) -> None:
-        """Store a new folio; raises ``OutOfMemory``, and then may leave empty nodes behind as the kernel does."""
+        """Store ``entry``, a new folio of ``order``, at ``index``.
+
+        Raises ``OutOfMemory``, and then may leave empty nodes behind as the kernel does.
+        """
         self.tree.store_order(index, order, entry)
 
     def add_run(self, index: int, order: int, entries: Sequence[object]) -> None:
-        """:meth:`add` folios side by side from ``index`` on; those before a failure stay."""
+        """:meth:`add` folios of ``order``, one for each of ``entries``, side by side from ``index`` on.
+
+        Raises ``OutOfMemory``; those before a failure stay.  O(entries).
+        """
         self.tree.store_run(index, order, entries)
 
     def most_nodes(self, index: int, order: int, folios: int) -> int:
-        """At least as many nodes as :meth:`add_run` can take."""
+        """At least as many nodes as :meth:`add_run` of so many ``folios`` of ``order`` from ``index`` on can take."""
         return self.tree.chunk.most_nodes(index, order, folios)
 
     def remove(self, index: int, order: int) -> None:
@@ -90,11 +96,11 @@ class Filemap:
         return self.tree.orders(start, end - 1)
 
     def check_depth(self, order: int, new_order: int) -> None:
-        """Raise ``OutOfMemory`` if the modelled kernel's ``xas_split_alloc`` refuses this split."""
+        """Raise ``OutOfMemory`` if the modelled kernel's ``xas_split_alloc`` refuses ``order`` to ``new_order``."""
         self.tree.check_depth(order, new_order)
 
     def takes_depth(self, order: int, new_order: int) -> bool:
-        """Whether :meth:`check_depth` says nothing."""
+        """Whether :meth:`check_depth` says nothing about ``order`` to ``new_order``."""
         try:
             self.check_depth(order, new_order)
         except OutOfMemory:
@@ -102,7 +108,7 @@ class Filemap:
         return True
 
     def nodes_for(self, order: int, new_order: int, halves: bool = False) -> int:
-        """Nodes that :meth:`split` takes."""
+        """Nodes that :meth:`split` of ``order`` to ``new_order`` takes, of all of it (default) or in ``halves``."""
         return self._cost(order, new_order, halves)[0]
 
     def _cost(self, order: int, new_order: int, halves: bool) -> tuple[int, int, int]:
@@ -138,7 +144,7 @@ class Filemap:
     def split(self, index: int, order: int, new_order: int, prealloc: Prealloc, halves: bool = False) -> None:
         """Split the folio of ``order`` that covers ``index`` to ``new_order``, with nodes of ``prealloc``.
 
-        All of it; or, with ``halves``, in halves, then the half that covers ``index``, and so on.
+        All of it by default; or, with ``halves``, in halves, then the half that covers ``index``, and so on.
         """
         nodes, slots, entries = self._cost(order, new_order, halves)
         if halves:
@@ -152,27 +158,34 @@ class Filemap:
         work.entries_stored += entries
 
     def split_on_the_spot(self, index: int, order: int, new_order: int, halves: bool) -> None:
-        """:meth:`split` with nodes of its own; raises ``OutOfMemory``, with the folio whole, if one cannot be had."""
+        """:meth:`split` with nodes of its own; raises ``OutOfMemory``, with the folio whole, if one cannot be had.
+
+        ``index``, ``order``, ``new_order`` and ``halves`` are those of :meth:`split`.
+        """
         prealloc = self.preallocate(self._cost(order, new_order, halves)[0])
         self.split(index, order, new_order, prealloc, halves)
 
     def put_back(self, index: int, order: int, entry: object) -> None:
-        """Store the old folio in place of what there is of its pieces; raises ``OutOfMemory`` with nothing there."""
+        """Store ``entry``, the old folio of ``order`` at ``index``, in place of what there is of its pieces.
+
+        Raises ``OutOfMemory`` with nothing there.
+        """
         self.remove_range(index, index + (1 << order))
         self.add(index, order, entry)
 
     def reserve_merge(self, index: int, order: int) -> Prealloc:
-        """Take the nodes that :meth:`merge` will need: none, unless the tree has shrunk and must grow for it.
+        """Take the nodes that :meth:`merge` to ``order`` at ``index`` will need.
 
-        Raises ``OutOfMemory`` with nothing held.
+        None, unless the tree has shrunk and must grow for it.  Raises ``OutOfMemory`` with nothing held.
         """
         return self.tree.preallocate(self.tree.growth(index, order))
 
     def merge(self, index: int, order: int, entry: object, prealloc: Prealloc | None = None) -> None:
-        """Make one folio of ``order`` of all folios in its range; all nodes below go.
+        """Make one folio of ``order``, ``entry``, of all folios in its range, which begins at ``index``; all nodes
+        below go.
 
-        Where the tree has shrunk and must grow for it, it takes the nodes from ``prealloc``, or raises ``OutOfMemory``
-        with nothing changed.
+        Where the tree has shrunk and must grow for it, it takes the nodes from ``prealloc`` (default: the ledger), or
+        raises ``OutOfMemory`` with nothing changed.
         """
         grown, freed = self.tree.join(index, order, entry, prealloc=prealloc)
         self.split_nodes = max(0, self.split_nodes - freed)
@@ -182,7 +195,8 @@ class Filemap:
         work.slots_written += self.tree.chunk.widths[order]
 
     def replace(self, index: int, order: int, new_order: int, entry: object) -> None:
-        """Take out the folio of ``order`` at ``index`` and add folios of ``new_order`` in its place, one by one.
+        """Take out the folio of ``order`` at ``index`` and add ``entry`` as folios of ``new_order`` in its place, one
+        by one.
 
         Raises ``OutOfMemory`` with the folio taken out and none added.
         """
@@ -198,7 +212,9 @@ class Filemap:
         work.entries_stored += folios
 
     def add_folios(self, start: int, end: int, order: int, entry: object) -> None:
-        """Store folios of ``order`` in the whole range; raises ``OutOfMemory`` with none stored."""
+        """Store folios of ``order``, all with ``entry``, from ``start`` to ``end``; raises ``OutOfMemory`` with none
+        stored.
+        """
         index = start
         try:
             while index < end:
@@ -226,7 +242,7 @@ class Filemap:
         return order - 1 if fills_root else order
 
     def remove_range(self, start: int, end: int) -> None:
-        """Remove every folio in the range, whose bounds must be bounds of folios."""
+        """Remove every folio from ``start`` to ``end``, which must be bounds of folios.  O(log of the range)."""
         index = start
         while index < end:
             order = _aligned_order(index, end)

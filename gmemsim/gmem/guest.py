@@ -118,12 +118,12 @@ class GuestMemfd:
         flags: int = 0,
         reserved: int = 0,
     ) -> None:
-        """KVM_SET_MEMORY_ATTRIBUTES2: make ``size`` bytes at ``offset`` private or shared.
+        """KVM_SET_MEMORY_ATTRIBUTES2: make ``size`` bytes at ``offset`` private (``private``) or shared.
 
-        ``attributes`` is the raw value instead of ``private`` (0 or KVM_MEMORY_ATTRIBUTE_PRIVATE); ``flags`` and
-        ``reserved`` must be 0.  Raises ``Invalid`` (EINVAL) for bad arguments, ``NotSupported`` (ENOTTY) without
-        in-place conversion, and with ``error_offset`` ``Again`` (EAGAIN) at a folio in use and ``OutOfMemory``
-        (ENOMEM); what those leave behind is the ordering's matter (``gmem.conversion``).
+        ``attributes`` (default: ``private`` is given) is the raw value instead: 0 or KVM_MEMORY_ATTRIBUTE_PRIVATE;
+        ``flags`` and ``reserved`` must be 0, their default.  Raises ``Invalid`` (EINVAL) for bad arguments,
+        ``NotSupported`` (ENOTTY) without in-place conversion, and with ``error_offset`` ``Again`` (EAGAIN) at a folio
+        in use and ``OutOfMemory`` (ENOMEM); what those leave behind is the ordering's matter (``gmem.conversion``).
         """
         self._begin()
         if not self.in_place:
@@ -288,11 +288,11 @@ class GuestMemfd:
         self.inode.pins.change(start, end, 1)
 
     def unpin(self, offset: int, size: int, *, pages: Literal["each", "first"] = "each") -> None:
-        """Drop references that :meth:`pin` took of ``pages`` of ``size`` bytes at ``offset``; of a closed file too.
+        """Drop references that :meth:`pin` took of ``pages`` (its default too) of ``size`` bytes at ``offset``; after
+        close too.
 
-        ``Invalid`` (EINVAL) if a page has none.
-        References to what a hole has taken away go first.
-        After close, the last reference to a hugepage lets it be merged and returned to the pool.
+        ``Invalid`` (EINVAL) if a page has none.  References to what a hole has taken away go first.  After close, the
+        last reference to a hugepage lets it be merged and returned to the pool.
         """
         self._work_before = self.host.work.counts()
         inode = self.inode

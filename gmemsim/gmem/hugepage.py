@@ -13,11 +13,12 @@ WHOLE: Final = tuple([{order: 1} for order in range(INDEX_BITS + 1)])
 
 
 class Hugepage:
-    """``2**order`` pages from index ``first`` on, taken from the pool as hugepage ``pool_index``.
+    """``2**order`` pages (``order`` of the hugepage) from index ``first`` on, taken from the pool as number
+    ``pool_index``.
 
     The filemap stores this object at every index, whatever the folios' order: as ``xas_split`` keeps the same entry in
-    every slot, a folio is (hugepage, index, order found).  ``restored`` is the number of vmemmap pages that are present
-    beyond what HVO keeps; not 0 for a whole hugepage that could not be optimised again.
+    every slot, a folio is (hugepage, index, order found).  ``restored`` (default: 0) is the number of vmemmap pages
+    that are present beyond what HVO keeps; not 0 for a whole hugepage that could not be optimised again.
     """
 
     __slots__ = (

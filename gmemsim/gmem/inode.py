@@ -87,7 +87,12 @@ def _refuse_unknown_machine(geometry: Geometry, name: str, backing: int, mapping
 
 
 class Inode:
-    """The state of a guest_memfd; see :class:`~gmemsim.gmem.guest.GuestMemfd` for the arguments."""
+    """The state of a guest_memfd: ``host``, ``name``, ``size`` and ``backing`` in bytes, ``policy``, ``mapping``,
+    ``vcpus``.
+
+    These, ``initially_shared``, ``stage2`` and ``node`` are the arguments of :class:`~gmemsim.gmem.guest.GuestMemfd`,
+    which also says what is refused.
+    """
 
     def __init__(  # noqa: PLR0915 - one line a part of the state
         self,
@@ -198,7 +203,7 @@ class Inode:
         return self.folios.total() if self.host.folio_descriptors else 0
 
     def locate(self, error: KernelError) -> None:
-        """Memory ran out at the page ``at``: say so in the error; others know their place."""
+        """Memory ran out at the page ``at``: say so in ``error``; errors other than ``OutOfMemory`` know their place."""
         if isinstance(error, OutOfMemory):
             error.error_offset = self.offset(self.at)
 
@@ -207,7 +212,9 @@ class Inode:
         return page << self.page_shift
 
     def pieces(self, start: int, end: int) -> Iterable[tuple[int, int, Hugepage | None]]:
-        """The range, which is not empty, cut at hugepage bounds: (start, end, the hugepage if it is allocated)."""
+        """The pages ``start`` to ``end`` (not none) cut at hugepage bounds: (start, end, the hugepage if it is
+        allocated).
+        """
         order = self.page_order
         if not order:
             return ((start, end, None),)
@@ -223,7 +230,10 @@ class Inode:
             start = stop
 
     def is_allocated(self, start: int, end: int) -> bool:
-        """Whether all of the range is allocated.  O(hugepages of the range), or O(log ranges) of base pages."""
+        """Whether all pages ``start`` to ``end`` are allocated.
+
+        O(hugepages of the range), or O(log ranges) of base pages.
+        """
         if not self.page_order:
             return self.small.covers(start, end)
         order = self.page_order
@@ -234,14 +244,17 @@ class Inode:
         return self.hugepages.get(page >> self.page_order << self.page_order) if self.page_order else None
 
     def unmap_host(self, start: int, end: int) -> None:
-        """Take the range away from every host process."""
+        """Take the pages ``start`` to ``end`` away from every host process."""
         mapped = self.host_mapped.pages(start, end) if self.host_mapped.flips else 0
         if mapped:
             self.host_mapped.remove(start, end)
             self.work.host_pages_unmapped += mapped
 
     def zap(self, start: int, end: int) -> int:
-        """Take the range away from the guest, and return how many base pages it had mapped; if any, it is kicked."""
+        """Take the pages ``start`` to ``end`` away from the guest; it is kicked if it had mapped any.
+
+        Returns how many base pages it had mapped.
+        """
         zapped = self.stage2.zap(start, end)
         if zapped:
             self.work.zapped_pages += zapped
@@ -249,9 +262,9 @@ class Inode:
         return zapped
 
     def touched_by_guest(self, start: int, end: int) -> None:
-        """The guest has touched the range: what of it is private and mapped belongs to it, to the ends of its leaves.
+        """The guest has touched the pages ``start`` to ``end``: what of them is private and mapped belongs to it.
 
-        O(leaves' ranges of it).
+        To the ends of its leaves.  O(leaves' ranges of it).
         """
         if self.assigned is None:
             return
@@ -261,18 +274,21 @@ class Inode:
                 self.assigned.add(first, last, large=order > 0)
 
     def give_back_shared(self, start: int, end: int) -> None:
-        """What is shared of the range now is the host's.  O(shared ranges)."""
+        """What is shared now of the pages ``start`` to ``end`` is the host's.  O(shared ranges)."""
         if self.assigned is not None and not self.assigned.none():
             for low, high in list(self.attributes.shared_ranges(start, end)):
                 self.assigned.give_back(low, high)
 
     def memory_goes(self, start: int, end: int) -> None:
-        """The range has no memory any more: it is the host's."""
+        """The pages ``start`` to ``end`` have no memory any more: they are the host's."""
         if self.assigned is not None:
             self.assigned.give_back(start, end)
 
     def refuse_if_pinned(self, start: int, end: int, call_start: int) -> None:
-        """Raise ``Again`` if a folio of the range is pinned, with the offset ``max(call_start, first folio index)``."""
+        """Raise ``Again`` (EAGAIN) if a folio of the pages ``start`` to ``end`` is pinned.
+
+        Its offset is that of the folio's first page, or of ``call_start`` if that is later.
+        """
         page = self.pins.first_pinned(start, end)
         if page is not None:
             order = self.filemap.order_at(page)
@@ -280,12 +296,14 @@ class Inode:
             raise Again(f"page {page} is pinned", error_offset=self.offset(max(call_start, first)))
 
     def refuse_to_split_poisoned(self, start: int, end: int) -> None:
-        """Raise ``Poisoned`` if making the range shared now would split a folio that has a memory error."""
+        """Raise ``Poisoned`` if making ``start`` to ``end`` shared now would split a folio that has a memory error."""
         if self.poisoned.flips and self.policy.splits_at_conversion:
             self.refuse_poisoned(start, end, self.conversion_order + 1)
 
     def refuse_poisoned(self, start: int, end: int, least_order: int) -> None:
-        """Raise ``Poisoned`` if a folio of the range, of ``least_order`` or more, has a memory error."""
+        """Raise ``Poisoned`` if a folio of the pages ``start`` to ``end``, of ``least_order`` or more, has a memory
+        error.
+        """
         if not self.poisoned.flips:
             return
         for first, number, order in self.filemap.folios(start, end):
@@ -298,7 +316,7 @@ class Inode:
                 raise Poisoned(f"page {page} has a memory error", error_offset=where)
 
     def vmemmap_needed(self, hugepage: Hugepage, folios: dict[int, int]) -> int:
-        """vmemmap pages beyond those kept that ``folios`` of the hugepage need under the policy."""
+        """vmemmap pages beyond those kept that ``folios`` (order → number) of ``hugepage`` need under the policy."""
         policy = self.policy
         if not policy.uses_hvo or hugepage.order in folios:
             return 0
@@ -307,7 +325,7 @@ class Inode:
         return self.host.vmemmap.restored(hugepage.order)
 
     def replace_folios(self, hugepage: Hugepage, folios: dict[int, int]) -> None:
-        """The hugepage consists of ``folios`` from now on."""
+        """``hugepage`` consists of ``folios`` (order → number) from now on."""
         here, host = self.folios, self.host.folios
         for order, number in hugepage.folios.items():
             here[order] -= number

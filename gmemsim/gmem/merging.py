@@ -23,7 +23,8 @@ from gmemsim.xarray import Prealloc
 
 
 def merge_whole(inode: Inode, hugepage: Hugepage, nodes: Prealloc) -> None:
-    """Merge the whole hugepage, since its memory goes back to the pool; policy and attributes do not matter.
+    """Merge all of ``hugepage`` of ``inode``, since its memory goes back to the pool; policy and attributes do not
+    matter.
 
     ``nodes`` are what :func:`reserve_merge` has taken; what is left of them goes back.
     """
@@ -33,22 +34,26 @@ def merge_whole(inode: Inode, hugepage: Hugepage, nodes: Prealloc) -> None:
 
 
 def reserve_merge(inode: Inode, hugepage: Hugepage) -> Prealloc:
-    """Take the nodes that merging the whole hugepage will need, so that it cannot fail; raises ``OutOfMemory``."""
+    """Take the nodes that merging all of ``hugepage`` of ``inode`` will need, so that it cannot fail.
+
+    Raises ``OutOfMemory`` (ENOMEM) with nothing held.
+    """
     if hugepage.whole:
         return inode.filemap.preallocate(0)
     return inode.filemap.reserve_merge(hugepage.first, hugepage.order)
 
 
 def merge_outside(inode: Inode, hugepage: Hugepage) -> None:
-    """Merge a hugepage that is in no filemap (any more): nothing is stored, so nothing can fail."""
+    """Merge ``hugepage`` of ``inode``, in no filemap (any more): nothing is stored, so nothing can fail."""
     if not hugepage.whole:
         _joined(inode, hugepage, hugepage.folios, hugepage.order)
 
 
 def merge(inode: Inode, hugepage: Hugepage, start: int, end: int, nodes: Prealloc | None = None) -> None:
-    """Merge what may be merged once the pages ``start`` to ``end`` are private (the attributes may not say so yet).
+    """Merge what may be merged of ``hugepage`` of ``inode`` once the pages ``start`` to ``end`` are private.
 
-    Raises ``OutOfMemory`` where the filemap must grow for it and ``nodes`` (of :func:`reserve_merge`) are not given.
+    The attributes may not say so yet.  Raises ``OutOfMemory`` where the filemap must grow for it and ``nodes`` of
+    :func:`reserve_merge` (default: none) are not given.
     """
     if inode.policy.merges_early and not hugepage.whole:
         private = inode.attributes.private_around(start, end)
@@ -96,7 +101,11 @@ def _may_merge(inode: Inode, hugepage: Hugepage, index: int, order: int) -> bool
 
 
 def merge_block(inode: Inode, hugepage: Hugepage, index: int, order: int, nodes: Prealloc | None) -> None:
-    """Make one folio of the block; everything in it is smaller."""
+    """Make one folio of the block of ``order`` at ``index`` of ``hugepage`` of ``inode``; everything in it is smaller.
+
+    Where the filemap must grow for it, the nodes are from ``nodes``; ``None``: from the ledger, which may refuse
+    (ENOMEM).
+    """
     inside = _folios_inside(inode, hugepage, index, order)
     inode.filemap.merge(index, order, hugepage, nodes)
     _joined(inode, hugepage, inside, order)
@@ -146,16 +155,19 @@ def _count_merges(inode: Inode, inside: dict[int, int], order: int) -> None:
 
 
 def optimise(inode: Inode, hugepage: Hugepage, needed: int) -> None:
-    """Free the vmemmap beyond the ``needed`` pages; may fail silently and leave it as it is."""
+    """Free the vmemmap of ``hugepage`` of ``inode`` beyond the ``needed`` pages; may fail silently and leave it as it
+    is.
+    """
     surplus = hugepage.restored - needed
     if surplus > 0:
         hugepage.optimise_failed = not _optimise_folio(inode, hugepage, surplus)
 
 
 def optimise_pieces(inode: Inode, hugepage: Hugepage) -> None:
-    """Optimise each piece that is a hugepage itself, one call for each; those that fail keep their vmemmap.
+    """Optimise each piece of ``hugepage`` that is a hugepage itself, one call for each; those that fail keep their
+    vmemmap.
 
-    The hugepage has just been split and all of its vmemmap is there.
+    The hugepage of ``inode`` has just been split and all of its vmemmap is there.
     """
     layout, failed = inode.host.vmemmap, False
     for order, number in hugepage.folios.items():

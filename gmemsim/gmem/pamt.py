@@ -29,7 +29,10 @@ PAGES_PER_REGION: Final = 2
 
 
 class DynamicPamt:
-    """The pairs of one guest: regions are ``1 << order`` pages, ``pages`` holds their pairs."""
+    """The pairs of one guest, whose ``attributes`` tell what is private: one for each region of ``order`` in use.
+
+    ``pages`` holds their memory.
+    """
 
     __slots__ = ("_attributes", "_holder", "_order", "_regions", "_reserved")
 
@@ -60,9 +63,10 @@ class DynamicPamt:
             self.take(start >> self._order)
 
     def unmapped(self, start: int, end: int, leaves: RangeSet) -> None:
-        """The range has been unmapped, ``leaves`` are the pages that base pages still map: give back unused pairs.
+        """The pages ``start`` to ``end`` have been unmapped: give back unused pairs.
 
-        O(regions of the range, or regions with a pair if those are fewer).
+        ``leaves`` are the pages that base pages still map.  O(regions of the range, or regions with a pair if those are
+        fewer).
         """
         first, last = start >> self._order, (end - 1 >> self._order) + 1
         if last - first < len(self._regions):
@@ -91,7 +95,10 @@ class DynamicPamt:
         self._reserved = 0
 
     def check(self, leaves: RangeSet, pages: int) -> None:
-        """``AssertionError`` unless exactly the regions with private pages among ``leaves`` have a pair."""
+        """``AssertionError`` unless exactly the regions with private pages among ``leaves`` have a pair.
+
+        ``pages`` is the size of the guest in base pages.
+        """
         private = [
             piece
             for start, end in leaves.ranges(0, pages)

@@ -130,7 +130,10 @@ class Policy:
         return self.split_rule.rungs(backing_order, geometry)
 
     def conversion_rungs(self, backing_order: int, geometry: Geometry) -> tuple[int, ...]:
-        """Those of :meth:`rungs` that folios pass through at conversion; the others are for the first host fault."""
+        """Those of :meth:`rungs` that folios pass through at conversion; the others are for the first host fault.
+
+        ``backing_order`` is the order of a hugepage in ``geometry``.
+        """
         rungs = self.rungs(backing_order, geometry)
         if not self.splits_at_fault:
             return rungs
@@ -165,7 +168,7 @@ class Policy:
 
 
 def as_ladder(split: tuple[int, ...] | Ladder) -> Ladder:
-    """The rule of a ladder that is given by its orders, or as it is; ``ValueError`` for orders that are none."""
+    """The rule of the ladder ``split``, given by its orders, or as it is; ``ValueError`` for orders that are none."""
     return split if isinstance(split, Ladder) else Ladder(split)
 
 
@@ -185,10 +188,11 @@ def _ordering(ordering: str | None, generation: str | None) -> Ordering:
 class Parameter:
     """The form of a rule that takes a parameter: how files and the command line write it.
 
-    ``name`` is its key in a file and ``words`` says what the rule means.  In a file the parameter is one whole number,
-    or a list of them if ``many``, each from ``least`` to ``most`` (``None``: any that fits).  ``also`` is a second key,
-    which may be absent: a list of names from the registry ``names``.  ``expected`` is what a
-    message says after "expected" about numbers that make no such rule; ``shown`` is how it describes a list.
+    ``name`` is its key in a file and ``words`` says what the rule means.  In a file the parameter is one whole number
+    (default), or a list of them if ``many``, each from ``least`` (default: 0) to ``most`` (default: any that fits).
+    ``also`` (default: none) is a second key, which may be absent: a list of names from the registry ``names`` (default:
+    none).  ``expected`` is what a message says after "expected" about numbers that make no such rule; ``shown`` (by
+    default empty) is how it describes a list.
     """
 
     def __init__(
@@ -219,15 +223,19 @@ class Parameter:
         raise NotImplementedError
 
     def from_file(self, value: Any, also: tuple[str, ...] = ()) -> Any:
-        """The value of :class:`Policy` that a file's numbers, and names, mean; ``ValueError`` says what is wrong."""
+        """The value of :class:`Policy` that a file's number or numbers, ``value``, and names, ``also`` (default: none),
+        mean.
+
+        ``ValueError`` says what is wrong.
+        """
         raise NotImplementedError
 
     def as_file(self, value: Any) -> dict[str, Any]:
-        """The inverse of :meth:`from_file`: keys with their values."""
+        """The inverse of :meth:`from_file`: keys with their values, for the ``value`` of a :class:`Policy`."""
         raise NotImplementedError
 
     def as_text(self, value: Any) -> str:
-        """The inverse of :meth:`from_text`."""
+        """The inverse of :meth:`from_text`, for the ``value`` of a :class:`Policy`."""
         raise NotImplementedError
 
 
@@ -289,10 +297,10 @@ _HYSTERESIS_FORM: Final = _HysteresisForm()
 
 
 class Key:
-    """One key of a policy, as files and the command line know it.
+    """One key of a policy, ``name``, as files and the command line know it; ``doc`` says what it decides.
 
     ``rules`` are the values with a name.  ``parameter`` is the form of those that take one (a ladder's orders, a
-    hysteresis' limit), ``None`` if there are none; ``example`` stands for all of that form.
+    hysteresis' limit; default: there are none); ``example`` (by default empty) stands for all of that form.
     """
 
     def __init__(
@@ -321,19 +329,19 @@ class Key:
         return text
 
     def as_file(self, value: Any) -> Any:
-        """A value of :class:`Policy` as a scenario file writes it."""
+        """``value`` of a :class:`Policy` as a scenario file writes it."""
         if self.parameter is None or isinstance(value, str):
             return value
         return self.parameter.as_file(value)
 
     def as_text(self, value: Any) -> str:
-        """A value of :class:`Policy` as the command line takes it."""
+        """``value`` of a :class:`Policy` as the command line takes it."""
         if self.parameter is None or isinstance(value, str):
             return str(value)
         return self.parameter.as_text(value)
 
     def explained(self, value: Any) -> tuple[str, str]:
-        """A value as a file writes it, on one line, and in words what it means."""
+        """``value`` as a file writes it, on one line, and in words what it means."""
         if self.parameter is not None and isinstance(value, Mapping):
             return ", ".join(f"{name}: {argument}" for name, argument in value.items()), self.parameter.words
         return str(value), str(self.rules[str(value)].words)

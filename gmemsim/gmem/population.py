@@ -31,7 +31,8 @@ RUN: Final = 4096
 
 
 def populate(inode: Inode, start: int, end: int) -> None:
-    """Give memory to every hugepage, or base page, that touches the range and has none.
+    """Give memory to every hugepage, or base page, of ``inode`` that touches the pages ``start`` to ``end`` and has
+    none.
 
     Raises ``OutOfMemory`` (ENOMEM) with the offset; what was allocated before the failure stays.
     """
@@ -173,7 +174,10 @@ def _lifelong_objects(inode: Inode) -> tuple[int, int]:
 
 
 def retire(inode: Inode, hugepage: Hugepage) -> None:
-    """A whole hugepage that is in no filemap any more goes back to the pool, or out of use if it has a memory error."""
+    """``hugepage`` of ``inode``, whole and in no filemap any more, goes back to the pool.
+
+    Or out of use, if it has a memory error.
+    """
     _give_back(inode, hugepage)
     inode.memory_goes(hugepage.first, hugepage.end)
     del inode.hugepages[hugepage.first]
@@ -182,7 +186,9 @@ def retire(inode: Inode, hugepage: Hugepage) -> None:
 
 
 def lose(inode: Inode, hugepage: Hugepage) -> None:
-    """A hugepage that could not be put back into the filemap: its last reference goes, and its contents with it."""
+    """``hugepage`` of ``inode`` could not be put back into the filemap: its last reference goes, and its contents with
+    it.
+    """
     inode.stats.lost_hugepages += 1
     inode.unmap_host(hugepage.first, hugepage.end)
     inode.zap(hugepage.first, hugepage.end)
@@ -234,7 +240,10 @@ def _add_small(inode: Inode, low: int, high: int) -> None:
 
 
 def drop_small(inode: Inode, start: int, end: int) -> None:
-    """Take the range's base pages out of the file; pinned ones live on as orphans until their last reference goes."""
+    """Take the base pages ``start`` to ``end`` out of the file of ``inode``.
+
+    Pinned ones live on as orphans until their last reference goes.
+    """
     inode.unmap_host(start, end)
     inode.zap(start, end)
     for low, high in list(inode.small.ranges(start, end)):

@@ -107,7 +107,8 @@ def policy_text(policy: Policy, name: str = "own") -> str:
 
 
 def read_policy(text: str) -> tuple[str, Policy]:
-    """The name and the policy in ``PRESET``, ``NAME=PRESET`` or ``NAME=key:value,key:value…``; else ``ValueError``.
+    """The name and the policy of ``text``: ``PRESET``, ``NAME=PRESET`` or ``NAME=key:value,key:value…``; else
+    ``ValueError``.
 
     >>> name, policy = read_policy("mine=split:18-9-0,merge:hysteresis-3")
     >>> policy.split, policy.merge, policy.vmemmap

@@ -22,7 +22,7 @@ NO_PAGE: Final = sys.maxsize
 
 
 def gaps(ranges: Iterable[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
-    """What ``ranges``, which lie in order within the bounds, leave out of them."""
+    """What ``ranges``, which lie in order between ``start`` and ``end``, leave out of these bounds."""
     for low, high in ranges:
         if start < low:
             yield start, low
@@ -36,7 +36,7 @@ class RangeSet:
 
     The flips are kept in blocks: plain lists, in order, each with an even number of flips.  So whether a page is a
     member is seen in one block, by the parity of its flips up to that page, and no flip needs to know its number.
-    ``block_flips`` is about the most that a block has; tests make it small.
+    ``block_flips`` (default: 1024) is about the most that a block has; tests make it small.
     """
 
     __slots__ = ("_block_flips", "_blocks", "_lasts", "flips")
@@ -68,7 +68,7 @@ class RangeSet:
         return flips if at == len(self._blocks) else flips + bisect_right(self._blocks[at], page)
 
     def covers(self, start: int, end: int) -> bool:
-        """Whether every page is a member (of no pages, all are)."""
+        """Whether every page from ``start`` to ``end`` is a member (of no pages, all are)."""
         if start >= end:
             return True
         at = bisect_right(self._lasts, start)
@@ -79,7 +79,7 @@ class RangeSet:
         return position & 1 == 1 and block[position] >= end
 
     def disjoint(self, start: int, end: int) -> bool:
-        """Whether no page is a member."""
+        """Whether no page from ``start`` to ``end`` is a member."""
         if start >= end:
             return True
         at = bisect_right(self._lasts, start)
@@ -110,7 +110,10 @@ class RangeSet:
         return low, end if position & 1 else blocks[at][position]
 
     def replace(self, start: int, end: int, *, member: bool) -> None:
-        """Make every page a member, or none of them.  O(log n), and moves what comes after it in one block."""
+        """Make every page from ``start`` to ``end`` a member, or (not ``member``) none of them.
+
+        O(log n), and moves what comes after it in one block.
+        """
         if start >= end or not (self.flips or member):
             return
         blocks = self._blocks
@@ -156,15 +159,17 @@ class RangeSet:
         return at
 
     def add(self, start: int, end: int) -> None:
-        """Make every page a member."""
+        """Make every page from ``start`` to ``end`` a member."""
         self.replace(start, end, member=True)
 
     def remove(self, start: int, end: int) -> None:
-        """Make no page a member."""
+        """Make no page from ``start`` to ``end`` a member."""
         self.replace(start, end, member=False)
 
     def ranges(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """The member ranges within the bounds, cut to them, in order.  The set must not change meanwhile."""
+        """The member ranges from ``start`` to ``end``, cut to these bounds, in order.  The set must not change
+        meanwhile.
+        """
         at = bisect_right(self._lasts, start)
         if start >= end or at == len(self._lasts):
             return
@@ -179,7 +184,7 @@ class RangeSet:
             position = 0
 
     def pages(self, start: int, end: int) -> int:
-        """The number of member pages within the bounds."""
+        """The number of member pages from ``start`` to ``end``.  O(ranges within them)."""
         if not self.flips:
             return 0
         return sum([high - low for low, high in self.ranges(start, end)])
@@ -210,7 +215,10 @@ class PinCounts:
             self._steps[page] = self[page]
 
     def change(self, start: int, end: int, by: int) -> None:
-        """Add ``by`` to the count of every page; ``ValueError``, with nothing changed, if one would fall below 0."""
+        """Add ``by`` to the count of every page from ``start`` to ``end``.
+
+        ``ValueError``, with nothing changed, if one would fall below 0.
+        """
         if by < 0 and (low := self.lowest(start, end)) < -by:
             raise ValueError(f"a page has {low} references, cannot drop {-by}")
         self._cut(start)
@@ -222,20 +230,20 @@ class PinCounts:
                 del self._steps[page]
 
     def lowest(self, start: int, end: int) -> int:
-        """The smallest count of any page within the bounds."""
+        """The smallest count of any page from ``start`` to ``end``."""
         inside = self._steps.irange(start, end, inclusive=(False, False))
         lowest: int = min([self[start], *(self._steps[page] for page in inside)])
         return lowest
 
     def pinned(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """Ranges of pages within the bounds with equal counts above 0: (start, end, count)."""
+        """Ranges of pages from ``start`` to ``end`` with equal counts above 0: (start, end, count)."""
         edges = [start, *self._steps.irange(start, end, inclusive=(False, False)), end]
         for low, high in pairwise(edges):
             if self[low]:
                 yield low, high, self[low]
 
     def first_pinned(self, start: int, end: int) -> int | None:
-        """The first page within the bounds with a count above 0, or ``None``."""
+        """The first page from ``start`` to ``end`` with a count above 0, or ``None``."""
         if len(self._steps) == 1:
             return None
         if self[start]:

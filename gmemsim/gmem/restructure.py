@@ -50,7 +50,9 @@ class SplitStep:
 
 
 class Split:
-    """Making the pages ``start`` to ``end`` of one hugepage smaller folios by ``steps``; :func:`plan` makes it."""
+    """Making the pages ``start`` to ``end`` of ``hugepage`` of ``inode`` smaller folios by ``steps``; :func:`plan`
+    makes it.
+    """
 
     def __init__(self, inode: Inode, hugepage: Hugepage, start: int, end: int, steps: list[SplitStep]) -> None:
         self.inode = inode
@@ -228,9 +230,10 @@ class Split:
 
 
 def plan(inode: Inode, hugepage: Hugepage | None, start: int, end: int, order: int = 0) -> Split | None:
-    """How to make the pages ``start`` to ``end`` of one hugepage folios of ``order`` (0: of their own) at most.
+    """How to make the pages ``start`` to ``end`` of ``hugepage`` of ``inode`` folios of ``order`` at most.
 
-    ``None`` if they are that already, or if there is no hugepage.
+    ``order`` 0, the default, makes each page a folio of its own.  ``None`` if they are that already, or if there is no
+    hugepage (``None``).
     """
     if hugepage is None:
         return None
@@ -269,7 +272,8 @@ def _plan_folio(
 def shrink_leaves(inode: Inode, hugepage: Hugepage | None, start: int, end: int, order: int) -> None:
     """Split the leaves that :func:`split` down to ``order`` would find too large; for those who want it done earlier.
 
-    Raises ``OutOfMemory``; leaves split before it stay split.
+    They map the pages ``start`` to ``end`` of ``hugepage`` of ``inode``.  Raises ``OutOfMemory``; leaves split before
+    it stay split.
     """
     if inode.leaves_follow_folios:
         planned = plan(inode, hugepage, start, end, order)
@@ -278,9 +282,9 @@ def shrink_leaves(inode: Inode, hugepage: Hugepage | None, start: int, end: int,
 
 
 def split(inode: Inode, hugepage: Hugepage, start: int, end: int, order: int = 0) -> None:
-    """Split down to ``order`` (0: base pages) in the sequence of the policy's kernel.
+    """Split the pages ``start`` to ``end`` of ``hugepage`` of ``inode`` in the sequence of the policy's kernel.
 
-    Raises ``OutOfMemory`` with what that leaves (see above).
+    Down to ``order`` (default: 0, base pages).  Raises ``OutOfMemory`` with what that leaves (see above).
     """
     planned = plan(inode, hugepage, start, end, order)
     if planned is not None:
@@ -288,9 +292,9 @@ def split(inode: Inode, hugepage: Hugepage, start: int, end: int, order: int = 0
 
 
 def split_for_host(inode: Inode, start: int, end: int) -> None:
-    """Make every page of the range a folio of its own, since the host touches it; the guest loses what it had mapped.
+    """Make every page from ``start`` to ``end`` of ``inode`` a folio of its own, since the host touches it.
 
-    Raises ``OutOfMemory`` with the offset.
+    The guest loses what it had mapped of them.  Raises ``OutOfMemory`` with the offset.
     """
     try:
         for low, high, hugepage in inode.pieces(start, end):
@@ -306,7 +310,7 @@ def split_for_host(inode: Inode, start: int, end: int) -> None:
 
 
 def carry_out(plan: Split) -> None:
-    """What :func:`split` does, of a split that has been planned.
+    """What :func:`split` does, of a split that has been planned: ``plan``.
 
     Where leaves follow the folios, those that would be too large are split first.
     """

@@ -30,12 +30,12 @@ class Rule:
 
 
 class Generation(Rule):
-    """A generation of the kernel code.
+    """A generation of the kernel code: its ``name``, and what it is in ``words``.
 
-    ``metadata_bytes``: guest_memfd's object for a hugepage, in its slab.  ``metadata_while_split``: the object exists
-    only while the hugepage is split.  ``splits_page_by_page``: a split takes the folio out of the filemap and adds its
-    pieces one by one.  ``zeroes_partial_holes``: a hole need not be aligned to hugepages; what is not a whole one is
-    zeroed (DOMAIN.md sections 3 and 4).
+    ``metadata_bytes``: guest_memfd's object for a hugepage, in its slab.  ``metadata_while_split`` (default: no): the
+    object exists only while the hugepage is split.  ``splits_page_by_page`` (default: no): a split takes the folio out
+    of the filemap and adds its pieces one by one.  ``zeroes_partial_holes`` (default: no): a hole need not be aligned
+    to hugepages; what is not a whole one is zeroed (DOMAIN.md sections 3 and 4).
     """
 
     def __init__(
@@ -88,11 +88,11 @@ D = GENERATIONS.add(
 
 
 class SplitRule(Rule):
-    """How a hugepage is taken apart: the orders that its folios pass through.
+    """How a hugepage is taken apart, by ``name`` and in ``words``: the orders that its folios pass through.
 
-    ``single_steps``: the kernel takes each step by itself (a chain of ``xas_try_split``), so that the depth which one
-    ``xas_split_alloc`` takes is no limit.  ``keeps_failed_steps``: it takes the nodes level by level, and a chain that
-    fails leaves what it has split, as ``folio_split`` does.
+    ``single_steps`` (default: no): the kernel takes each step by itself (a chain of ``xas_try_split``), so that the
+    depth which one ``xas_split_alloc`` takes is no limit.  ``keeps_failed_steps`` (default: no): it takes the nodes
+    level by level, and a chain that fails leaves what it has split, as ``folio_split`` does.
     """
 
     def __init__(self, name: str, words: str, *, single_steps: bool = False, keeps_failed_steps: bool = False) -> None:
@@ -146,7 +146,9 @@ SPLITS.add(
 
 
 class WhenRule(Rule):
-    """When shared pages are split: ``at_conversion``, inside the ioctl, or at the first host fault."""
+    """When shared pages are split, by ``name`` and in ``words``: ``at_conversion``, inside the ioctl, or at the first
+    host fault.
+    """
 
     def __init__(self, name: str, words: str, *, at_conversion: bool) -> None:
         super().__init__(name, words)
@@ -207,10 +209,10 @@ class Ladder(SplitRule):
 
 
 class MergeRule(Rule):
-    """When folios are merged again.
+    """When folios are merged again, by ``name`` and in ``words``.
 
-    ``early``: as soon as all pages of a rung's block are private.  ``at_all``: at the latest when the memory goes back.
-    ``counts_splits``: the splits of every folio are counted for :meth:`allows`.
+    ``early``: as soon as all pages of a rung's block are private.  ``at_all`` (default: yes): at the latest when the
+    memory goes back.  ``counts_splits`` (default: no): the splits of every folio are counted for :meth:`allows`.
     """
 
     def __init__(self, name: str, words: str, *, early: bool, at_all: bool = True, counts_splits: bool = False) -> None:
@@ -230,9 +232,11 @@ class MergeRule(Rule):
 
 
 class Hysteresis(MergeRule):
-    """Merge early until a folio has been split ``limit`` times after its first split, then leave it split.
+    """Merge early until a folio has been split ``limit`` times (default: 10) after its first split, then leave it
+    split.
 
     Seen in an AMD development tree as ``split_count`` with a limit of 10 (DOMAIN.md section 4, variants).
+    ``ValueError`` for a limit below 1.
     """
 
     def __init__(self, limit: int = 10) -> None:
@@ -278,10 +282,11 @@ MERGES.add("never", MergeRule("never", "never merge while the file is open", ear
 
 
 class VmemmapRule(Rule):
-    """What happens to the vmemmap of a split hugepage.
+    """What happens to the vmemmap of a split hugepage, by ``name`` and in ``words``.
 
-    ``optimised``: HVO is on.  ``pieces_stay_optimised``: a piece that is a hugepage itself keeps one vmemmap page.
-    ``all_first``: everything is restored at the first split, and pieces are optimised again after it.
+    ``optimised`` (default: yes): HVO is on.  ``pieces_stay_optimised`` (default: no): a piece that is a hugepage itself
+    keeps one vmemmap page.  ``all_first`` (default: no): everything is restored at the first split, and pieces are
+    optimised again after it.
     """
 
     def __init__(
@@ -320,12 +325,12 @@ VMEMMAPS.add("off", VmemmapRule("off", "no HVO: the vmemmap is always there", op
 
 
 class Ordering(Rule):
-    """In which order a conversion does its work; ``gmem.conversion`` has the procedure of each.
+    """In which order a conversion does its work, by ``name`` and in ``words``; ``gmem.conversion`` has each procedure.
 
     ``generation`` is the kernel that does it so.  ``failures``: each step that can fail, and what that leaves.
-    ``needs_conversion_splits`` says why it makes no sense with splits at fault; empty where it does.
-    ``all_or_nothing``: a call that fails leaves everything as it was.  ``splits_ahead``: all hugepages of a call are
-    split before one of them is zapped, so that ``on_split_failure`` has a meaning.
+    ``needs_conversion_splits`` says why it makes no sense with splits at fault; empty (default) where it does.
+    ``all_or_nothing`` (default: no): a call that fails leaves everything as it was.  ``splits_ahead`` (default: no):
+    all hugepages of a call are split before one of them is zapped, so that ``on_split_failure`` has a meaning.
     """
 
     def __init__(
@@ -427,7 +432,9 @@ BLOCK_ABORT = ORDERINGS.add(
 
 
 class SplitFailure(Rule):
-    """What becomes of the hugepages that a call has split when it fails: ``undone`` or left split."""
+    """What becomes of the hugepages that a failed call has split, by ``name`` and in ``words``: ``undone`` or left
+    split.
+    """
 
     def __init__(self, name: str, words: str, *, undone: bool) -> None:
         super().__init__(name, words)

@@ -42,10 +42,10 @@ LeafRule = Literal["range", "follow-folio"]
 
 
 class Stage2:
-    """The stage-2 tables of one guest; pages are guest_memfd indices, ``tables`` holds the table pages.
+    """The stage-2 tables of one guest of ``kind``; pages are guest_memfd indices, ``tables`` holds the table pages.
 
-    ``pamt``: Dynamic PAMT, where the guest has it (default: none).  ``work`` counts TDX's demotes, each of which kicks
-    ``vcpus`` (default: counted nowhere).
+    ``geometry`` tells the orders of large leaves.  ``pamt``: Dynamic PAMT, where the guest has it (default: none).
+    ``work`` (default: none) counts TDX's demotes, each of which kicks ``vcpus`` (default: 0).
     """
 
     __slots__ = (
@@ -88,11 +88,11 @@ class Stage2:
         return sum([len(regions) for regions in self._tables.values()]) + self._reserved
 
     def touch(self, start: int, end: int, folio_order: int, all_private: Callable[[int, int], bool]) -> int:
-        """The guest touches ``start`` to ``end``, which folios of ``folio_order`` hold.
+        """The guest touches the pages ``start`` to ``end``, which folios of ``folio_order`` hold.
 
-        A leaf is made wherever a page was not mapped, as large as the folio, the guest's kind and the attributes
-        allow: ``all_private(start, end)`` must be true of what a large leaf maps.  Returns the leaves made.  Raises
-        ``OutOfMemory`` if a table page cannot be had; what was mapped before it stays.
+        A leaf is made wherever a page was not mapped, as large as the folio, the guest's kind and the attributes allow:
+        ``all_private`` of a range (start, end) must be true of what a large leaf maps.  Returns the leaves made.
+        Raises ``OutOfMemory`` if a table page cannot be had; what was mapped before it stays.
         """
         made, position = 0, start
         while position < end:
@@ -164,7 +164,7 @@ class Stage2:
                     self._split_leaf(order, edge >> order)
 
     def shrink_leaves(self, start: int, end: int, order: int) -> None:
-        """Split the leaves of the range that are larger than ``order``.  O(leaves split).
+        """Split the leaves of the pages ``start`` to ``end`` that are larger than ``order``.  O(leaves split).
 
         Raises ``OutOfMemory`` if a table page cannot be had; leaves split before it stay split.
         """
@@ -194,9 +194,10 @@ class Stage2:
             self._work.kicks += self._vcpus
 
     def reserve(self, start: int, end: int, shrinking: Iterable[tuple[int, int, int]] = ()) -> int:
-        """Take what :meth:`split_leaves` of the range will need, and :meth:`shrink_leaves` of each of ``shrinking``.
+        """Take what :meth:`split_leaves` of the pages ``start`` to ``end`` will need.
 
-        Returns the number of tables.  Raises ``OutOfMemory`` with nothing taken.
+        And :meth:`shrink_leaves` of each of ``shrinking`` (default: none): (start, end, order).  Returns the number of
+        tables.  Raises ``OutOfMemory`` with nothing taken.
         """
         needed = self._to_shrink(shrinking)
         for edge in (start, end):
@@ -233,7 +234,7 @@ class Stage2:
         self._reserved = 0
 
     def zap(self, start: int, end: int) -> int:
-        """Unmap the range and return how many base pages that were; tables stay.
+        """Unmap the pages ``start`` to ``end`` and return how many base pages that were; tables stay.
 
         A leaf that crosses a bound goes as a whole; :meth:`split_leaves` keeps what is outside.
         """
@@ -252,7 +253,7 @@ class Stage2:
         return zapped
 
     def whole_leaves(self, start: int, end: int) -> tuple[int, int]:
-        """The bounds moved outwards to those of the large leaves that cross them."""
+        """``start`` and ``end`` (pages), moved outwards to the bounds of the large leaves that cross them."""
         for order in self._levels[1:]:
             mask = (1 << order) - 1
             if start & mask and start in self._leaves[order]:
@@ -262,7 +263,7 @@ class Stage2:
         return start, end
 
     def first_unmapped(self, start: int, end: int) -> int:
-        """The first page of the range that is not mapped; ``end`` if all are."""
+        """The first page from ``start`` on that is not mapped; ``end`` if all before it are."""
         for low, high in sorted([(low, high) for low, high, _ in self.leaves(start, end)]):
             if low > start:
                 break
@@ -274,7 +275,7 @@ class Stage2:
         return next((order for order, leaves in self._leaves.items() if page in leaves), None)
 
     def leaves(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """What is mapped within the bounds, smallest leaves first: ranges (start, end, order of the leaves)."""
+        """What is mapped from ``start`` to ``end``, smallest leaves first: ranges (start, end, order of the leaves)."""
         for order, leaves in self._leaves.items():
             for low, high in leaves.ranges(start, end):
                 yield low, high, order
@@ -291,7 +292,7 @@ class Stage2:
             self._pamt.unmapped(0, pages, self._leaves[0])
 
     def check(self, pages: int) -> None:
-        """``AssertionError`` unless every leaf has the tables above it."""
+        """``AssertionError`` unless every leaf has the tables above it; ``pages`` is the guest's size in base pages."""
         mapped = 0
         for order, leaves in self._leaves.items():
             leaves.check()
