@@ -45,19 +45,19 @@ VCPUS = 16
 
 
 class GuestMemfd:
-    """A guest_memfd of ``size`` bytes on ``host``, backed by hugepages of ``backing`` bytes (or base pages).
+    """The guest_memfd ``name`` of ``size`` bytes on ``host``, backed by hugepages of ``backing`` bytes (or base pages).
 
     Sizes may be text with a unit (``"1G"``), the policy may be text too, as on the command line (``"staged"``).
     ``policy`` says how conversions are carried out (default: ``Policy()``, generation B as it is); ``mapping`` how the
     second stage maps private memory (``"snp"``, ``"tdx"`` or ``"plain"``; default: ``"snp"`` on x86's page sizes,
     ``"plain"`` on those of arm64); ``stage2`` which of its leaves are split with the folios: those that cross the range
-    (``"range"``), or all that are larger than their folio (``"follow-folio"``); without ``in_place`` the ioctl answers
-    ENOTTY.  ``initially_shared`` is refused for hugepages, as generation B does.  ``kernel_memory`` is the most, in
-    bytes, that may be charged to the guest's memcg (default: no limit).  ``vcpus`` are kicked when mappings go
-    (default: 16, as the generator ``boot`` assumes).  ``node`` is the NUMA node of its memory and of its VMM (default:
-    0), ``ValueError`` if the host has no such node.  Raises ``Invalid`` (EINVAL) for a size that is no multiple of the
-    backing, for hugepages that no machine has and for SNP or TDX on arm64's, ``OutOfMemory`` (ENOMEM) if the pool has
-    too few hugepages to reserve.
+    (``"range"``, the default), or all that are larger than their folio (``"follow-folio"``); without ``in_place``
+    (default: with) the ioctl answers ENOTTY.  ``initially_shared`` (default: no) is refused for hugepages, as
+    generation B does.  ``kernel_memory`` is the most, in bytes, that may be charged to the guest's memcg (default: no
+    limit).  ``vcpus`` are kicked when mappings go (default: 16, as the generator ``boot`` assumes).  ``node`` is the
+    NUMA node of its memory and its VMM (default: 0), ``ValueError`` if the host has no such node.  Raises ``Invalid``
+    (EINVAL) for a size that is no multiple of the backing, for hugepages that no machine has and for SNP or TDX on
+    arm64's, ``OutOfMemory`` (ENOMEM) if the pool has too few hugepages to reserve.
 
     >>> from gmemsim import Host
     >>> host = Host(hugetlb={1 << 30: 1})

@@ -203,7 +203,7 @@ class Inode:
         return self.folios.total() if self.host.folio_descriptors else 0
 
     def locate(self, error: KernelError) -> None:
-        """Memory ran out at the page ``at``: say so in ``error``; errors other than ``OutOfMemory`` know their place."""
+        """Memory ran out at the page ``at``: say so in ``error``; errors of other kinds know their place."""
         if isinstance(error, OutOfMemory):
             error.error_offset = self.offset(self.at)
 

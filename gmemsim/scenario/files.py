@@ -31,7 +31,10 @@ class EndlessFileError(OSError):
 
 
 def open_without_waiting(path: str | os.PathLike[str], flags: int = os.O_RDONLY) -> int:
-    """A file descriptor of ``path`` whose reads do not wait; usable as the ``opener`` of :func:`open`."""
+    """A file descriptor of ``path`` whose reads do not wait; usable as the ``opener`` of :func:`open`.
+
+    ``flags`` are those of :func:`os.open` (default: read only).  ``OSError`` as that raises it.
+    """
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
 
 

@@ -166,7 +166,7 @@ class RangeStep(GuestStep):
     offset: Annotated[int, Size("first byte", aligned=True, zero=True)]
 
     def extent(self, memory: int, page_size: int) -> tuple[int, int]:
-        """Offset and bytes of the range in a guest with ``memory`` bytes."""
+        """Offset and bytes of the range in a guest with ``memory`` bytes in base pages of ``page_size`` bytes."""
         raise NotImplementedError
 
 

@@ -94,6 +94,6 @@ def resolve(name: str | os.PathLike[str]) -> str:
 
 
 def belonging(path: Path) -> Iterator[Path]:
-    """The files beside a shipped scenario that it reads: those that its text names."""
+    """The files beside the shipped scenario at ``path`` that it reads: those that its text names."""
     text = path.read_text(encoding="utf-8")
     yield from (other for other in sorted(path.parent.glob("*.log")) if other.name in text)

@@ -73,14 +73,19 @@ class Generator(GuestStep):
         raise NotImplementedError
 
     def problems(self, guest: GuestSpec, page_size: int) -> Iterator[tuple[str, str]]:
-        """Parameters that make no sense for ``guest``: key and "found …, expected …".
+        """Parameters that make no sense for ``guest`` with base pages of ``page_size`` bytes: key and "found …,
+        expected …".
 
         ``InputError`` for what is wrong with another file that it reads.
         """
         raise NotImplementedError
 
     def steps(self, name: str, guest: GuestSpec, page_size: int, rng: Random, start: int) -> Iterator[Step]:
-        """The plain steps of the one guest ``name`` from time ``start``, in the order of their ``at``."""
+        """The plain steps of the one guest ``name``, which is a ``guest``, from time ``start`` (ns), in the order of
+        their ``at``.
+
+        ``page_size`` is the base page in bytes; chance comes only from ``rng``.
+        """
         raise NotImplementedError
 
     def begin(self, start: int) -> int:
@@ -88,13 +93,16 @@ class Generator(GuestStep):
         return start if self.at is None else max(start, self.at)
 
     def end(self, start: int, instances: Instances) -> int:
-        """When it ends if the step before it ends at ``start``."""
+        """When it ends (ns) if the step before it ends at ``start``; ``instances`` tells how many guests a name stands
+        for.
+        """
         return self.begin(start) + self.span() + self.stagger * max(0, instances(self.guest) - 1)
 
     def expand(self, scenario: Scenario, path: str = "", start: int = 0) -> Iterator[Step]:
-        """The plain steps of all guests that this addresses, from ``start`` on, by their ``at``.
+        """The plain steps of all guests of ``scenario`` that this addresses, from ``start`` (ns; default: 0) on, by
+        their ``at``.
 
-        ``path`` says where in the workload it stands; its random numbers depend on that.
+        ``path`` (default: empty) says where in the workload it stands; its random numbers depend on that.
         """
         rng = Random(f"{scenario.seed}/{path}" if self.seed is None else f"{scenario.seed}/seed/{self.seed}")
         begin = self.begin(start)
@@ -109,11 +117,17 @@ class Generator(GuestStep):
         return in_order(*streams)
 
     def accompanied(self, steps: Iterator[Step], page_size: int, rng: Random, end: int) -> Iterator[Step]:
-        """The ``steps`` of one guest with what others do because of them, by time ``end`` at the latest: nothing."""
+        """The ``steps`` of one guest with what others do because of them, by time ``end`` (ns) at the latest: nothing.
+
+        ``page_size`` is the base page in bytes; chance comes only from ``rng``.
+        """
         return steps
 
     def convert(self, name: str, at: int, offset: int, size: int, to: State) -> Convert:
-        """One conversion of guest ``name``, placed in the file where this generator is."""
+        """One conversion of guest ``name`` at time ``at`` (ns), placed in the file where this generator is.
+
+        ``size`` bytes from ``offset`` on become what ``to`` says.
+        """
         return Convert(guest=name, at=at, offset=offset, size=size, to=to, retry=self.retry, where=self.where)
 
 
@@ -169,21 +183,24 @@ class Composite(Step):
         return start if self.at is None else max(start, self.at)
 
     def end(self, start: int, instances: Instances) -> int:
-        """When the last of its parts ends."""
+        """When (ns) the last of its parts ends if the step before it does at ``start``, with as many ``instances``."""
         begin = self.begin(start)
         return max((part.end(begin, instances) for part in self.steps), default=begin)
 
     def expand(self, scenario: Scenario, path: str = "", start: int = 0) -> Iterator[Step]:
-        """The plain steps of all parts, by their ``at``."""
+        """The plain steps of all parts in ``scenario``, by their ``at``, from ``start`` (ns; default: 0) on.
+
+        ``path`` (default: empty) says where in the workload it stands.
+        """
         begin = self.begin(start)
         return in_order(*(part.expand(scenario, f"{path}/{i}", begin) for i, part in enumerate(self.steps)))
 
 
 def expand_step(scenario: Scenario, index: int, now: int) -> Iterator[Step]:
-    """The plain steps that number ``index`` of the workload stands for, at simulated time ``now``.
+    """The plain steps that number ``index`` of the workload of ``scenario`` stands for, at simulated time ``now``.
 
-    A plain step stands for itself, unchanged; a generator's steps all have an ``at``, from ``now`` or from
-    the generator's own ``at`` if that is later.
+    A plain step stands for itself, unchanged; a generator's steps all have an ``at``, from ``now`` or from the
+    generator's own ``at`` if that is later.
     """
     step = scenario.workload[index]
     if isinstance(step, Generator | Composite):
@@ -201,7 +218,10 @@ def is_random(step: Step) -> bool:
 
 
 def step_end(scenario: Scenario, index: int, now: int) -> int:
-    """When number ``index`` of the workload ends if it is its turn at ``now``; a plain step's time is the run's."""
+    """When number ``index`` of the workload of ``scenario`` ends if it is its turn at ``now`` (ns).
+
+    A plain step's time is the run's.
+    """
     step = scenario.workload[index]
     if isinstance(step, Generator | Composite):
         return step.end(now, lambda name: len(scenario.instances(name)))
@@ -209,7 +229,7 @@ def step_end(scenario: Scenario, index: int, now: int) -> int:
 
 
 def time_of(step: Step) -> int:
-    """When a plain step of a generator happens."""
+    """When ``step``, a plain one of a generator, happens (ns)."""
     return step.at or 0
 
 
@@ -224,11 +244,11 @@ def split_rng(rng: Random) -> Random:
 
 
 def arrivals(arrival: Arrival, count: int, duration: int, rng: Random, *, burst: int = 1) -> Iterator[int]:
-    """``count`` times from 0 to ``duration`` in ascending order.
+    """``count`` times from 0 to ``duration`` (ns) in ascending order, as ``arrival`` says; chance comes from ``rng``.
 
-    ``fixed`` spaces them equally; ``poisson`` is a Poisson process given that ``count`` arrivals fall into
-    the time, drawn one after another (the smallest of k uniform variables first), so that none is kept;
-    ``bursts`` is the same process of bursts, each of ``burst`` arrivals at one time (the last may have fewer).
+    ``fixed`` spaces them equally; ``poisson`` is a Poisson process given that ``count`` arrivals fall into the time,
+    drawn one after another (the smallest of k uniform variables first), so that none is kept; ``bursts`` is the same
+    process of bursts, each of ``burst`` arrivals (default: 1) at one time (the last may have fewer).
     """
     if arrival == "fixed":
         for i in range(count):
@@ -246,8 +266,8 @@ def arrivals(arrival: Arrival, count: int, duration: int, rng: Random, *, burst:
 def lives(times: Iterator[int], lifetime: int | None, end: int, rng: Random) -> Iterator[tuple[int, int, bool]]:
     """Births at ``times`` and the deaths that follow, in the order of time: (time, number, whether it is a birth).
 
-    ``lifetime`` is the mean of an exponential distribution in ns, ``None`` for ever; an allocation that would end after
-    the time ``end`` never does.  Memory is O(live allocations).
+    ``lifetime`` is the mean of an exponential distribution in ns, drawn from ``rng``, ``None`` for ever; an allocation
+    that would end after the time ``end`` never does.  Memory is O(live allocations).
     """
     alive: list[tuple[int, int]] = []
     for number, at in enumerate(times):
@@ -265,7 +285,7 @@ def lives(times: Iterator[int], lifetime: int | None, end: int, rng: Random) -> 
 class PagePool:
     """Random places of ``granule`` bytes in a range, which overlap neither each other nor the ``gap``.
 
-    The gap (offset, size) must lie within the range ``offset`` … ``offset + size``.
+    ``gap`` (offset, size; default: none) must lie within the range of ``size`` bytes from ``offset`` on.
 
     A Fisher-Yates shuffle that stores only what it has moved: memory is O(places taken), whatever the guest's size;
     :meth:`take` and :meth:`give_back` are O(1).
@@ -282,7 +302,7 @@ class PagePool:
         self.free = max(0, size // granule - self._skip)
 
     def take(self, rng: Random) -> int:
-        """The offset of a place that was free; there must be one."""
+        """The offset of a place that was free, drawn from ``rng``; there must be one."""
         chosen = rng.randrange(self.free)
         self.free -= 1
         place = self._moved.get(chosen, chosen)
@@ -316,15 +336,18 @@ class Demand(Sharing):
         return self.duration
 
     def range_of(self, guest: GuestSpec) -> tuple[int, int]:
-        """Offset and bytes of the range."""
+        """Offset and bytes of the range in ``guest``."""
         return self.offset, bytes_of(self.size, self.offset, guest.memory)
 
     def range_problem(self, guest: GuestSpec) -> Iterator[tuple[str, str]]:
-        """A range past the guest's end."""
+        """A range past the end of ``guest``, by key."""
         return misfit(self.offset, self.size, guest)
 
     def demand(self, rng: Random, start: int) -> Iterator[tuple[int, int, bool]]:
-        """Births and deaths (:func:`lives`) from the streams that all demands with this generator's ``rng`` share."""
+        """Births and deaths (:func:`lives`) from ``start`` (ns) on.
+
+        They come from the streams that all demands with this generator's ``rng`` share.
+        """
         arriving, dying = split_rng(rng), split_rng(rng)
         times = (start + at for at in arrivals(self.arrival, self.count, self.duration, arriving, burst=self.burst))
         return lives(times, self.lifetime, start + self.duration, dying)
@@ -337,7 +360,7 @@ def too_many(key: str, number: int, what: str) -> Iterator[tuple[str, str]]:
 
 
 def misfit(offset: int, size: Extent, guest: GuestSpec) -> Iterator[tuple[str, str]]:
-    """What is wrong with a generator's range, by key."""
+    """What is wrong with a generator's range of ``size`` bytes from ``offset`` on in ``guest``, by key."""
     end = offset + bytes_of(size, offset, guest.memory)
     if end > guest.memory or offset >= end:
         key = "size" if isinstance(size, int) else "offset"

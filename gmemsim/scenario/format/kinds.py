@@ -69,7 +69,7 @@ class Scalar(Kind):
         raise NotImplementedError
 
     def wrong(self, text: str, *, hint: str = "") -> ValueError:
-        """The exception for a ``text`` that this kind does not take."""
+        """The exception for a ``text`` that this kind does not take; ``hint`` (default: none) ends its message."""
         return ValueError(f"found {quote(text)}, expected {self.expected}{hint}")
 
     def json(self) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def step_types() -> dict[str, type[Step]]:
 
 
 def part_keys(step: type[Step]) -> dict[str, Entry]:
-    """The keys of a step inside of a composite one: expectations know only the whole by an id."""
+    """The keys of ``step``, a kind of step, inside of a composite one: expectations know only the whole by an id."""
     return {name: entry for name, entry in step_keys(step).items() if name != "id"}
 
 
@@ -90,7 +90,7 @@ def _folder(path: str) -> str:
 
 
 def build_step(step: type[Step], values: Values) -> Step:
-    """The step that ``values``, which must be complete, describe."""
+    """The ``step``, a kind of step, that ``values``, which must be complete, describe."""
     return values.build(step, where=values.where)
 
 
@@ -103,7 +103,9 @@ def load_scenario(path: str | os.PathLike[str]) -> Scenario:
 
 
 def parse_scenario(data: bytes | str, *, source: str = "<text>") -> Scenario:
-    """The scenario in ``data``; :class:`InputError` with every fault, each in ``source``, if it is not one."""
+    """The scenario in ``data``; :class:`InputError` with every fault, each in ``source`` (default: ``<text>``), if it
+    is none.
+    """
     content = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     with fewer_collections():
         faults = Faults(source)

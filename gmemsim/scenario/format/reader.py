@@ -54,7 +54,7 @@ _VALUES_KEPT: Final = 1024
 class Values:
     """What could be read of one mapping, which is ``at`` a place as nodes are, by attribute; :class:`Reader` fills it.
 
-    The value of what cannot be read is :data:`MISSING`.
+    ``table`` has the keys that it may have.  The value of what cannot be read is :data:`MISSING`.
     """
 
     __slots__ = ("_places", "_table", "_values", "at", "parts")
@@ -73,15 +73,15 @@ class Values:
         return place_at(self.at)
 
     def replace(self, attribute: str, value: Any) -> None:
-        """Keep another value of a key that has one, at the place of that."""
+        """Keep another ``value`` of the key of ``attribute``, which has one, at the place of that."""
         self._values[attribute] = value
 
     def given(self, attribute: str) -> bool:
-        """Whether the file has the key, sound or not."""
+        """Whether the file has the key of ``attribute``, sound or not."""
         return attribute in self._places
 
     def get(self, attribute: str) -> Any:
-        """The value, or :data:`MISSING`."""
+        """The value of ``attribute``, or :data:`MISSING`."""
         return self._values.get(attribute, MISSING)
 
     def known(self, *attributes: str) -> bool:
@@ -89,12 +89,12 @@ class Values:
         return all(self.get(attribute) is not MISSING for attribute in attributes)
 
     def place(self, attribute: str) -> Place:
-        """Where the value is, or the mapping if the file does not have it."""
+        """Where the value of ``attribute`` is, or the mapping if the file does not have it."""
         node = self._places.get(attribute)
         return self.where if node is None else node.where
 
     def place_of_key(self, key: str) -> Place:
-        """:meth:`place` by the key's name in the file."""
+        """:meth:`place` by the name of ``key`` in the file."""
         return self.place(self._table[key].attribute)
 
     @property
@@ -103,12 +103,14 @@ class Values:
         return len(self._values) == len(self._table) and MISSING not in self._values.values()
 
     def build(self, cls: type[T], **more: Any) -> T:
-        """An instance of ``cls``; only if :attr:`complete`."""
+        """An instance of ``cls``, with ``more`` attributes that the file does not have; only if :attr:`complete`."""
         return cls(**self._values, **more)
 
 
 class Reader:
-    """Reads nodes of one file, which is in ``folder``, and notes what is wrong."""
+    """Reads nodes of one file, which is in ``folder`` (default: where the process is), and notes in ``faults`` what is
+    wrong.
+    """
 
     def __init__(self, faults: Faults, folder: str = "") -> None:
         self._faults = faults
@@ -116,7 +118,10 @@ class Reader:
         self._seen: dict[tuple[Entry, str, bool], Any] = {}
 
     def mapping(self, node: Node, table: Mapping[str, Entry], what: str) -> Values | None:
-        """The values of a mapping with the keys of ``table``; ``None`` if it is not a mapping."""
+        """The values of the mapping ``node`` with the keys of ``table``; ``None`` if it is none.
+
+        ``what`` is what a message calls the mapping.
+        """
         if not isinstance(node, MapNode):
             self._faults.wrong(node, f"{what} with {_names(table)}")
             return None
@@ -153,14 +158,17 @@ class Reader:
         return value
 
     def items(self, node: Node, what: str) -> tuple[Node, ...]:
-        """The items of a list; none if it is not one."""
+        """The items of the list ``node``; none if it is not one.  ``what`` is what a message says about them."""
         if isinstance(node, ListNode):
             return node.items
         self._faults.wrong(node, f"a list ({what})")
         return ()
 
     def value(self, kind: Kind, node: Node) -> Any:
-        """The value of ``node``, or :data:`MISSING`.  ``Items`` and ``Inner`` are the caller's: they stay a node."""
+        """The value of ``node``, read as ``kind``, or :data:`MISSING`.
+
+        ``Items`` and ``Inner`` are the caller's: they stay a node.
+        """
         if isinstance(kind, Scalar):
             name = self._scalar(kind, node)
             if isinstance(kind, FileName) and name is not MISSING:

@@ -33,9 +33,9 @@ EXPECTATIONS: Final = ("expect", "expect_error")
 class Template:
     """A scenario's text, ``data``, from which :meth:`scenario` makes variants.
 
-    ``source`` is the file's name, for messages and for files beside it.  ``expectations``: the variants keep what the
-    file expects (default); without, nothing is expected of them.
-    :class:`InputError` if the text cannot be read as YAML; whether it is a sound scenario is known later.
+    ``source`` (default: ``<text>``) is the file's name, for messages and for files beside it.  ``expectations``: the
+    variants keep what the file expects (default); without, nothing is expected of them.  :class:`InputError` if the
+    text cannot be read as YAML; whether it is a sound scenario is known later.
     """
 
     def __init__(self, data: bytes | str, source: str = "<text>", *, expectations: bool = True) -> None:
@@ -84,7 +84,7 @@ def load_with(path: str | os.PathLike[str], settings: Sequence[Setting]) -> Scen
 
 
 def parse_with(data: bytes | str, source: str, settings: Sequence[Setting]) -> Scenario:
-    """:func:`load_with` of the text ``data``, which is called ``source``."""
+    """:func:`load_with` of the text ``data``, which is called ``source``, with ``settings``."""
     try:
         return Template(data, source).scenario(settings)
     except InputError as error:

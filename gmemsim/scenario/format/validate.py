@@ -40,7 +40,7 @@ from gmemsim.units import human_duration, size_name
 
 
 class Checker:
-    """What is known of one file so far, and the checks that use it."""
+    """What is known of one file so far, and the checks that use it; what is wrong goes to ``faults``."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
@@ -62,7 +62,7 @@ class Checker:
         return tuple(self._instances) if self._guests_sound else None
 
     def host(self, host: Values | None) -> None:
-        """The pools are of hugepages that the page size permits."""
+        """The pools of ``host`` are of hugepages that the page size permits; ``None`` if it could not be read."""
         if host is None or not host.known("page_size"):
             return
         self._geometry = Geometry(host.get("page_size"))
@@ -91,7 +91,11 @@ class Checker:
         return False
 
     def guests(self, guests: Iterable[Values | None], where: Place) -> None:
-        """Names are unique, memory is made of hugepages that the host has, a ladder begins at the backing."""
+        """Names of ``guests`` are unique, memory is made of hugepages that the host has, a ladder begins at the
+        backing.
+
+        A guest that could not be read is ``None``.  ``where`` is the place of the list.
+        """
         found = False
         for guest in guests:
             found = True
@@ -187,7 +191,10 @@ class Checker:
                 )
 
     def workload(self, steps: Iterable[tuple[type[Step], Values] | None], faults: Faults) -> None:
-        """Each step by itself, and times that do not run backwards; what is wrong goes to ``faults``."""
+        """Each of ``steps`` by itself, and times that do not run backwards; what is wrong goes to ``faults``.
+
+        A step that could not be read is ``None``.  O(steps).
+        """
         before, self._faults = self._faults, faults
         clock = 0
         for item in steps:
@@ -330,7 +337,7 @@ class Checker:
         return clock if len(self._faults) > faults else generator.end(clock, lambda _: instances)
 
     def metric(self, values: Values) -> None:
-        """An expectation's metric is of a node that the host has."""
+        """The metric of an expectation, ``values``, is of a node that the host has."""
         metric = values.get("metric")
         parts = metric.split(".") if isinstance(metric, str) else []
         if parts[:1] == ["nodes"] and self._pools and int(parts[1]) >= len(self._nodes):
@@ -338,7 +345,7 @@ class Checker:
             self._faults.add(values.place("metric"), f"found {quote(metric)}, expected {there}")
 
     def after(self, values: Values) -> None:
-        """An expectation's ``after`` is the id of a step."""
+        """The ``after`` of an expectation, ``values``, is the id of a step."""
         name = values.get("after")
         if name is MISSING or name is None or name in self._ids or not self._ids_sound:
             return

@@ -69,14 +69,14 @@ def setting_at(number: int) -> int:
 
 
 def place_at(at: int) -> Place:
-    """The place that a node keeps as one number, its line above its column, both from 0."""
+    """The place that a node keeps as one number, ``at``: its line above its column, both from 0."""
     if at >= _SETTING:
         return Place(0, at - _SETTING)
     return Place((at >> _COLUMN_BITS) + 1, (at & (1 << _COLUMN_BITS) - 1) + 1)
 
 
 class Node:
-    """A value at a place; ``values`` counts it and all below it, aliases followed.
+    """A value ``at`` a place (:func:`place_at`); ``values`` counts it and all below it, aliases followed.
 
     There are a dozen nodes for every step of a file, so they are small: a place is made when somebody asks for it.
     """
@@ -95,7 +95,7 @@ class Node:
 
 
 class ScalarNode(Node):
-    """Text as it stands in the file, ``plain`` if it was not quoted."""
+    """``text`` as it stands in the file ``at`` a place, ``plain`` if it was not quoted."""
 
     __slots__ = ("plain", "text")
 
@@ -108,7 +108,7 @@ class ScalarNode(Node):
 
 
 class ListNode(Node):
-    """A sequence."""
+    """A sequence ``at`` a place, of ``items``, with so many ``values``, itself included."""
 
     __slots__ = ("items", "values")
 
@@ -119,10 +119,10 @@ class ListNode(Node):
 
 
 class MapNode(Node):
-    """A mapping without duplicate keys, in file order.
+    """A mapping ``at`` a place without duplicate keys, in file order, with so many ``values`` (default: 1, itself).
 
-    ``flat`` holds three things for every key: its text, where it stands and in the lowest bit whether it is plain, and
-    the node of its value.
+    ``flat`` (default: empty) holds three things for every key: its text, where it stands and in the lowest bit whether
+    it is plain, and the node of its value.
     """
 
     __slots__ = ("flat", "values")
@@ -139,7 +139,7 @@ class MapNode(Node):
 
     @staticmethod
     def key_place(packed: int) -> Place:
-        """The place of a key of :meth:`entries`."""
+        """The place of a key of :meth:`entries`, whose second item ``packed`` is."""
         return place_at(packed >> 1)
 
     @property
@@ -153,7 +153,7 @@ class MapNode(Node):
 
 
 def describe(node: Node) -> str:
-    """What a message says was found: the text of a scalar, or the sort of collection."""
+    """What a message says was found: the text of ``node`` if it is a scalar, or the sort of collection."""
     if isinstance(node, ScalarNode):
         return quote(node.text) if node.text or not node.plain else "nothing"
     return "a list" if isinstance(node, ListNode) else "a mapping"
@@ -180,15 +180,15 @@ class Faults:
         self._found[Fault(self.source, where.line, where.column, message)] = None
 
     def wrong(self, node: Node, expected: str) -> None:
-        """Note that ``node`` is not what was expected."""
+        """Note that ``node`` is not what was ``expected``, which is the end of the message."""
         self.add(node.where, f"found {describe(node)}, expected {expected}")
 
     def include(self, error: InputError) -> None:
-        """Note what is wrong with another file that this one needs."""
+        """Note what is wrong with another file that this one needs: the faults of ``error``."""
         self._found.update(dict.fromkeys(error.faults))
 
     def take(self, later: Faults) -> None:
-        """Note what was noted apart, after all that has been noted here."""
+        """Note what was noted apart, in ``later``, after all that has been noted here."""
         self._found.update(later._found)
 
     def __len__(self) -> int:

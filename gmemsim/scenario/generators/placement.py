@@ -91,7 +91,7 @@ class Places:
 
 
 class Pageblocks(PagePool):
-    """Random places of ``granule`` bytes, each in a pageblock of its own."""
+    """Random places of ``granule`` bytes, each in a pageblock of its own, in ``size`` bytes from ``offset`` on."""
 
     def __init__(self, offset: int, size: int, granule: int) -> None:
         super().__init__(offset, size, _block_for(granule))
@@ -108,7 +108,7 @@ def _block_for(granule: int) -> int:
 
 
 def place(placement: Placement, demands: Demands, rng: Random) -> Places:
-    """Places for all ``demands``, which must fit into memory; chance comes from ``rng``."""
+    """Places by ``placement`` for all ``demands``, which must fit into memory; chance comes from ``rng``."""
     clustered = _clustered(demands) if placement == "clustered" else None
     if clustered is not None:
         return clustered

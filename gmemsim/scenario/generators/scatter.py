@@ -23,7 +23,11 @@ from gmemsim.scenario.workload import Demand, Generator, PagePool, split_rng
 def scattered(
     generator: Generator, name: str, demand: Iterator[tuple[int, int, bool]], pool: PagePool, size: int, rng: Random
 ) -> Iterator[Step]:
-    """Give every birth of ``demand`` a random place of ``pool``: to shared as they arrive, to private as they go."""
+    """Give every birth of ``demand`` a random place of ``pool``: to shared as they arrive, to private as they go.
+
+    ``size`` bytes are converted each time, of the guest ``name``, by ``generator``; chance comes from ``rng``.  Memory
+    is O(live allocations).
+    """
     places: dict[int, int] = {}
     for at, number, born in demand:
         if born:

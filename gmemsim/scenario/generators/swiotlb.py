@@ -46,7 +46,10 @@ class Block:
 
 
 def place_block(memory: int, page_size: int, percent: int, smallest: int, largest: int) -> Block | None:
-    """The block of a guest with ``memory`` bytes, or ``None`` if it does not fit."""
+    """The block of a guest with ``memory`` bytes, or ``None`` if it does not fit.
+
+    It has ``percent`` of the memory, from ``smallest`` to ``largest`` bytes, in whole pages of ``page_size`` bytes.
+    """
     wanted = min(max(memory * percent // 100, smallest), largest)
     size = -(-wanted // page_size) * page_size
     low = low_memory(memory)
@@ -57,7 +60,7 @@ def place_block(memory: int, page_size: int, percent: int, smallest: int, larges
 
 
 def describe_misfit(memory: int) -> str:
-    """What a message says about a block that does not fit."""
+    """What a message says about a block that does not fit into a guest of ``memory`` bytes."""
     return f"found a bounce buffer too large for the low memory of {size_name(memory)}, expected a smaller one"
 
 

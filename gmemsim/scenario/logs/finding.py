@@ -116,7 +116,7 @@ class Events:
         return len(self.lines)
 
     def of(self, pid: int | None, fd: int | None) -> Events:
-        """Those of one process and one descriptor; ``None`` for any."""
+        """Those of one process, ``pid``, and one descriptor, ``fd``; ``None`` for any."""
         keep = [
             (pid is None or by == pid) and (fd is None or details.fd == fd)
             for by, details in zip(self.pids, self.details, strict=True)
@@ -166,7 +166,7 @@ class Events:
 
 
 class Finder:
-    """Finds the events in the texts of one log, and counts its lines."""
+    """Finds the events in the texts of one log in ``format``, and counts its lines in ``tally``."""
 
     def __init__(self, format: LogFormat, tally: Tally) -> None:
         self._format = format

@@ -42,7 +42,7 @@ _STATES: Final[tuple[State, State]] = ("private", "shared")
 
 
 class Conversions:
-    """The usable events of a log, in order, as columns.
+    """The usable events of a log, in order, as columns, made of ``blocks``.
 
     ``times`` are in ns from the first event, ``offsets`` and ``sizes`` in bytes, ``shared`` says what the ranges become
     (1: shared, 0: private).  Iterating gives (time, offset, size, state) of one after the other.  Memory is 25 bytes
@@ -99,7 +99,8 @@ class _Key(NamedTuple):
 def read(log: Log, slots: tuple[Slot, ...], page_size: int, never_private: NeverPrivate) -> Holding:
     """What ``log`` holds for a guest with these ``slots``; :class:`InputError` if it is wrong.
 
-    Reads all of it the first time: O(events × log(ranges)).
+    ``page_size`` is in bytes; ``never_private`` says how memory is seen that the log never makes private.  Reads all of
+    it the first time: O(events × log(ranges)).
     """
     holdings = _holdings(log)
     key = _Key(slots, page_size, never_private)
@@ -109,7 +110,7 @@ def read(log: Log, slots: tuple[Slot, ...], page_size: int, never_private: Never
 
 
 def last_time(log: Log) -> int:
-    """The time in ns of the log's last event, which no slot changes."""
+    """The time in ns of the last event of ``log``, which no slot changes."""
     for holding in _holdings(log).values():
         return holding.tally.last
     return read(log, (), 1, "untouched").tally.last

@@ -85,7 +85,8 @@ class Log:
     def blocks(self, slots: SlotMap, page_size: int, tally: Tally) -> Iterator[Block]:
         """The usable events in order, counted in ``tally``; :class:`InputError` if the log is wrong.
 
-        They come as they are read, some hundred at a time.
+        ``slots`` say where guest-physical memory lies in the file, ``page_size`` is in bytes.  They come as they are
+        read, some hundred at a time.
         """
         clock = _Clock(self, tally)
         for found in self._events(tally):
@@ -106,7 +107,7 @@ class Log:
         clock.check()
 
     def fault(self, line: int, column: int, message: str) -> InputError:
-        """The error that names a place of the log."""
+        """The error that names a place of the log, ``line`` and ``column`` (from 1), with its ``message``."""
         return InputError([Fault(self.path if self.path.isprintable() else ascii(self.path), line, column, message)])
 
     def _events(self, tally: Tally) -> Iterator[Events]:

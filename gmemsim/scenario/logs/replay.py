@@ -86,11 +86,17 @@ class Replay(Sharing):
         return default_slots(guest.memory, self.machine) if self.slots is None else self.slots
 
     def read(self, guest: GuestSpec, page_size: int) -> Holding:
-        """What the log holds for ``guest``; :class:`InputError` if it is wrong.  Reads all of it, the first time."""
+        """What the log holds for ``guest`` with base pages of ``page_size`` bytes; :class:`InputError` if it is wrong.
+
+        Reads all of it, the first time.
+        """
         return read(self.log, self.slots_of(guest), page_size, self.never_private)
 
     def warnings(self, guest: GuestSpec, page_size: int) -> Iterator[str]:
-        """What makes the log doubtful for ``guest``, a line each: events outside of its memory."""
+        """What makes the log doubtful for ``guest``, a line each: events outside of its memory.
+
+        ``page_size`` is that of the host, in bytes.
+        """
         tally = self.read(guest, page_size).tally
         if tally.past_end:
             yield f"events past the end of the guest_memfd: {_memory(tally.past_end)} would hold all of them"
@@ -114,7 +120,9 @@ class Replay(Sharing):
         return f"on the machine {self.machine} there is no memory{also}"
 
     def remarks(self, guest: GuestSpec, page_size: int) -> Iterator[str]:
-        """What there is to say of the log, a line each."""
+        """What there is to say of the log as read for ``guest``, a line each; ``page_size`` is that of the host, in
+        bytes.
+        """
         reading = self.read(guest, page_size)
         yield from reading.tally.remarks()
         if reading.unchanged:

@@ -41,7 +41,10 @@ class Slot:
 
 
 def parse_slot(text: str) -> Slot:
-    """The slot ``GPA:SIZE:OFFSET``; each part has a unit or is hexadecimal (``0x…``).  ``ValueError`` says why not."""
+    """The slot in ``text``, ``GPA:SIZE:OFFSET``; each part has a unit or is hexadecimal (``0x…``).
+
+    ``ValueError`` says why not.
+    """
     parts = text.split(":")
     if len(parts) != 3:
         raise ValueError(f"found {text!r}, expected GPA:SIZE:OFFSET, such as 4G:14G:2G")
@@ -52,7 +55,7 @@ def parse_slot(text: str) -> Slot:
 
 
 def default_slots(memory: int, machine: str = "q35") -> tuple[Slot, ...]:
-    """The slots of a ``machine`` of ``memory`` bytes: one with much memory has a hole below 4G."""
+    """The slots of a ``machine`` (default: q35) of ``memory`` bytes: one with much memory has a hole below 4G."""
     low = MACHINES[machine].low_memory(memory)
     if low == memory:
         return (Slot(0, memory, 0),)
@@ -60,7 +63,10 @@ def default_slots(memory: int, machine: str = "q35") -> tuple[Slot, ...]:
 
 
 def slot_problems(slots: Sequence[Slot], memory: int, page_size: int) -> Iterator[str]:
-    """What is wrong with ``slots`` for a guest of ``memory`` bytes: "found …, expected …"."""
+    """What is wrong with ``slots`` for a guest of ``memory`` bytes: "found …, expected …".
+
+    ``page_size``, in bytes, is what all parts of a slot must be multiples of.
+    """
     if not slots:
         yield "found no slots, expected at least one, or none given for those of a q35 machine"
     for slot in slots:
@@ -82,7 +88,7 @@ def slot_problems(slots: Sequence[Slot], memory: int, page_size: int) -> Iterato
 
 
 class SlotMap:
-    """Looks up guest-physical ranges in slots that do not overlap: O(log n) each."""
+    """Looks up guest-physical ranges in ``slots`` that do not overlap: O(log n) each."""
 
     def __init__(self, slots: Sequence[Slot]) -> None:
         merged: list[Slot] = []

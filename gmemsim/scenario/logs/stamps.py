@@ -45,7 +45,9 @@ def stamp_before(text: bytes, start: int, end: int) -> Stamp | None:
 
 
 def usual_times(seconds: Sequence[bytes], fractions: Sequence[bytes]) -> list[int]:
-    """Nanoseconds of stamps of processes, from the groups of :data:`USUAL`."""
+    """Nanoseconds of stamps of processes, from the groups of :data:`USUAL`: ``seconds`` and their decimal
+    ``fractions``.
+    """
     widths = set(map(len, fractions))
     if len(widths) == 1:  # as a recorder writes them
         scale = 10 ** (9 - widths.pop())

@@ -45,7 +45,7 @@ class Unusable:
     lines: list[int] = attrs.field(factory=list)
 
     def add(self, line: int) -> None:
-        """One more."""
+        """One more, in ``line`` (from 1) of the log."""
         self.count += 1
         if len(self.lines) < SHOWN_LINES:
             self.lines.append(line)
@@ -95,11 +95,14 @@ class Tally:
     unusable: dict[str, Unusable] = attrs.field(factory=dict)
 
     def refuse(self, reason: str, line: int) -> None:
-        """Count an event that cannot be used."""
+        """Count an event in ``line`` (from 1) that cannot be used, under the ``reason``."""
         self.unusable.setdefault(reason, Unusable()).add(line)
 
     def note_outside(self, start: int, end: int, *, in_file: bool) -> None:
-        """Remember where an event lies that no slot, or not the guest_memfd, holds."""
+        """Remember that an event's range, bytes ``start`` to ``end``, lies where no slot holds it.
+
+        ``in_file``: the bytes are those of the file, and lie past the end of the guest_memfd.
+        """
         if in_file:
             self.past_end = max(self.past_end, end)
             return
