@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The repository itself: licence lines, citations, links, what lies at the top, the size and names of modules.
+"""The repository itself: licence lines, citations, links, docstrings, what lies at the top, names of modules.
 
 These are rules of the house (docs/ARCHITECTURE.md) that no other tool checks.  The files are those that git tracks or
 would track, so outputs and environments do not count; without git every file that lies in an allowed place counts.
@@ -7,6 +7,7 @@ would track, so outputs and environments do not count; without git every file th
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import subprocess
@@ -14,6 +15,7 @@ import tokenize
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,9 @@ COUNTERPARTS: dict[str, tuple[set[str], str]] = {
     "check": ({"gmem", "xarray"}, "the invariants of each"),
 }
 """Modules of one name in different rooms, and why that is one name for one thing."""
+
+DOCUMENTED = ("xarray", "host", "gmem", "sim", "scenario", "results", "studies", "testing")
+"""The rooms whose public functions must say what each of their arguments means."""
 
 SPDX = "SPDX-License-Identifier: GPL-2.0-or-later"
 SOURCE_SUFFIXES = {".py", ".c", ".h", ".sh"}
@@ -209,3 +214,106 @@ def test_the_citation_names_this_version() -> None:
     cited = yaml.safe_load(text("CITATION.cff"))
     assert cited["version"] == __version__
     assert {"cff-version", "message", "title", "authors", "license"} <= set(cited)
+
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+SENTENCE = re.compile(r"\.\s+|\n\s*\n")
+
+
+@cache
+def parsed(name: str) -> ast.Module:
+    """The syntax tree of a source."""
+    return ast.parse(text(name))
+
+
+@cache
+def classes() -> dict[str, list[ast.ClassDef]]:
+    """The classes of the package by their name."""
+    found = defaultdict(list)
+    for name in MODULES:
+        for node in ast.walk(parsed(name)):
+            if isinstance(node, ast.ClassDef):
+                found[node.name].append(node)
+    return found
+
+
+def inherited(owner: ast.ClassDef, method: str) -> str:
+    """What the bases of a class say about a method."""
+    said = ""
+    for base in owner.bases:
+        for above in classes().get(ast.unparse(base).partition("[")[0].rpartition(".")[2], []):
+            bodies = [node for node in above.body if isinstance(node, Function) and node.name == method]
+            said += "".join(f"\n\n{ast.get_docstring(node) or ''}" for node in bodies) + inherited(above, method)
+    return said
+
+
+def described_beside(said: str, body: list[ast.stmt]) -> str:
+    """The attributes that a string below them describes, with the defaults that the class mentions for all."""
+    default = "default" if "default" in said else ""
+    named = []
+    for statement, below in pairwise(body):
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(below, ast.Expr):
+            target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+            named.append(f"``{ast.unparse(target).removeprefix('self.')}`` {default}")
+    return "\n\n".join(named)
+
+
+def public(body: list[ast.stmt], owner: ast.ClassDef | None = None) -> Iterator[tuple[str, Function, str]]:
+    """The public functions, methods and constructors: name, definition, and all that is said of the arguments."""
+    for node in body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from public(node.body, node)
+        elif isinstance(node, Function) and owner is not None and node.name == "__init__":
+            said = f"{ast.get_docstring(owner) or ''}\n\n{ast.get_docstring(node) or ''}"
+            yield owner.name, node, f"{said}\n\n{described_beside(said, node.body)}"
+        elif isinstance(node, Function) and not node.name.startswith("_"):
+            if any(ast.unparse(decorator).endswith((".setter", "overload")) for decorator in node.decorator_list):
+                continue
+            said = ast.get_docstring(node) or ""
+            where = f"{owner.name}." if owner else ""
+            yield f"{where}{node.name}", node, said + (inherited(owner, node.name) if owner else "")
+
+
+def unsaid(node: Function, said: str) -> Iterator[str]:
+    """The arguments that no sentence names, and those with a default of which no such sentence speaks."""
+    given = node.args
+    ordered = [*given.posonlyargs, *given.args]
+    optional = {argument.arg for argument in ordered[len(ordered) - len(given.defaults) :]}
+    optional |= {name.arg for name, value in zip(given.kwonlyargs, given.kw_defaults, strict=True) if value}
+    extra = [argument for argument in (given.vararg, given.kwarg) if argument]
+    sentences = SENTENCE.split(said)
+    for name in [argument.arg for argument in [*ordered, *given.kwonlyargs, *extra]]:
+        naming = [sentence for sentence in sentences if f"``{name}``" in sentence]
+        if name in {"self", "cls"} or name.startswith("_"):
+            continue
+        if not naming:
+            yield name
+        elif name in optional and not any("default" in sentence for sentence in naming):
+            yield f"{name}, its default"
+
+
+def test_what_an_argument_lacks_is_found() -> None:
+    source = '''
+class Box:
+    """Holds ``size`` bytes.  The other is ``order``."""
+    def __init__(self, size: int, order: int = 0, *, node: int | None = None) -> None: ...
+    def take(self, n: int, *more: int) -> None:
+        """Take ``n`` of them."""
+def free(n: int = 1) -> None:
+    """Give ``n`` back (default: 1)."""
+'''
+    found = {name: list(unsaid(node, said)) for name, node, said in public(ast.parse(source).body)}
+    assert found == {"Box": ["order, its default", "node"], "Box.take": ["more"], "free": []}
+
+
+@pytest.mark.parametrize("room", DOCUMENTED)
+def test_a_public_docstring_names_every_argument_and_its_default(room: str) -> None:
+    """An argument stands in double backquotes; one with a default in a sentence that has the word "default"."""
+    functions = [
+        (f"{module}:{node.lineno} {name}", list(unsaid(node, said)))
+        for module in MODULES
+        if module.startswith(f"gmemsim/{room}/")
+        for name, node, said in public(parsed(module).body)
+    ]
+    assert functions
+    assert {where: lacking for where, lacking in functions if lacking} == {}
