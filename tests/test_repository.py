@@ -283,7 +283,7 @@ def unsaid(node: Function, said: str) -> Iterator[str]:
     extra = [argument for argument in (given.vararg, given.kwarg) if argument]
     sentences = SENTENCE.split(said)
     for name in [argument.arg for argument in [*ordered, *given.kwonlyargs, *extra]]:
-        naming = [sentence for sentence in sentences if f"``{name}``" in sentence]
+        naming = [sentence for sentence in sentences if f"``{name}``" in sentence or f"``{name}()``" in sentence]
         if name in {"self", "cls"} or name.startswith("_"):
             continue
         if not naming:

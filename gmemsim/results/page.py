@@ -23,7 +23,7 @@ def as_html(summary: Mapping[str, Any]) -> str:
 
 
 def outcome(summary: Mapping[str, Any]) -> str:
-    """``"28 of 28 conversions, peak 37.0 MiB, 15 of 15 expectations hold"``."""
+    """What came of a run with ``summary``: ``"28 of 28 conversions, peak 37.0 MiB, 15 of 15 expectations hold"``."""
     calls, expected = summary["conversions"], summary["expect"]
     words = [f"{calls['succeeded']:,} of {calls['requested']:,} conversions"]
     words.append(f"peak {human_size(summary['accounts']['total']['peak_bytes'])}")

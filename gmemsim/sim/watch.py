@@ -64,14 +64,14 @@ class Watch:
         return self.host.ledger.now
 
     def wait(self, duration: int | str) -> None:
-        """Let time pass, ns or text (``"10ms"``), with the deferred frees that fall due."""
+        """Let ``duration`` pass, ns or text (``"10ms"``), with the deferred frees that fall due."""
         end = self.now + duration_of(duration)
         while self.host.ledger.advance_to_release(end):
             self._sample()
         self._sample()
 
     def call(self, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        """Call ``method`` of a guest with these arguments, record it, and return what it returns.
+        """Call ``method`` of a guest with ``arguments`` and ``named`` ones, record it, and return what it returns.
 
         A :class:`KernelError` is recorded and raised again.  ``ValueError`` if it is no method of a watched guest.
         """

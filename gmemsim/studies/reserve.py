@@ -201,7 +201,7 @@ def _bytes(objects: Mapping[str, int], sizes: Mapping[str, int]) -> int:
 
 
 def placements(pattern: Pattern, pages: int, order: int) -> Iterator[Placement]:
-    """The places of so many ``pages`` in a hugepage of ``order`` that may take the most, each once."""
+    """The places in ``pattern`` of so many ``pages`` in a hugepage of ``order`` that may take the most, each once."""
     if pattern == "spread":
         yield tuple((page, page + 1) for page in _scattered(pages, order))
         yield tuple((page, page + 1) for page in range(1, 2 * pages, 2))
@@ -229,7 +229,9 @@ def _scattered(pages: int, order: int) -> Iterator[int]:
 
 
 def needed(question: Question, policy: Policy, placement: Placement) -> Counter[str]:
-    """The objects that conversions of ``placement`` take, by account; O(calls)."""
+    """The objects that conversions of ``placement`` under ``policy`` take, by account; ``question`` has the rest.
+    O(calls).
+    """
     most: Counter[str] = Counter()
     for life in _lives(question, policy, placement):
         life.carry_out()
@@ -238,7 +240,11 @@ def needed(question: Question, policy: Policy, placement: Placement) -> Counter[
 
 
 def suffices(question: Question, policy: Policy, placement: Placement, objects: Mapping[str, int]) -> bool:
-    """Whether no conversion of ``placement`` fails if it can have ``objects`` and whatever is asked beyond fails."""
+    """Whether no conversion of ``placement`` under ``policy`` fails if it can have ``objects``, and all beyond them
+    fails.
+
+    ``question`` says of what hugepage and guest.
+    """
     for life in _lives(question, policy, placement):
         life.reserve = objects
         try:
@@ -249,7 +255,10 @@ def suffices(question: Question, policy: Policy, placement: Placement, objects: 
 
 
 def is_proved(question: Question, policy: Policy, row: ReserveRow) -> bool:
-    """Whether nothing can fail with the reserve ``row``, and something can with one object less of any account."""
+    """Whether nothing can fail with the reserve ``row``, and something can with one object less of any account.
+
+    ``question`` says of what hugepage and guest, ``policy`` how it is converted.
+    """
 
     def enough(objects: Mapping[str, int]) -> bool:
         places = placements(question.pattern, row.pages, question.order)
