@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -91,3 +92,31 @@ def _resolved(node: Any) -> Any:
         return json.loads(node)
     except ValueError:
         return node
+
+
+def described(schema: Any) -> Iterator[tuple[str, Any]]:
+    """Every key of every object below ``schema`` with its schema."""
+    if isinstance(schema, dict):
+        for key, value in schema.get("properties", {}).items():
+            yield key, value
+        for value in schema.values():
+            yield from described(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from described(value)
+
+
+def test_the_schema_has_an_id_and_defaults_are_valid() -> None:
+    assert SCHEMA["$id"] == "urn:gmemsim:scenario:1"
+    found = {}
+    for key, value in described(SCHEMA):
+        if isinstance(value, dict) and "default" in value:
+            jsonschema.Draft202012Validator(value).validate(value["default"])
+            found[key] = value["default"]
+    assert (found["page_size"], found["rcu_grace"], found["vcpus"], found["merge"]) == ("4K", "10ms", 16, "eager")
+
+
+def test_every_key_of_host_and_guest_has_a_title_and_words() -> None:
+    host = SCHEMA["properties"]["host"]["properties"]
+    guest = SCHEMA["properties"]["guests"]["items"]["properties"]
+    assert [key for key, value in {**host, **guest}.items() if not {"title", "description"} <= set(value)] == []

@@ -10,11 +10,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gmemsim.scenario.format.kinds import Entry, Inner, Kind, PolicyRule, Pools, Prices, Record, Records, Scalar, table
+from gmemsim.scenario.format.kinds import (
+    Duration,
+    Entry,
+    Inner,
+    Kind,
+    PolicyRule,
+    Pools,
+    Prices,
+    Record,
+    Records,
+    Scalar,
+    Size,
+    table,
+)
 from gmemsim.scenario.format.load import EXPECT, OPERATORS, ROOT, part_keys, step_types
 from gmemsim.scenario.generators import COMPOSITES, parts_of
 from gmemsim.scenario.model import VERSION, GuestSpec, Step, step_keys
 from gmemsim.scenario.workload import Composite
+from gmemsim.units import exact_duration, size_name
 
 Json = dict[str, Any]
 
@@ -30,6 +44,7 @@ def json_schema() -> Json:
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:gmemsim:scenario:{VERSION}",
         "title": "gmemsim scenario",
         **root,
         "$defs": {part.key: _step(part, part=True) for step in COMPOSITES.rows() for part in parts_of(step).values()},
@@ -43,7 +58,7 @@ def _list(key: str, item: Json, least: int = 0) -> Json:
 def _object(entries: Mapping[str, Entry]) -> Json:
     return {
         "type": "object",
-        "properties": {key: _value(entry.kind) for key, entry in entries.items()},
+        "properties": {key: _value(entry.kind) | _known(entry) for key, entry in entries.items()},
         "required": [key for key, entry in entries.items() if entry.required],
         "additionalProperties": False,
     }
@@ -75,6 +90,24 @@ def _expectation() -> Json:
     operators = [{"required": [operator]} for operator in OPERATORS]
     together = {"approx": ["rel"], "rel": ["approx"]}
     return {**_object(EXPECT), "oneOf": operators, "dependentRequired": together}
+
+
+def _known(entry: Entry) -> Json:
+    """The key's name as a title, and its default as a file would have it, where it is one value."""
+    title = {"title": entry.key.replace("_", " ")}
+    match entry.kind, entry.default:
+        case _, None:
+            return title
+        case Size() | Duration(), 0:
+            return title | {"default": 0}
+        case Size(), int(size):
+            return title | {"default": size_name(size)}
+        case Duration(), int(duration):
+            return title | {"default": exact_duration(duration)}
+        case Scalar() | PolicyRule(), str() | bool() | int() | float():
+            return title | {"default": entry.default}
+        case _:
+            return title
 
 
 def _value(kind: Kind) -> Json:
