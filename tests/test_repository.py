@@ -38,6 +38,7 @@ LONGEST_MODULE = 500
 
 COUNTERPARTS: dict[str, tuple[set[str], str]] = {
     "compare": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
+    "tune": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
     "budget": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
     "reserve": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
     "faults": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),

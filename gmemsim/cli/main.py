@@ -50,6 +50,10 @@ for _name, _section, _place, _words in (
         "Say how much kernel memory the guests of FILE need so that no conversion fails for want of it.",
     ),
     (
+        *("tune", "Decide", "gmemsim.cli.tune:tune"),
+        "Find the policy that is best for the workload of FILE, and the front of peak memory against time.",
+    ),
+    (
         *("examples", "Write scenarios", "gmemsim.cli.examples:examples"),
         "List the scenarios that come with gmemsim; with NAME print the file, with --copy DIR copy them.",
     ),

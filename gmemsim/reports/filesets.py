@@ -20,6 +20,7 @@ from gmemsim.reports.export import (
     FAULTS_EXPORTS,
     RESERVE_EXPORTS,
     SWEEP_EXPORTS,
+    TUNE_EXPORTS,
     StudyFormat,
 )
 from gmemsim.reports.export.packing import packing_of
@@ -101,6 +102,11 @@ def faults_files() -> FileSet:
 def reserve_files() -> FileSet:
     """A reserve in every format, and as a figure."""
     return _study(RESERVE_EXPORTS) | _drawn("reserve", "gmemsim.reports.figures.reserves:write")
+
+
+def tune_files() -> FileSet:
+    """A tuning in every format, and its fronts."""
+    return _study(TUNE_EXPORTS) | _drawn("front", "gmemsim.reports.figures.front:write")
 
 
 def _study(formats: Registry[StudyFormat]) -> FileSet:

@@ -127,6 +127,9 @@ SWEEP_EXPORTS: Registry[StudyFormat] = Registry("format")
 BUDGET_EXPORTS: Registry[StudyFormat] = Registry("format")
 """Every format of a budget."""
 
+TUNE_EXPORTS: Registry[StudyFormat] = Registry("format")
+"""Every format of a tuning."""
+
 COMPARE_EXPORTS.add(
     "json",
     StudyFormat("gmemsim.reports.export.compare_json", "compare.json", "Print one JSON object, all summaries in it."),
@@ -147,6 +150,11 @@ BUDGET_EXPORTS.add("json", StudyFormat("gmemsim.reports.export.budget_json", "bu
 BUDGET_EXPORTS.add(
     "markdown",
     StudyFormat("gmemsim.reports.export.budget_markdown", "budget.md", "Print Markdown below 78 columns, for a mail."),
+)
+TUNE_EXPORTS.add("json", StudyFormat("gmemsim.reports.export.tune_json", "tune.json", "Print one JSON object."))
+TUNE_EXPORTS.add(
+    "markdown",
+    StudyFormat("gmemsim.reports.export.tune_markdown", "tune.md", "Print Markdown below 78 columns, for a mail."),
 )
 
 FAULTS_EXPORTS: Registry[StudyFormat] = Registry("format")

@@ -13,7 +13,19 @@ if TYPE_CHECKING:
 SCREENS: Registry[str] = Registry("screen")
 """The module of every screen."""
 
-for _name in ("run", "compare", "sweep", "explain", "budget", "costs", "examples", "treeview", "faults", "reserve"):
+for _name in (
+    "run",
+    "compare",
+    "sweep",
+    "explain",
+    "budget",
+    "tune",
+    "costs",
+    "examples",
+    "treeview",
+    "faults",
+    "reserve",
+):
     SCREENS.add(_name, f"gmemsim.reports.screen.{_name}")
 
 

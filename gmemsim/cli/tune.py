@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""``gmemsim tune``: the best policy of a workload, and what is given up for what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gmemsim.cli.executors import Workers, executor_options
+from gmemsim.cli.parameters import complete_scenarios, format_options, set_option
+from gmemsim.cli.progress import Interruption
+from gmemsim.cli.studies import deliver, out_options, planned
+from gmemsim.errors import Fault, InputError
+from gmemsim.messages import shown
+from gmemsim.reports.export import TUNE_EXPORTS
+from gmemsim.reports.filesets import tune_files
+
+if TYPE_CHECKING:
+    from gmemsim.scenario.model import Scenario
+    from gmemsim.studies.tune import Constraint, Tuning
+
+
+@click.command()
+@click.argument("file", shell_complete=complete_scenarios)
+@set_option
+@click.option(
+    "--minimize",
+    default="peak_bytes",
+    show_default=True,
+    metavar="METRIC",
+    help="What shall be least: peak_bytes, modelled_time, longest_call, or a path into the summary as in `expect`.",
+)
+@click.option(
+    "--subject-to",
+    "constraints",
+    multiple=True,
+    metavar="METRIC<=VALUE",
+    help="Only policies that keep this, such as peak_bytes<=4M or modelled_time<=20ms; repeat it.",
+)
+@executor_options
+@format_options(TUNE_EXPORTS)
+@out_options(tune_files())
+@click.pass_context
+def tune(ctx: click.Context, /, **given: Any) -> None:
+    """Find the policy that is best for the workload of FILE, and the front of peak memory against time.
+
+    All ladders of orders are searched, times of splits, rules of merging, regimes of vmemmap and orderings. Most are
+    not run: bounds rule them out, and the text says what is proved and what was only tried. All guests get one policy.
+    After Ctrl-C what has been run is shown, marked as partial; the exit code is 130.
+
+    \b
+    Examples:
+      gmemsim tune rfc-cover
+      gmemsim tune replay-qemu --minimize modelled_time --subject-to peak_bytes<=4M
+      gmemsim tune replay-qemu --minimize longest_call --out front.png --force
+    """
+    plan = planned(ctx, given["out"], tune_files(), force=given["force"])
+    found = _tune(given)
+    deliver(ctx, "tune", found, TUNE_EXPORTS, plan, form=given["form"], force=given["force"])
+
+
+def _tune(given: dict[str, Any]) -> Tuning:
+    from gmemsim.scenario.format.template import load_with
+    from gmemsim.studies.tune import tune as search
+
+    scenario = load_with(given["file"], given["settings"])
+    constraints = _constraints(scenario, given["minimize"], given["constraints"])
+    workers: Workers = given["workers"]
+    with Interruption() as interruption, workers.start() as executor:
+        try:
+            found = search(
+                scenario,
+                minimize=given["minimize"],
+                subject_to=constraints,
+                executor=executor,
+                stop=lambda: interruption.pressed,
+            )
+        except ValueError as error:
+            raise InputError([Fault(given["file"], 0, 0, str(error))]) from None
+    if found.left and not found.evaluated:
+        raise KeyboardInterrupt
+    return found
+
+
+def _constraints(scenario: Scenario, minimize: str, texts: tuple[str, ...]) -> list[Constraint]:
+    """The constraints in ``texts``; :class:`InputError` with all that is wrong with them and with ``minimize``."""
+    from gmemsim.results.metrics import find_metric
+    from gmemsim.studies.trials import WEIGHED
+    from gmemsim.studies.tune import Constraint
+
+    found, faults = [], []
+    for option, text in [("--minimize", minimize), *(("--subject-to", text) for text in texts)]:
+        metric, sign, value = text.partition("<=")
+        try:
+            if option == "--subject-to" and not sign:
+                raise ValueError("expected METRIC<=VALUE such as peak_bytes<=4M")
+            unit = WEIGHED[metric][0] if metric in WEIGHED else find_metric(metric, scenario.guest_names).unit
+            if sign and option == "--subject-to":
+                found.append(Constraint(metric, _amount(value, unit)))
+        except ValueError as error:
+            faults.append(Fault(f"{option} {shown(text)}", 0, 0, str(error)))
+    if faults:
+        raise InputError(faults)
+    return found
+
+
+def _amount(text: str, unit: str) -> float:
+    """``text`` as bytes, ns or a count; a plain number is in the unit itself."""
+    from gmemsim.units import parse_duration, parse_size
+
+    try:
+        return float(text)
+    except ValueError:
+        if unit == "count":
+            raise ValueError(f"found {text!r}, expected a number") from None
+        return float(parse_size(text) if unit == "bytes" else parse_duration(text))
