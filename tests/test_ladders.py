@@ -70,6 +70,12 @@ def instants(load: Workload, order: int, rungs: Rungs, setting: dict[str, str]) 
     return found
 
 
+def instants_of(law: Law, rungs: Rungs) -> Floats:
+    """What the law says of one ladder, instant by instant."""
+    total: Floats = np.sum([law._steps[step] for step in pairwise((law.order, *rungs, 0))], axis=0)
+    return total
+
+
 def check(load: Workload, order: int, setting: dict[str, str], ladders: list[Rungs], told: str) -> None:
     """The law says of ``ladders`` what runs of them do."""
     ran = {rungs: instants(load, order, rungs, setting) for rungs in probes(order)}
@@ -83,7 +89,7 @@ def check(load: Workload, order: int, setting: dict[str, str], ladders: list[Run
         where = f"{told}, {setting}, rungs {rungs}"
         for name, law in laws.items():
             np.testing.assert_allclose(
-                law.instants_of(rungs), getattr(found, name), rtol=1e-9, atol=1e-3, err_msg=where
+                instants_of(law, rungs), getattr(found, name), rtol=1e-9, atol=1e-3, err_msg=where
             )
             assert highest[name][mask_of(rungs)] == pytest.approx(getattr(found, name).max(), rel=1e-9), where
         assert highest["left"][mask_of(rungs)] <= found.held, where
@@ -122,5 +128,5 @@ def test_a_law_of_sums_is_exact(order: int) -> None:
     highest = law.highest()
     for mask in range(number_of_ladders(order)):
         assert mask_of(rungs_of(mask)) == mask
-        np.testing.assert_allclose(law.instants_of(rungs_of(mask)), total(rungs_of(mask)))
+        np.testing.assert_allclose(instants_of(law, rungs_of(mask)), total(rungs_of(mask)))
         assert highest[mask] == pytest.approx(total(rungs_of(mask)).max())

@@ -109,13 +109,6 @@ class Law:
         for above, below in combinations(reversed(middle), 2):
             self._steps[above, below] = found[above, below] - found[above,]
 
-    def instants_of(self, rungs: Rungs) -> Floats:
-        """The sums of one ladder.  O(rungs x instants)."""
-        orders = (self.order, *rungs, 0)
-        steps = [self._steps[above, below] for above, below in pairwise(orders)]
-        total: Floats = np.sum(steps, axis=0)
-        return total
-
     def highest(self) -> Floats:
         """The highest instant of every ladder, by its mask.  O(ladders x instants); memory: see MOST_TOGETHER."""
         low = min((self.order - 1) // 2, max(0, (MOST_TOGETHER // max(1, self.instants)).bit_length() - 1))

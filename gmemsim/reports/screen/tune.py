@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gmemsim.reports.screen.run import plain_table
 from gmemsim.reports.tuned import HEADER, asked, cells, rows, sentences
 from gmemsim.studies.tune import Tuning
 
@@ -16,9 +16,11 @@ def render(tuning: Tuning) -> RenderableType:
     """The tuning for a rich console."""
     heading = Text(tuning.scenario.title, style="bold")
     heading.append(f"\n{asked(tuning)}{'' if tuning.complete else ', PARTIAL: interrupted'}\n", style="not bold")
-    table: Table = plain_table(*HEADER)
-    table.columns[1].justify, table.columns[1].no_wrap, table.columns[1].overflow = "left", False, "fold"
-    table.columns[0].no_wrap = True
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table.add_column(HEADER[0], no_wrap=True)
+    table.add_column(HEADER[1], overflow="fold")
+    for name in HEADER[2:]:
+        table.add_column(name, justify="right", no_wrap=True)
     for mark, found in rows(tuning):
         table.add_row(mark, *cells(found))
     return Group(heading, table, Text("\n" + "\n".join(sentences(tuning)), style="dim"))
