@@ -75,14 +75,14 @@ def rungs_of(mask: int) -> Rungs:
 
 
 def mask_of(rungs: Rungs) -> int:
-    """The inverse of :func:`rungs_of`."""
+    """The number of the ladder whose middle is ``rungs``: the inverse of :func:`rungs_of`."""
     return sum(1 << rung - 1 for rung in rungs)
 
 
 def least(order: int, found: Mapping[Rungs, float]) -> Floats:
     """A lower bound for every ladder, by its mask, of a union over rungs: the largest of its :func:`probes`.
 
-    ``found`` has the size of the union for each of them.  O(ladders x pairs of rungs).
+    The ladders start at ``order``.  ``found`` has the size of the union for each of them.  O(ladders x pairs of rungs).
     """
     masks = np.arange(number_of_ladders(order))
     bound = np.full(len(masks), float(found[()]))

@@ -119,7 +119,7 @@ def measure(workload: Workload, point: tuple[Policy, bool]) -> Measured:
 
 
 def always_there(workload: Workload) -> int:
-    """Bytes of vmemmap that are there all the time under the policies of the scenario, whatever is shared."""
+    """Bytes of vmemmap that are there all the time under the policies of ``workload``."""
     return _always(Run(workload.scenario).result())
 
 

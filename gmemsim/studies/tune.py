@@ -130,8 +130,8 @@ def tune(
 
     ``minimize`` (default: ``peak_bytes``) and the metrics of ``subject_to`` (default: none) are rows of
     :data:`~gmemsim.studies.trials.WEIGHED` or paths into the summary; what is proved is proved for the former.
-    ``executor`` and ``stop`` as in :func:`~gmemsim.studies.spread.results_of`.  ``ValueError`` if the guests have no
-    hugepages, or of several sizes: a ladder fits one.
+    ``executor`` (default: none) and ``stop`` (default: never) as in :func:`~gmemsim.studies.spread.results_of`.
+    ``ValueError`` if the guests have no hugepages, or of several sizes: a ladder fits one.
 
     >>> from gmemsim.scenario.model import Allocate, Convert, GuestSpec, HostSpec
     >>> steps = (Allocate(guest="a", offset=0, size=1 << 21), Convert(guest="a", offset=0, size=4096, to="shared"))
