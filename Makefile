@@ -10,6 +10,7 @@ VENV     ?= .venv$(addprefix -,$(VERSION))
 SCENARIO ?= scenarios/is-it-necessary.yaml
 OUT      ?= out
 OPS      ?= 1000000
+POINTS   ?= 100000
 SEED     ?=
 ROWS     ?=
 ROUNDS   ?= 3
@@ -36,7 +37,7 @@ BENCH = --rows '$(ROWS)' --rounds $(ROUNDS) $(if $(BIG),--big) $(if $(JSON),--js
 SOURCES = gmemsim tests
 FORMATTED = $(SOURCES) notebooks
 
-.PHONY: help run test test-compiled quick fast wheel dist audit lint types imports dead bench bench-compare oracle kernel notebooks clean
+.PHONY: help run test test-compiled quick fast wheel dist audit lint types imports dead bench bench-compare cluster oracle kernel notebooks clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -108,6 +109,10 @@ bench: $(VENV)/.installed-dev ## measure the speed of ROWS (a pattern; default a
 bench-compare: $(VENV)/.installed-dev ## measure the git revision REV and this tree in turn; MARKDOWN=PAGE puts the table there
 	@echo "== bench-compare: $(REV) and this tree"
 	@$(PY) -m tests.bench $(BENCH) --compare $(REV)
+
+cluster: $(VENV)/.installed-dev ## sweep POINTS (default 100,000) on a local Dask cluster, one worker of which is killed half-way
+	@echo "== cluster: $(POINTS) points"
+	@GMEMSIM_CLUSTER_POINTS=$(POINTS) $(PY) -m pytest -q tests/test_cluster.py
 
 oracle: $(VENV)/.installed-dev ## compare OPS random tree operations with the kernel's own lib/xarray.c
 	@echo "== oracle: building the kernel's xarray"

@@ -95,7 +95,7 @@ def test_a_wrong_policy_is_named(text: str, complaint: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_every_guest_gets_the_policy_and_expectations_go() -> None:
+def test_every_guest_gets_the_policy_and_expectations_of_its_own_go() -> None:
     changed = compare.with_policy(SCENARIO, PRESETS["staged"].policy)
     assert {guest.policy for guest in changed.guests} == {PRESETS["staged"].policy}
     assert (changed.expect, [step.expect_error for step in changed.workload]) == ((), [None] * 5)

@@ -52,7 +52,7 @@ OUTPUTS = tuple(compare_files())
     "metrics",
     metavar="METRIC",
     multiple=True,
-    help="Compare this metric, too, a path into the summary as in `expect`; repeat it.",
+    help="Compare this metric, too, a path into the summary as in `expect`; with --markdown, only such. Repeat it.",
 )
 @click.option(
     "--costs",
@@ -84,9 +84,10 @@ def compare(
     """Compare one scenario FILE under several policies, or several scenarios, in one table.
 
     With one FILE, its workload is run once for each --policy, which every guest gets; without any, for each named
-    policy that splits differently and fits. The scenario's expectations are not tested then: they were written for its
-    own policies. With several FILEs each is run as it is, and the exit code is 1 if an expectation of one fails. After
-    Ctrl-C those that have been run to their end are compared, marked as partial, and the exit code is 130.
+    policy that splits differently and fits. Of the scenario's expectations those are tested that are about the
+    workload (calls requested, host faults, the end): the others were written for its own policies. With several FILEs
+    each is run as it is. The exit code is 1 if an expectation of one fails. After Ctrl-C those that have been run to
+    their end are compared, marked as partial, and the exit code is 130.
 
     A policy's keys are split (uniform, staged, nonuniform, or a ladder of orders such as 18-12-6-0), when, merge
     (hysteresis-10 stops after ten), vmemmap and ordering; what is left out is as in b-today.

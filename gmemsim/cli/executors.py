@@ -137,8 +137,9 @@ def _dask(address: str, jobs: int) -> Iterator[Executor]:
         from distributed import Client, LocalCluster
     except ImportError:
         raise click.UsageError("--dask needs the package distributed: pip install 'gmemsim[cluster]'") from None
-    for name in ("distributed", "distributed.nanny", "distributed.worker", "distributed.scheduler", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    for name in ("distributed", "asyncio", "tornado", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "asyncio", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if address == LOCAL:
         made = LocalCluster(
             n_workers=jobs, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL + 1

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 else:
     TextType = click.ParamType  # generic in newer versions of click only
 
+ALLOWS = f"{__name__}.allows"
+"""Where a command remembers whether --allow-python was given."""
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -137,11 +140,13 @@ def _listing(registry: Registry[Any]) -> str:
 
 def _settings(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[Setting, ...]:
     """The settings in the values of an option; all that is wrong is said at once."""
-    if not value:
+    if not value and not ctx.meta.get(ALLOWS):
         return ()
-    from gmemsim.scenario.format.settings import read_setting
+    from gmemsim.scenario.format.settings import ALLOW_PYTHON, Setting, read_setting
 
     found, faults = [], []
+    if ctx.meta.get(ALLOWS):
+        found.append(Setting("", "", ALLOW_PYTHON))
     for text in value:
         try:
             found.append(read_setting(text, param.opts[0]))
@@ -153,8 +158,19 @@ def _settings(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
 
 
 def set_option(command: Decorated) -> Decorated:
-    """The option ``--set KEY=VALUE``, repeatable; the parameter ``settings`` holds a ``Setting`` for each."""
-    return click.option(
+    """The options ``--set KEY=VALUE``, repeatable, and ``--allow-python``; the parameter ``settings`` holds both.
+
+    Each is a ``Setting`` of ``scenario.format.settings``, for ``scenario.format.template``.
+    """
+    allow = click.option(
+        "--allow-python",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_remember_python,
+        help="Let FILE run the Python files that it names for policies.",
+    )
+    settings = click.option(
         "--set",
         "settings",
         metavar="KEY=VALUE",
@@ -162,7 +178,12 @@ def set_option(command: Decorated) -> Decorated:
         callback=_settings,
         help="Give this key of FILE another value, such as host.kernel_memory=64M, guests.vm0.memory=4G,"
         " guests.*.vcpus=8 or policy=staged; a policy is what --policy takes. Repeat it.",
-    )(command)
+    )
+    return settings(allow(command))
+
+
+def _remember_python(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    ctx.meta[ALLOWS] = value
 
 
 def format_options(registry: Registry[Any]) -> Callable[[Decorated], Decorated]:

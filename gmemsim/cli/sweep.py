@@ -237,9 +237,11 @@ class _Gathered:
     @property
     def sweep(self) -> Sweep:
         """The table so far."""
+        from gmemsim.scenario.format.settings import shown_settings
+
         made = {"gmemsim": __version__, "scenario": self._plan.template.sha256}
-        settings = {"set": [str(setting) for setting in self._plan.settings]} if self._plan.settings else {}
-        return self._gathering.sweep(self._title, made | settings)
+        settings = shown_settings(self._plan.settings)
+        return self._gathering.sweep(self._title, made | ({"set": list(settings)} if settings else {}))
 
     @property
     def told(self) -> str:

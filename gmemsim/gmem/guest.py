@@ -173,7 +173,7 @@ class GuestMemfd:
         start, end = self._range(offset, self.host.geometry.page_size if size is None else size)
         self._touch(start, end, by)
 
-    def _touch(self, start: int, end: int, by: Literal["guest", "host"]) -> None:
+    def _touch(self, start: int, end: int, by: Literal["guest", "host"], must_map: bool = False) -> None:
         inode = self.inode
         inode.refuse_poisoned(start, end, 0)
         if by == "host" and not inode.attributes.all_are(start, end, shared=True):
@@ -181,8 +181,7 @@ class GuestMemfd:
         inode.stats.host_faults += by == "host"
         population.populate(inode, start, end)
         if by == "host":
-            restructure.split_for_host(inode, start, end)
-            inode.host_mapped.add(start, end)
+            restructure.map_for_host(inode, start, end, must_map)
             self._note_touched(start, end)
             return
         for first, number, order in list(inode.filemap.folios(start, end)):
@@ -284,7 +283,7 @@ class GuestMemfd:
         start, end = self._range(offset, size)
         if pages == "first":
             end = start + 1
-        self._touch(start, end, "host")
+        self._touch(start, end, "host", must_map=True)
         self.inode.pins.change(start, end, 1)
 
     def unpin(self, offset: int, size: int, *, pages: Literal["each", "first"] = "each") -> None:
@@ -485,6 +484,8 @@ class GuestMemfd:
         self._work_before = self.host.work.counts()
         if self.inode.closed:
             raise BadFileDescriptor(f"{self.name} is closed")
+        if self.inode.waiting:
+            merging.merge_waiting(self.inode)
 
     def _range(self, offset: int, size: int) -> tuple[int, int]:
         """First page and the page after the last, or ``Invalid``."""

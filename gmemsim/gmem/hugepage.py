@@ -22,7 +22,9 @@ class Hugepage:
     """
 
     __slots__ = (
+        "_private",
         "_splits",
+        "_touches",
         "first",
         "folios",
         "left_split",
@@ -47,6 +49,8 @@ class Hugepage:
         self.lost = False
         """Whether a split of generation A that failed could not put it back into the filemap."""
         self._splits: dict[int, PinCounts] | None = None
+        self._private: PinCounts | None = None
+        self._touches: PinCounts | None = None
 
     def count_split(self, order: int, start: int, end: int) -> None:
         """The folios of ``order`` from ``start`` to ``end`` have been split.  O(log of what has been counted)."""
@@ -61,6 +65,28 @@ class Hugepage:
         """How often the folio of ``order`` at ``index`` has been split, as far as that was counted."""
         counts = None if self._splits is None else self._splits.get(order)
         return 0 if counts is None else counts[index]
+
+    def note_private(self, start: int, end: int, now: int) -> None:
+        """The pages from ``start`` to ``end`` are private since ``now`` (ns), for policies that ask how long."""
+        if self._private is None:
+            self._private = PinCounts()
+        self._private.assign(start, end, now)
+
+    def private_since(self, start: int, end: int) -> int:
+        """When the last page from ``start`` to ``end`` became private, in ns; 0 if none was noted."""
+        return 0 if self._private is None else self._private.highest(start, end)
+
+    def count_touch(self, start: int, end: int) -> int:
+        """The host has touched the folio from ``start`` to ``end``: how often now, since it was last split."""
+        if self._touches is None:
+            self._touches = PinCounts()
+        self._touches.change(start, end, 1)
+        return self._touches[start]
+
+    def forget_touches(self, start: int, end: int) -> None:
+        """The folio from ``start`` to ``end`` is split: what becomes of it later has not been touched."""
+        if self._touches is not None:
+            self._touches.assign(start, end, 0)
 
     def __repr__(self) -> str:
         return f"hugepage@{self.first}"

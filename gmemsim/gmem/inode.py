@@ -138,6 +138,8 @@ class Inode:
         self.filemap = Filemap(
             ledger.holder("filemap_nodes", name), host.kernel.xarray, host.work, host.kernel.account_nodes
         )
+        self.waiting: dict[int, Hugepage] = {}
+        """Hugepages with private pages that a policy of one's own will be asked of again, by their first page."""
         self.descents = Descents(self.filemap, self.rungs)
         self.metadata = ledger.holder("folio_metadata", name, object_bytes=self.generation.metadata_bytes)
         self.vmemmap = ledger.holder("vmemmap", name)

@@ -19,6 +19,7 @@ from __future__ import annotations
 from gmemsim.errors import OutOfMemory
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode
+from gmemsim.gmem.ranges import gaps
 from gmemsim.xarray import Prealloc
 
 
@@ -55,9 +56,29 @@ def merge(inode: Inode, hugepage: Hugepage, start: int, end: int, nodes: Preallo
     The attributes may not say so yet.  Raises ``OutOfMemory`` where the filemap must grow for it and ``nodes`` of
     :func:`reserve_merge` (default: none) are not given.
     """
+    if inode.policy.asks_of_merges:
+        hugepage.note_private(start, end, inode.host.ledger.now)
+        inode.waiting[hugepage.first] = hugepage
     if inode.policy.merges_early and not hugepage.whole:
         private = inode.attributes.private_around(start, end)
         _merge_within(inode, hugepage, hugepage.first, hugepage.order, (start, end), private, nodes)
+
+
+def merge_waiting(inode: Inode) -> None:
+    """Ask again of blocks of ``inode`` that were not merged when they could be; what cannot be merged now has to wait.
+
+    O(private ranges of hugepages that are split).
+    """
+    for first, hugepage in list(inode.waiting.items()):
+        if hugepage.whole or inode.hugepages.get(first) is not hugepage:
+            del inode.waiting[first]
+            continue
+        shared = list(inode.attributes.shared_ranges(first, hugepage.end))
+        for private in gaps(shared, first, hugepage.end):
+            try:
+                _merge_within(inode, hugepage, first, hugepage.order, private, private, None)
+            except OutOfMemory:
+                break
 
 
 def _merge_within(
@@ -97,6 +118,10 @@ def _zero_untouched(inode: Inode, start: int, end: int) -> None:
 
 def _may_merge(inode: Inode, hugepage: Hugepage, index: int, order: int) -> bool:
     policy = inode.policy
+    if policy.asks_of_merges:
+        now, end = inode.host.ledger.now, index + (1 << order)
+        splits, since = hugepage.times_split(order, index), hugepage.private_since(index, end)
+        return policy.may_merge_block(inode.name, inode.offset(index), order, now - since, splits, now)
     return policy.always_merges_early or policy.may_merge(hugepage.times_split(order, index))
 
 

@@ -63,6 +63,14 @@ class Policy:
     ('attributes-first', (18, 9, 0), True)
     """
 
+    own: Any = None
+    """Who answers in the rules' place (``gmem.own``), if anybody does."""
+    asks_of_touches: bool = False
+    """Whether :meth:`may_split_at_touch` must be asked of every touch by the host."""
+    asks_of_merges: bool = False
+    """Whether :meth:`may_merge_block` must be asked of every block, and again later."""
+    _asks_rungs: bool = False
+
     def __init__(
         self,
         split: str | tuple[int, ...] | Ladder = "uniform",
@@ -127,6 +135,9 @@ class Policy:
         """
         if not backing_order:
             return (0,)
+        if self._asks_rungs:
+            orders: tuple[int, ...] = self.own.rungs(backing_order, geometry)
+            return orders
         return self.split_rule.rungs(backing_order, geometry)
 
     def conversion_rungs(self, backing_order: int, geometry: Geometry) -> tuple[int, ...]:
@@ -143,10 +154,53 @@ class Policy:
         """Whether a folio that has been split ``splits`` times may be merged early."""
         return self.merge_rule.allows(splits)
 
+    # -- policies of one's own -------------------------------------------------------------------------------------
+
+    def answer_by(self, own: Any, rungs: bool, touches: bool, merges: bool) -> None:
+        """Let ``own`` answer the questions on ``rungs``, ``touches`` and ``merges``, while the policy is made.
+
+        ``ValueError`` for a question that will not be asked.
+        """
+        if touches and not self.splits_at_fault:
+            raise ValueError("may_split is asked at host faults, and without when: fault none splits")
+        if merges and not self.merges_early:
+            raise ValueError(f"may_merge is asked of early merges, and with merge: {self.merge} there are none")
+        if rungs and self.split != "uniform":
+            raise ValueError("rungs says how a hugepage is split, found split beside it")
+        self.own = own
+        self._asks_rungs = rungs
+        self.asks_of_touches = touches
+        self.asks_of_merges = merges
+        if merges:
+            self.counts_splits = True
+            self.always_merges_early = False
+
+    def may_split_at_touch(self, guest: str, offset: int, order: int, number: int, now: int) -> bool:
+        """Whether the ``number``-th touch by the host, at ``now`` (ns), splits a folio.
+
+        It is of ``order``, at ``offset`` bytes in the file of ``guest``.
+        """
+        answer: bool = self.own.may_split(guest, offset, order, number, now)
+        return answer
+
+    def may_merge_block(self, guest: str, offset: int, order: int, private_for: int, splits: int, now: int) -> bool:
+        """Whether a block that has been private ``private_for`` ns, and split ``splits`` times, may be merged.
+
+        It is of ``order``, at ``offset`` bytes in the file of ``guest``; ``now`` is the time in ns.
+        """
+        answer: bool = self.own.may_merge(guest, offset, order, private_for, splits, now)
+        return answer
+
     # -- how it is written -----------------------------------------------------------------------------------------
 
     def as_file(self) -> dict[str, Any]:
-        """The policy as a scenario file writes it: key → name, ``{"ladder": [18, 9, 0]}`` or ``{"hysteresis": 10}``."""
+        """The policy as a scenario file writes it: key → name, ``{"ladder": [18, 9, 0]}`` or ``{"hysteresis": 10}``.
+
+        One of one's own is its file and its class.
+        """
+        if self.own is not None:
+            own: dict[str, Any] = self.own.as_file()
+            return own
         values = {key.name: getattr(self, key.name) for key in KEYS.values()}
         return {name: KEYS[name].as_file(value) for name, value in values.items() if value is not None}
 
@@ -157,14 +211,18 @@ class Policy:
         return hash(self._values())
 
     def __repr__(self) -> str:
+        if self.own is not None:
+            return f"Policy({self.own!r})"
         return f"Policy({', '.join(f'{key}={getattr(self, key)!r}' for key in KEYS)})"
 
-    def __reduce__(self) -> tuple[type[Policy], tuple[object, ...]]:
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         """Pickled by its values, so that another process resolves the rules to those that it has."""
-        return type(self), self._values()[1:]
+        if self.own is not None:
+            return self.own.load, (self.own.path, self.own.name)
+        return type(self), self._values()[1:-1]
 
     def _values(self) -> tuple[object, ...]:
-        return type(self), *[getattr(self, key) for key in KEYS]
+        return type(self), *[getattr(self, key) for key in KEYS], self.own
 
 
 def as_ladder(split: tuple[int, ...] | Ladder) -> Ladder:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 
+from gmemsim.gmem.own import WRITTEN, load_own
 from gmemsim.gmem.policy import KEYS, Policy
 from gmemsim.gmem.rules import Hysteresis, Ladder
 from gmemsim.messages import did_you_mean, quote
@@ -110,15 +111,23 @@ def read_policy(text: str) -> tuple[str, Policy]:
     """The name and the policy of ``text``: ``PRESET``, ``NAME=PRESET`` or ``NAME=key:value,key:value…``; else
     ``ValueError``.
 
+    ``NAME=FILE.py:CLASS`` is one's own (``gmem.own``); :class:`InputError` if something is wrong in that file.
+
     >>> name, policy = read_policy("mine=split:18-9-0,merge:hysteresis-3")
     >>> policy.split, policy.merge, policy.vmemmap
     ((18, 9, 0), Hysteresis(limit=3), 'whole')
     """
+    own = WRITTEN.fullmatch(text)
+    if own is not None and "=" not in own[1]:
+        return own[2], load_own(own[1], own[2])
     name, assigned, definition = text.partition("=")
     if not _NAME.fullmatch(name):
         raise ValueError(f"found the name {quote(name)}, expected letters, digits, '.', '+', '-' or '_'")
     if not assigned or ":" not in definition:
         return name, _preset(definition if assigned else name)
+    own = WRITTEN.fullmatch(definition)
+    if own is not None:
+        return name, load_own(own[1], own[2])
     settings: dict[str, Any] = {}
     for part in definition.split(","):
         key, _, value = part.partition(":")

@@ -229,6 +229,23 @@ class PinCounts:
             if self._steps[page] == self[page - 1]:
                 del self._steps[page]
 
+    def assign(self, start: int, end: int, count: int) -> None:
+        """Let every page from ``start`` to ``end`` have ``count``.  O(steps within)."""
+        self._cut(start)
+        self._cut(end)
+        for page in list(self._steps.irange(start, end, inclusive=(False, False))):
+            del self._steps[page]
+        self._steps[start] = count
+        for page in (end, start):
+            if page and self._steps[page] == self[page - 1]:
+                del self._steps[page]
+
+    def highest(self, start: int, end: int) -> int:
+        """The largest count of any page from ``start`` to ``end``."""
+        inside = self._steps.irange(start, end, inclusive=(False, False))
+        highest: int = max([self[start], *(self._steps[page] for page in inside)])
+        return highest
+
     def lowest(self, start: int, end: int) -> int:
         """The smallest count of any page from ``start`` to ``end``."""
         inside = self._steps.irange(start, end, inclusive=(False, False))

@@ -385,3 +385,36 @@ def _split_page_by_page(plan: Split) -> None:
         except OutOfMemory:
             hugepage.lost = True
         raise
+
+
+def map_for_host(inode: Inode, start: int, end: int, must_map: bool) -> None:
+    """The host touches the pages from ``start`` to ``end`` of ``inode``: split for it, and map them.
+
+    ``must_map``: without asking a policy of one's own.
+
+    Raises what :func:`split_for_host` raises.
+    """
+    if inode.policy.asks_of_touches and not must_map:
+        _ask_and_split(inode, start, end)
+    else:
+        split_for_host(inode, start, end)
+        inode.host_mapped.add(start, end)
+
+
+def _ask_and_split(inode: Inode, start: int, end: int) -> None:
+    """The host touches the range: split the folios of which the policy says so, and map them.
+
+    The others are served without a mapping.  Raises what :func:`split_for_host` raises.
+    """
+    policy, now = inode.policy, inode.host.ledger.now
+    for first, number, order in list(inode.filemap.folios(start, end)):
+        for folio in range(first, first + (number << order), 1 << order):
+            low, high = max(folio, start), min(folio + (1 << order), end)
+            hugepage = inode.hugepage_at(folio)
+            if order and hugepage is not None:
+                touches = hugepage.count_touch(folio, folio + (1 << order))
+                if not policy.may_split_at_touch(inode.name, inode.offset(folio), order, touches, now):
+                    continue
+                split_for_host(inode, low, high)
+                hugepage.forget_touches(folio, folio + (1 << order))
+            inode.host_mapped.add(low, high)

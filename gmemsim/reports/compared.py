@@ -7,7 +7,7 @@ Figures that are the same in all results are listed in one sentence.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 
@@ -79,9 +79,22 @@ def lines(comparison: Comparison) -> Iterator[ComparedLine]:
             yield ComparedLine("" if i else _label(row), name, _amount(row, row.values[i]), *change)
 
 
-def the_same(comparison: Comparison) -> str:
-    """A sentence with the figures in which the results do not differ; empty if there are none."""
-    same = [row for row in comparison.rows if row.same and len(comparison.names) > 1]
+def with_ratio(row: ComparisonRow, place: int) -> str:
+    """``"2.10 MiB ×0.11"``: a figure and, except of the first result and of equal ones, its ratio to the first."""
+    amount, ratio = _amount(row, row.values[place]), row.ratios[place]
+    if not row.deltas[place] or ratio is None:
+        return amount
+    short = f"{ratio:.2g}" if ratio < 100 else number(round(ratio))
+    return f"{amount} ×{_ratio(row, place) if short == '1' else short}"
+
+
+def the_same(comparison: Comparison, rows: Sequence[ComparisonRow] | None = None) -> str:
+    """A sentence with the figures in which the results do not differ; empty if there are none.
+
+    ``rows``: of these (default: of all of the comparison).
+    """
+    looked_at = comparison.rows if rows is None else rows
+    same = [row for row in looked_at if row.same and len(comparison.names) > 1]
     listed = "; ".join(f"{_label(row)} {_amount(row, row.values[0])}" for row in same)
     return f"The same in all: {listed}." if same else ""
 

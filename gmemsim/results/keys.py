@@ -26,13 +26,18 @@ Unit = Literal["bytes", "count", "ns"]
 
 @attrs.frozen
 class Number:
-    """A number of a summary: its unit, and whether it is an estimate and no exact count."""
+    """A number of a summary: its unit, and whether it is an estimate and no exact count.
+
+    ``demand``: it is what the workload asks for, the same under every policy (default: not).
+    """
 
     unit: Unit = "count"
     estimate: bool = False
+    demand: bool = attrs.field(default=False, repr=False)
 
 
 COUNT, BYTES, NS = Number("count"), Number("bytes"), Number("ns")
+DEMAND, DEMAND_BYTES, DEMAND_NS = Number("count", demand=True), Number("bytes", demand=True), Number("ns", demand=True)
 ESTIMATED_COUNT, ESTIMATED_NS = Number("count", estimate=True), Number("ns", estimate=True)
 
 

@@ -78,6 +78,11 @@ def metric_faults(metrics: Iterable[str], guests: Sequence[str], source: str) ->
     return faults
 
 
+def is_demand(metric: str) -> bool:
+    """Whether ``metric``, which must be one, is what the workload asks for and not what a policy makes of it."""
+    return find_metric(metric).demand
+
+
 def metric_value(summary: Mapping[str, Any], metric: str) -> int | float:
     """The number at the path ``metric`` of ``summary``; 0 where the path leads to nothing."""
     parts = metric.split(".")

@@ -44,6 +44,9 @@ from gmemsim.results.keys import (
     BYTES,
     CHANGE,
     COUNT,
+    DEMAND,
+    DEMAND_BYTES,
+    DEMAND_NS,
     ERRNO,
     ESTIMATED_COUNT,
     ESTIMATED_NS,
@@ -231,7 +234,7 @@ def _always_present(state: State) -> int:
 
 # -- calls -------------------------------------------------------------------------------------------------------------
 
-_CALLS: Fixed = {"requested": COUNT, "succeeded": COUNT, "failed": {ERRNO: COUNT}}
+_CALLS: Fixed = {"requested": DEMAND, "succeeded": COUNT, "failed": {ERRNO: COUNT}}
 
 _REMARKABLE = ("unchanged", "retried", "given_up", "zapped_in_vain")
 """What else is counted of conversions; like errnos, only what has happened has a key."""
@@ -439,7 +442,7 @@ _PARTS: Mapping[str, Part] = {
     "schema": Part(lambda state: SCHEMA),
     "title": Part(lambda state: state.title),
     "seed": Part(lambda state: state.seed),
-    "end_time_ns": Part(lambda state: state.now, NS),
+    "end_time_ns": Part(lambda state: state.now, DEMAND_NS),
     "partial": Part(lambda state: state.partial or None),
     "conversions": Part(_conversions, _CONVERSIONS),
     "splits": Part(_splits, {CHANGE: COUNT}),
@@ -450,7 +453,7 @@ _PARTS: Mapping[str, Part] = {
     "modelled_time_ns": Part(_modelled, dict.fromkeys((*PHASES.values(), "total"), ESTIMATED_NS)),
     "guests": Part(lambda state: [_fill(GUEST_PARTS, state.of(guest)) for guest in state.guests]),
     "calls": Part(_calls, dict.fromkeys(CALL_KINDS, _CALLS)),
-    "host_faults": Part(_host_faults, COUNT),
+    "host_faults": Part(_host_faults, DEMAND),
     "outcomes": Part(_outcomes, _OUTCOMES),
     "estimates": Part(_estimates, _ESTIMATES),
     "slabs_at_least_bytes": Part(_slabs, _slab_keys),
@@ -465,8 +468,8 @@ _PARTS: Mapping[str, Part] = {
 
 _GUEST_PARTS: Mapping[str, Part] = {
     "name": Part(lambda state: state.guest.name),
-    "memory": Part(lambda state: state.guest.size, BYTES),
-    "backing": Part(lambda state: state.guest.backing, BYTES),
+    "memory": Part(lambda state: state.guest.size, DEMAND_BYTES),
+    "backing": Part(lambda state: state.guest.backing, DEMAND_BYTES),
     "mapping": Part(lambda state: state.guest.mapping),
     "policy": Part(lambda state: state.guest.policy.as_file()),
     "conversions": Part(_conversions, _CONVERSIONS),
@@ -475,7 +478,7 @@ _GUEST_PARTS: Mapping[str, Part] = {
     "folios": Part(_folios, {SIZE: COUNT}),
     "accounts": Part(_guest_accounts, account_keys),
     "vmemmap_present": Part(_guest_vmemmap_present, _PRESENT),
-    "host_faults": Part(_host_faults, COUNT),
+    "host_faults": Part(_host_faults, DEMAND),
     "outcomes": Part(_outcomes, _OUTCOMES),
     "filemap_nodes_charged": Part(lambda state: state.guest.charged_nodes(), COUNT),
     "kernel_memory": Part(_charged, {"charged_bytes": BYTES, "limit_bytes": BYTES}),

@@ -20,7 +20,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import attrs
 
@@ -29,18 +29,23 @@ from gmemsim.gmem.presets import PRESETS, distinct_splits
 from gmemsim.host.costs import PROFILES
 from gmemsim.host.work import Work
 from gmemsim.results.keys import Unit
-from gmemsim.results.metrics import find_metric, metric_value
+from gmemsim.results.metrics import find_metric, is_demand, metric_value
 from gmemsim.results.page import outcome
 from gmemsim.results.pricing import call_times
 from gmemsim.results.timeline import TOTAL
-from gmemsim.scenario.model import Scenario
+from gmemsim.scenario.model import Scenario, Step
 from gmemsim.sim.run import Result
+from gmemsim.studies.sameness import told_of_sameness
+
+ERRORS_OF_WORKLOAD: Final = ("EBADF", "EFAULT", "ENOTTY")
+"""Errors that a call deserves under every policy: a closed file, the host in private memory, no in-place conversion."""
 
 
 def with_policy(scenario: Scenario, policy: Policy) -> Scenario:
     """``scenario`` with ``policy`` for every guest; ``ValueError`` if it does not fit the backing of one.
 
-    Its expectations are dropped: they were written for its own policies.
+    Of its expectations those stay that are about the workload (``results.metrics.is_demand``): calls asked for, say.
+    The others were written for its own policies, and so were its errors, except :data:`ERRORS_OF_WORKLOAD`.
     """
     for guest in scenario.guests:
         try:
@@ -48,8 +53,14 @@ def with_policy(scenario: Scenario, policy: Policy) -> Scenario:
         except ValueError as error:
             raise ValueError(f"guest {guest.name}: {error}") from None
     guests = tuple(attrs.evolve(guest, policy=policy) for guest in scenario.guests)
-    workload = tuple(attrs.evolve(step, expect_error=None) if step.expect_error else step for step in scenario.workload)
-    return attrs.evolve(scenario, guests=guests, workload=workload, expect=())
+    workload = tuple(map(_without_errors_of_policies, scenario.workload))
+    expect = tuple(expectation for expectation in scenario.expect if is_demand(expectation.metric))
+    return attrs.evolve(scenario, guests=guests, workload=workload, expect=expect)
+
+
+def _without_errors_of_policies(step: Step) -> Step:
+    wanted = step.expect_error
+    return step if wanted is None or wanted.errno in ERRORS_OF_WORKLOAD else attrs.evolve(step, expect_error=None)
 
 
 def usual_policies(scenario: Scenario) -> dict[str, Policy]:
@@ -129,7 +140,8 @@ class Comparison:
     def notes(self) -> tuple[str, ...]:
         """What must be said first: sentences on the whole comparison, then those on single results."""
         notes = [f"{name}: {note}" for name, result in self.results.items() for note in result.summary.get("notes", ())]
-        return (*_across_hvo(self.results), *notes)
+        same = told_of_sameness(self.results) if self.what == "policy" else []
+        return (*_across_hvo(self.results), *same, *notes)
 
     def __repr__(self) -> str:
         return f"<Comparison {self.title!r} of {', '.join(self.names)}>"

@@ -33,7 +33,7 @@ import attrs
 from gmemsim.errors import Fault, InputError, SimulationRefused
 from gmemsim.messages import quote
 from gmemsim.results.metrics import metric_faults, metric_value
-from gmemsim.scenario.format.settings import POLICY, Setting
+from gmemsim.scenario.format.settings import POLICY, Setting, shown_settings
 from gmemsim.scenario.format.template import Template
 from gmemsim.sim.run import run
 from gmemsim.studies.spread import Lost, results_of
@@ -114,7 +114,7 @@ class Plan:
             raise InputError([Fault(self.source, 0, 0, message)])
         faults: dict[str, Fault] = {}
         for place in itertools.islice(self._worth_checking(), MOST_CHECKED):
-            variant = f"{self.source} with {' '.join(map(str, self.settings_of(place)))}"
+            variant = f"{self.source} with {' '.join(shown_settings(self.settings_of(place)))}"
             try:
                 guests = self.template.scenario(self.settings_of(place)).guest_names
                 found = metric_faults(self.metrics, guests, variant)
@@ -246,7 +246,7 @@ def evaluate(plan: Plan, place: int) -> SweepRow:
         summary: Mapping[str, Any] = run(scenario).summary
         results = tuple(metric_value(summary, metric) for metric in plan.metrics)
     except InputError as error:
-        return _refused(plan, values, "; ".join(fault.message for fault in error.faults))
+        return _refused(plan, values, "; ".join(map(str, error.faults)))
     except SimulationRefused as error:
         return _refused(plan, values, str(error))
     except MemoryError:

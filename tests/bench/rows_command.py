@@ -69,6 +69,54 @@ def sweep_2(meter: Meter) -> float:
     return _points_a_second(meter, 2)
 
 
+SMALL_POINTS = 1000
+
+SMALL = """\
+gmemsim: 1
+host: {hugetlb: {2M: 4}}
+guests: [{name: vm0, memory: 8M, backing: 2M}]
+workload:
+  - allocate: {guest: vm0, offset: 0, size: 8M}
+  - scatter: {guest: vm0, at: 1s, count: 2, duration: 1s, lifetime: 1s}
+"""
+"""A scenario that takes about as long as its parsing: what is left is what a point costs beside its run."""
+
+
+def _small_points_a_second(meter: Meter, *options: str) -> float:
+    points = meter.scale(SMALL_POINTS)
+    path = written(meter, "small.yaml", SMALL)
+    seeds = f"seed=0..{points - 1}"
+    return points / meter.wall(
+        "sweep", path, "--vary", seeds, "--metric", "filemap_nodes.peak", "--mean", "seed", "--csv", *options
+    )
+
+
+@row(
+    "sweep.small.1",
+    "1/s",
+    "points of a small scenario a second on 1 process (wall clock, start included)",
+    collections=False,
+    more=True,
+)
+def sweep_small_1(meter: Meter) -> float:
+    return _small_points_a_second(meter, "--jobs", "1")
+
+
+@row("sweep.small.2", "1/s", "the same on 2 processes", collections=False, more=True)
+def sweep_small_2(meter: Meter) -> float:
+    return _small_points_a_second(meter, "--jobs", "2")
+
+
+@row("sweep.dask.1", "1/s", "the same on a Dask cluster of 1 worker, its start included", collections=False, more=True)
+def sweep_dask_1(meter: Meter) -> float:
+    return _small_points_a_second(meter, "--dask", "local", "--jobs", "1")
+
+
+@row("sweep.dask.2", "1/s", "the same on a Dask cluster of 2 workers", collections=False, more=True)
+def sweep_dask_2(meter: Meter) -> float:
+    return _small_points_a_second(meter, "--dask", "local", "--jobs", "2")
+
+
 @row(
     "sweep.machine",
     "×",

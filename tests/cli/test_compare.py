@@ -47,6 +47,18 @@ def test_policies_of_one_scenario_whose_expectations_do_not_count(scenario: Path
     assert told["summaries"]["mine"]["guests"][0]["policy"]["vmemmap"] == "partial"
 
 
+def test_expectations_of_the_workload_are_tested_under_every_policy(scenario: Path) -> None:
+    text = scenario.read_text()
+    calls = text.count("convert:")
+    for requested, code in ((calls, 0), (calls + 1, 1)):
+        scenario.write_text(f"{text}  - {{metric: conversions.requested, eq: {requested}}}\n")
+        result = compare(scenario, "--policy", "b-today", "--policy", "staged", "--json")
+        assert result.exit_code == code
+        told = json.loads(result.stdout)["summaries"]["staged"]["expect"]
+        assert [verdict["metric"] for verdict in told] == ["conversions.requested"]
+        assert result.stderr.count(f"expected conversions.requested = {requested}, found {calls}") == 2 * code
+
+
 def test_any_metric_can_be_compared(scenario: Path) -> None:
     more = ("--metric", "work.nodes_allocated", "--metric", "guests.vm0.vmemmap.peak_bytes")
     result = compare(scenario, "--policy", "b-today", "--policy", "staged", *more, "--json")
@@ -130,7 +142,7 @@ def test_all_that_is_wrong_is_said_at_once(scenario: Path, tmp_path: Path) -> No
     [
         ([], "Missing argument"),
         (["a", "b", "--policy", "staged"], "found 2 files"),
-        (["a", "--force"], "give --out DIR"),
+        (["a", "--force"], "--force needs --out PATH"),
     ],
 )
 def test_usage_errors_are_2(arguments: list[str], complaint: str) -> None:

@@ -62,16 +62,73 @@ def test_the_screen_has_values_deltas_and_ratios() -> None:
     assert max(map(len, shown.splitlines())) <= 80
 
 
-def test_markdown_is_a_table_below_78_columns() -> None:
+def tables_of(text: str) -> list[list[list[str]]]:
+    """The cells of every Markdown table, each of whose lines must be as long as the others."""
+    blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    assert all(len({len(line) for line in block}) == 1 for block in blocks)
+    return [[[cell.strip() for cell in line.split("|")[1:-1]] for line in block] for block in blocks]
+
+
+def test_markdown_has_one_row_a_policy_below_78_columns() -> None:
+    (table,) = tables_of(compare_markdown.write(compared("b-today", "staged-partial", "no-hvo")))
+    assert table[0] == ["policy", "memory", "nodes", "vmemmap", "≈ time"]
+    assert [row[0] for row in table[2:]] == ["b-today", "staged-partial", "no-hvo"]
+    assert table[3][2:4] == ["74 ×0.018", "518 ×0.13"]
     text = compare_markdown.write(compared("b-today", f"{LONG}=nonuniform-partial", "no-hvo"))
     assert max(map(len, text.splitlines())) <= compare_markdown.COLUMNS
-    table = [line for line in text.splitlines() if line.startswith("|")]
-    assert len({len(line) for line in table}) == 1
-    assert len({line.count("|") for line in table}) == 1
-    assert [cell.strip() for cell in table[0].split("|")[1:-1]] == ["policy", "value", "delta", "ratio"]
-    assert set(table[1]) == {"|", "-", ":", " "}
-    assert any("· a-policy-whose-name-is-…" in line for line in table)
-    assert "Figures of b-today; below each" in text
+    for table in tables_of(text):
+        assert [row[0] for row in table[2:]] == ["b-today", "a-policy-whose-name-is-…", "no-hvo"]
+
+
+def test_markdown_has_the_metrics_that_were_asked_for_and_no_others() -> None:
+    metrics = ("work.nodes_allocated", "filemap_nodes.live", "folios.2M")
+    made = compared("b-today", "staged")
+    (table,) = tables_of(compare_markdown.write(Comparison("t", "policy", made.results, metrics=metrics)))
+    assert table[0][1:] == ["work.nodes\\_allocated", "filemap\\_nodes.live", "folios.2M"] or table[0][1:] == list(
+        metrics
+    )
+    assert [row[1] for row in table[2:]] == ["4,161", "73 ×0.018"]
+
+
+SAME = """\
+gmemsim: 1
+host: {hugetlb: {BACKING: 2}}
+guests: [{name: vm, memory: BACKING, backing: BACKING}]
+workload:
+  - allocate: {guest: vm, offset: 0, size: BACKING}
+"""
+OUT = "  - convert: {guest: vm, offset: 0, size: 4K, to: shared}\n"
+BACK = "  - convert: {guest: vm, offset: 0, size: 4K, to: private}\n"
+
+
+@pytest.mark.parametrize(
+    ("backing", "steps", "policy", "why"),
+    [
+        ("2M", OUT, "staged", "on 2M backing both split 2M->4K"),
+        (
+            "2M",
+            OUT,
+            "staged-partial",
+            "on 2M backing both split 2M->4K; no piece was large enough to keep less vmemmap",
+        ),
+        ("1G", "", "staged", "nothing was split"),
+        ("1G", "", "fault-time", "nothing was split"),
+        ("1G", OUT, "never", "nothing was merged"),
+        ("1G", OUT + BACK, "hysteresis-10", "no folio was split often enough for the limit of merges"),
+        ("1G", "", "x=vmemmap:partial", "no vmemmap was restored"),
+        ("1G", "", "b-today2=b-today", "it is the same policy"),
+    ],
+)
+def test_policies_that_are_the_same_here_are_named_and_why(backing: str, steps: str, policy: str, why: str) -> None:
+    scenario = parse_scenario((SAME + steps).replace("BACKING", backing))
+    results = {name: run(with_policy(scenario, rules)) for name, rules in map(read_policy, ("b-today", policy))}
+    name = list(results)[1]
+    notes = Comparison("t", "policy", results).notes
+    assert f"{name} is the same as b-today on this workload: {why}" in notes
+
+
+def test_policies_that_differ_are_not_called_the_same() -> None:
+    assert not [note for note in compared("b-today", "staged", "never").notes if "same" in note]
 
 
 def test_a_partial_comparison_says_so_everywhere() -> None:

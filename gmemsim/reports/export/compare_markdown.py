@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A comparison as Markdown for a mail.
+"""A comparison as Markdown for a mail: one row a policy, or a scenario, and a column for each metric.
 
-The table is padded, so that it reads as plain text too, and stays below 78 columns however many policies there are.
+The metrics are those that were asked for, else :data:`USUAL`.  Each figure has its ratio to the first row's behind it.
+Metrics that have no room beside the others follow in a second table.
+Metrics that have no room beside the others follow in a second table.  Tables are padded, so that they read as plain
+text too, and stay below 78 columns however many policies there are.
 Titles and names are text: characters that mean something in Markdown are escaped.
 """
 
@@ -9,10 +12,27 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Final
 
-from gmemsim.reports.compared import ComparedLine, caveats, lines, made_by, the_same, told_of_order
-from gmemsim.studies.compare import Comparison
+from gmemsim.reports.compared import caveats, made_by, the_same, told_of_order, with_ratio
+from gmemsim.reports.words import ESTIMATE
+from gmemsim.studies.compare import Comparison, ComparisonRow
+
+USUAL: Final = {
+    "total.peak_bytes": "memory",
+    "filemap_nodes.peak": "nodes",
+    "vmemmap.peak": "vmemmap",
+    "conversions.failed": "failed",
+    "modelled_time_ns.total": "time",
+}
+"""The columns if no metric is asked for, and what heads them; where all rows are the same there is none."""
+
+LEGEND: Final = (
+    "memory, nodes (of XArrays) and vmemmap (pages restored) are peaks; failed are conversions;"
+    " time is modelled, of the whole run"
+)
+"""What the headings of :data:`USUAL` mean."""
 
 COLUMNS = 77
 """The most columns: what a mailing list takes without wrapping."""
@@ -29,26 +49,56 @@ _BLOCK = re.compile(r"(?m)^(\s*)([#+-]|\d+(?=[.)]))")
 
 def write(comparison: Comparison) -> str:
     """The comparison as Markdown, at most :data:`COLUMNS` wide: the reference's figure, below it the others."""
-    reference = cut(comparison.names[0])
-    body = [_markdown_cells(line) for line in lines(comparison)]
-    header = (comparison.what, "value", "delta", "ratio")
-    widths = [max(len(row[i]) for row in (header, *body)) for i in range(4)]
-    rule = ("-" * widths[0], *(f"{'-' * (width - 1)}:" for width in widths[1:]))
-    table = [_markdown_row(cells, widths) for cells in (header, rule, *body)]
+    rows = [row for row in comparison.rows if row.metric in (comparison.metrics or USUAL)]
+    if comparison.metrics:
+        rows.sort(key=lambda row: comparison.metrics.index(row.metric))
+    told = [row for row in rows if comparison.metrics or not row.same or len(comparison.names) == 1]
+    tables = "\n\n".join(_tables(comparison, told))
     said = [block(textwrap.fill(f"Note: {escaped(note)}.", COLUMNS - 1)) for note in comparison.notes]
-    first = f"Figures of {reference}; below each those of the others, with delta and ratio against it."
-    paragraphs = [first, *filter(None, [escaped(told_of_order(comparison)), the_same(comparison)])]
-    paragraphs += [f"{note[:1].upper()}{note[1:]}." for note in caveats(comparison)]
+    same = the_same(comparison, [row for row in rows if row not in told])
+    paragraphs = [*filter(None, [escaped(told_of_order(comparison)), same])]
+    if len(comparison.names) > 1:
+        paragraphs.append(f"× is the ratio to {cut(comparison.names[0])}.")
+    notes = caveats(comparison) if comparison.metrics else [LEGEND, *caveats(comparison)]
+    paragraphs += [f"{note[:1].upper()}{note[1:]}." for note in notes]
     paragraphs += filter(None, [escaped(made_by(comparison))])
-    before, *after = [textwrap.fill(paragraph, COLUMNS) for paragraph in paragraphs]
+    after = [textwrap.fill(paragraph, COLUMNS) for paragraph in paragraphs]
     title = block(textwrap.fill(escaped(comparison.title), COLUMNS - 1))
     partial = ["PARTIAL: interrupted.", ""] if comparison.partial else []
-    notes = ["\n\n".join(said), ""] if said else []
-    return "\n".join([title, "", *partial, *notes, before, "", *table, "", "\n\n".join(after)]) + "\n"
+    noted = ["\n\n".join(said), ""] if said else []
+    return "\n".join([title, "", *partial, *noted, tables, "", "\n\n".join(after)]) + "\n"
 
 
-def _markdown_cells(line: ComparedLine) -> tuple[str, ...]:
-    return (line.label or f"· {cut(line.name)}", *line.cells[2:])
+def _tables(comparison: Comparison, rows: Sequence[ComparisonRow]) -> Iterator[str]:
+    """The tables, each with as many columns as have room."""
+    names = [comparison.what, *map(cut, comparison.names)]
+    first = max(map(len, names))
+    columns: list[list[str]] = []
+    room = COLUMNS - first - 4
+    for row in rows:
+        figures = [with_ratio(row, place) for place in range(len(comparison.names))]
+        column = [_headline(row, bool(comparison.metrics)), *figures]
+        width = max(map(len, column)) + 3
+        if width > room and columns:
+            yield _table(names, columns)
+            columns, room = [], COLUMNS - first - 4
+        columns.append(column)
+        room -= width
+    if columns:
+        yield _table(names, columns)
+
+
+def _headline(row: ComparisonRow, asked: bool) -> str:
+    """What a column is called; an estimate is marked."""
+    label = row.label if asked else USUAL[row.metric]
+    return escaped(f"{ESTIMATE} {label}" if row.estimate else label)
+
+
+def _table(names: Sequence[str], columns: Sequence[Sequence[str]]) -> str:
+    rows = list(zip(names, *columns, strict=True))
+    widths = [max(map(len, column)) for column in (names, *columns)]
+    rule = ("-" * widths[0], *(f"{'-' * (width - 1)}:" for width in widths[1:]))
+    return "\n".join(_markdown_row(cells, widths) for cells in (rows[0], rule, *rows[1:]))
 
 
 def cut(name: str, columns: int = NAME_COLUMNS) -> str:

@@ -34,6 +34,7 @@ from gmemsim.errors import Fault, InputError
 from gmemsim.messages import quote, visible
 from gmemsim.registry import Registry
 from gmemsim.reports.views import cell
+from gmemsim.scenario.format.settings import shown_settings
 from gmemsim.studies.sweep import MADE, Plan, SweepRow
 from gmemsim.version import __version__
 
@@ -273,7 +274,7 @@ def _made_columns(plan: Plan) -> tuple[str, ...]:
 
 def _made_by(plan: Plan) -> dict[str, Any]:
     """What all rows of a table have in common."""
-    settings = ", ".join(map(str, plan.settings))
+    settings = ", ".join(shown_settings(plan.settings))
     return {"gmemsim": __version__, "scenario": plan.template.sha256, "set": _plain(settings)}
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gmemsim.gmem.policy import Policy
 from gmemsim.scenario.format.kinds import (
+    OWN_POLICY,
     Duration,
     Entry,
     Inner,
@@ -118,6 +120,8 @@ def _shape(kind: Kind) -> Json:
     match kind:
         case Scalar():
             return kind.json()
+        case Record() if kind.of is Policy:
+            return {"anyOf": [_object(table(Policy)), _object(OWN_POLICY)]}
         case Record():
             return _object(table(kind.of))
         case Records():

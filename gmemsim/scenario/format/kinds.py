@@ -19,7 +19,7 @@ only truth values, and everything else is text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from inspect import signature
 from typing import Annotated, Any, ClassVar, Final, TypeVar, get_args, get_origin, get_type_hints
 
@@ -484,3 +484,10 @@ def _annotated(cls: type[Any]) -> dict[str, Kind]:
         for kind in get_args(hint)[1:]
         if isinstance(kind, Kind)
     }
+
+
+OWN_POLICY: Final[Mapping[str, Entry]] = {
+    "python": Entry("python", "path", FileName("the Python file of a policy of one's own"), attrs.NOTHING),
+    "class": Entry("class", "name", Text("the class in it that answers the policy's questions"), attrs.NOTHING),
+}
+"""The keys of a policy that a Python file answers for; run only with ``--allow-python``."""

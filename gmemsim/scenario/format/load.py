@@ -94,22 +94,25 @@ def build_step(step: type[Step], values: Values) -> Step:
     return values.build(step, where=values.where)
 
 
-def load_scenario(path: str | os.PathLike[str]) -> Scenario:
+def load_scenario(path: str | os.PathLike[str], *, allow_python: bool = False) -> Scenario:
     """The scenario in the file ``path``, or the shipped one of that name (``"rfc-cover"``); ``-`` is standard input.
 
+    ``allow_python``: it may name Python files for policies, whose code is run (default: it may not).
     :class:`InputError` with every fault if it is not one.
     """
-    return parse_scenario(read_file(path), source=os.fsdecode(path))
+    return parse_scenario(read_file(path), source=os.fsdecode(path), allow_python=allow_python)
 
 
-def parse_scenario(data: bytes | str, *, source: str = "<text>") -> Scenario:
+def parse_scenario(data: bytes | str, *, source: str = "<text>", allow_python: bool = False) -> Scenario:
     """The scenario in ``data``; :class:`InputError` with every fault, each in ``source`` (default: ``<text>``), if it
     is none.
+
+    ``allow_python``: as for :func:`load_scenario` (default: not).
     """
     content = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     with fewer_collections():
         faults = Faults(source)
-        scenario = scenario_of(read_root(content, faults), faults)
+        scenario = scenario_of(read_root(content, faults), faults, allow_python=allow_python)
     return attrs.evolve(scenario, sha256=hashlib.sha256(content).hexdigest())
 
 
@@ -123,9 +126,12 @@ def read_root(content: bytes, faults: Faults) -> Node:
     return root
 
 
-def scenario_of(root: Node, faults: Faults) -> Scenario:
-    """The scenario whose file consists of ``root``; :class:`InputError` if there are any ``faults``."""
-    scenario = _Loader(faults).scenario(root)
+def scenario_of(root: Node, faults: Faults, *, allow_python: bool) -> Scenario:
+    """The scenario whose file consists of ``root``; :class:`InputError` if there are any ``faults``.
+
+    ``allow_python``: it may name Python files, whose code is run.
+    """
+    scenario = _Loader(faults, allow_python).scenario(root)
     if len(faults) or scenario is None:
         raise faults.error()
     return scenario
@@ -134,9 +140,9 @@ def scenario_of(root: Node, faults: Faults) -> Scenario:
 class _Loader:
     """Reads the parts of one file; every method notes what is wrong and returns what could be read."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, allow_python: bool) -> None:
         self._faults = faults
-        self._read = Reader(faults, _folder(faults.path))
+        self._read = Reader(faults, _folder(faults.path), allow_python=allow_python)
         self._check = Checker(faults)
         self._step_types = step_types()
 

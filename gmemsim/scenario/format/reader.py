@@ -16,9 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, TypeVar
 
+from gmemsim.errors import InputError
+from gmemsim.gmem.own import load_own
+from gmemsim.gmem.policy import Policy
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.scenario.format.kinds import (
     LONGEST_SCALAR,
+    OWN_POLICY,
     Choice,
     Entry,
     FileName,
@@ -31,7 +35,7 @@ from gmemsim.scenario.format.kinds import (
     Scalar,
     table,
 )
-from gmemsim.scenario.format.yaml import Faults, ListNode, MapNode, Node, ScalarNode, place_at
+from gmemsim.scenario.format.yaml import Faults, ListNode, MapNode, Node, ScalarNode, is_setting, place_at
 from gmemsim.scenario.model import Place
 
 T = TypeVar("T")
@@ -110,9 +114,12 @@ class Values:
 class Reader:
     """Reads nodes of one file, which is in ``folder`` (default: where the process is), and notes in ``faults`` what is
     wrong.
+
+    ``allow_python``: it may name Python files, whose code is run (default: not).
     """
 
-    def __init__(self, faults: Faults, folder: str = "") -> None:
+    def __init__(self, faults: Faults, folder: str = "", *, allow_python: bool = False) -> None:
+        self._allow_python = allow_python
         self._faults = faults
         self._folder = folder
         self._seen: dict[tuple[Entry, str, bool], Any] = {}
@@ -171,7 +178,7 @@ class Reader:
         """
         if isinstance(kind, Scalar):
             name = self._scalar(kind, node)
-            if isinstance(kind, FileName) and name is not MISSING:
+            if isinstance(kind, FileName) and name is not MISSING and not is_setting(node):
                 return os.path.join(self._folder, name)  # noqa: PTH118 - "a\0b" too
             return name
         match kind:
@@ -199,6 +206,8 @@ class Reader:
             return MISSING
 
     def _record(self, kind: Record, node: Node) -> Any:
+        if kind.of is Policy and isinstance(node, MapNode) and node.get("python") is not None:
+            return self._own_policy(node)
         values = self.mapping(node, table(kind.of), kind.what)
         if values is None or not values.complete:
             return MISSING
@@ -209,6 +218,20 @@ class Reader:
                 values.where,
                 f"found settings that exclude each other ({error}), expected {kind.what} that can be carried out",
             )
+            return MISSING
+
+    def _own_policy(self, node: MapNode) -> Any:
+        """A policy whose questions a class in a Python file answers; that is run only if the user wants it."""
+        values = self.mapping(node, OWN_POLICY, "a policy of one's own")
+        if values is None or not values.complete:
+            return MISSING
+        if not self._allow_python and not is_setting(node):
+            self._faults.add(values.where, "found a policy in Python, expected --allow-python to run its code")
+            return MISSING
+        try:
+            return load_own(values.get("path"), values.get("name"))
+        except InputError as error:
+            self._faults.include(error)
             return MISSING
 
     def _records(self, kind: Records, node: Node) -> Any:

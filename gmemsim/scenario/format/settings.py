@@ -35,6 +35,9 @@ POLICY: Final = "policy"
 MOST_VALUES: Final = 10_000
 """Values that one value of a key may consist of, aliases followed: far more than a scenario needs in one place."""
 
+ALLOW_PYTHON: Final = "--allow-python"
+"""The name of the setting that is no value: the scenario may name Python files whose code is run."""
+
 _GUEST_POLICY: Final = re.compile(r"guests\.[^.]+\.policy")
 
 
@@ -66,6 +69,11 @@ def read_setting(text: str, option: str) -> Setting:
     return Setting(key, value, f"{option} {shown(text)}")
 
 
+def shown_settings(settings: Sequence[Setting]) -> tuple[str, ...]:
+    """``KEY=VALUE`` of all ``settings`` that put in a value."""
+    return tuple(str(setting) for setting in settings if setting.name != ALLOW_PYTHON)
+
+
 def put(root: Node, settings: Sequence[Setting]) -> Node:
     """``root`` with all ``settings``, one after the other; :class:`InputError` with those that have no place or value.
 
@@ -73,6 +81,8 @@ def put(root: Node, settings: Sequence[Setting]) -> Node:
     """
     faults = []
     for number, setting in enumerate(settings):
+        if setting.name == ALLOW_PYTHON:
+            continue
         at = setting_at(number)
         path = f"guests.{EVERY}.{POLICY}" if setting.key == POLICY else setting.key
         try:

@@ -14,10 +14,10 @@ from typing import Final
 
 import attrs
 
-from gmemsim.errors import InputError
+from gmemsim.errors import Fault, InputError
 from gmemsim.garbage import fewer_collections
 from gmemsim.scenario.format.load import read_root, scenario_of
-from gmemsim.scenario.format.settings import Setting, put, without
+from gmemsim.scenario.format.settings import ALLOW_PYTHON, Setting, put, shown_settings, without
 from gmemsim.scenario.format.yaml import Faults, read_file
 from gmemsim.scenario.model import Scenario
 
@@ -49,7 +49,7 @@ class Template:
             faults = Faults(source)
             root = read_root(content, faults)
             if len(faults):
-                scenario_of(root, faults)  # tells these together with what else is wrong
+                scenario_of(root, faults, allow_python=False)  # tells these together with what else is wrong
             self._root = root if expectations else without(root, EXPECTATIONS)
 
     def scenario(self, settings: Sequence[Setting] = ()) -> Scenario:
@@ -64,15 +64,19 @@ class Template:
             return self._read(settings)
         if self._last is None or self._last[0] != others:
             self._last = others, self._read(others)
-        told = tuple(map(str, settings))
-        return attrs.evolve(self._last[1], seed=int(seeds[-1]), settings=told)
+        return attrs.evolve(self._last[1], seed=int(seeds[-1]), settings=shown_settings(settings))
 
     def _read(self, settings: Sequence[Setting]) -> Scenario:
         """The scenario with ``settings``, read from nodes."""
         faults = Faults(self.source, [setting.name for setting in settings])
         with fewer_collections():
-            scenario = scenario_of(put(self._root, settings), faults)
-        return attrs.evolve(scenario, sha256=self.sha256, settings=tuple(map(str, settings)))
+            scenario = scenario_of(put(self._root, settings), faults, allow_python=_allows(settings))
+        return attrs.evolve(scenario, sha256=self.sha256, settings=shown_settings(settings))
+
+
+def _allows(settings: Sequence[Setting]) -> bool:
+    """Whether a setting lets the scenario run Python files."""
+    return any(setting.name == ALLOW_PYTHON for setting in settings)
 
 
 def load_with(path: str | os.PathLike[str], settings: Sequence[Setting]) -> Scenario:
@@ -88,11 +92,11 @@ def parse_with(data: bytes | str, source: str, settings: Sequence[Setting]) -> S
     try:
         return Template(data, source).scenario(settings)
     except InputError as error:
-        names = {setting.name for setting in settings}
-        told = ", ".join(map(str, settings))
-        raise InputError(
-            [
-                fault._replace(message=f"{fault.message} (with {told})") if names and fault.line else fault
-                for fault in error.faults
-            ]
-        ) from None
+        told = ", ".join(shown_settings(settings))
+        raise InputError([_told(fault, source, told) for fault in error.faults]) from None
+
+
+def _told(fault: Fault, source: str, settings: str) -> Fault:
+    """``fault``, with the ``settings`` if it is one of the scenario's text."""
+    of_text = settings and fault.line and fault.source == Faults(source).source
+    return fault._replace(message=f"{fault.message} (with {settings})") if of_text else fault

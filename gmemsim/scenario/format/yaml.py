@@ -152,6 +152,11 @@ class MapNode(Node):
         return next((value for text, _, value in self.entries() if text == key), None)
 
 
+def is_setting(node: Node) -> bool:
+    """Whether ``node`` was put into the file: files that it names are not beside the scenario."""
+    return node.at >= _SETTING
+
+
 def describe(node: Node) -> str:
     """What a message says was found: the text of ``node`` if it is a scalar, or the sort of collection."""
     if isinstance(node, ScalarNode):
