@@ -90,6 +90,12 @@ def test_branches_see_what_runs_of_their_own_see(across: Scenario, to_end: bool)
     assert branched == alone
 
 
+def test_hugepages_that_could_be_had_together_fail_one_by_one() -> None:
+    """A run that nobody watches allocates alike hugepages in one step, which must not be seen here."""
+    scenario = parse_scenario((MANY % "restructure-first").replace(", kernel_memory: 150K", ""))
+    assert not faults(scenario, copies=False).broken_points
+
+
 def test_every_object_that_is_asked_for_is_covered_twice(across: Scenario) -> None:
     ended = run(across).summary["accounts"]
     before = Run(across).host.ledger

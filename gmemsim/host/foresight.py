@@ -15,9 +15,11 @@ def cannot_fail(ledger: Ledger, needs: list[tuple[Holder, int]]) -> bool:
     """Whether every holder can have so many more objects, in whatever order they are asked for, or fewer of them.
 
     So it makes no difference in what steps they are taken: no object fails, and nothing is freed meanwhile.  On a host
-    with NUMA nodes all must also have room at home.  O(needs).  ``needs`` are the holders of ``ledger`` and how many
-    objects each is to get.
+    with NUMA nodes all must also have room at home.  Who watches may let any object fail.  O(needs).  ``needs`` are
+    the holders of ``ledger`` and how many objects each is to get.
     """
+    if ledger.watched():
+        return False
     size = sum([holder.object_bytes * n for holder, n in needs])
     if ledger.budget is not None and ledger.total.live_bytes + size > ledger.budget:
         return False

@@ -344,6 +344,10 @@ class Ledger:
         self._watcher = watcher
         self._set_limit()
 
+    def watched(self) -> bool:
+        """Whether somebody watches, who may let any request fail."""
+        return self._watcher is not None
+
     def foresee(self, holder: Holder, n: int) -> int:
         """How many of the next ``n`` objects ``holder`` would get before one fails, as things are now."""
         return min(self._foreseen(holder, n, self._concerned(holder))[0] - 1, n)
