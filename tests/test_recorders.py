@@ -17,7 +17,8 @@ from gmemsim.scenario import model as schema
 from gmemsim.scenario.model import GuestSpec, HostSpec, Scenario
 from gmemsim.sim.census import RISE, CensusRecorder
 from gmemsim.sim.frames import Frames
-from gmemsim.sim.layout import MOST_GUESTS, NOTHING, LayoutRecorder
+from gmemsim.sim.holdings import POINTS, HoldingsRecorder
+from gmemsim.sim.layout import CLASSES, MOST_GUESTS, MOST_WATCHED, LayoutRecorder
 from gmemsim.sim.recorder import Recorder
 from gmemsim.sim.run import Run
 
@@ -103,17 +104,19 @@ class Slow(LayoutRecorder):
             guest = cells.guest
             for i in range(cells.number):
                 low, high = i << cells.order, min(i + 1 << cells.order, guest.pages)
-                smallest, shared = NOTHING, False
+                pages, shared = [0] * CLASSES, False
                 if not guest.closed:
-                    smallest = min((order for _, _, order in guest.folio_runs(low, high)), default=NOTHING)
+                    for first, number, order in guest.folio_runs(low, high):
+                        kind = self._geometry.size_class(order)
+                        pages[kind] += min(first + (number << order), high) - max(first, low)
                     shared = any(True for _ in guest.shared_ranges(low, high))
-                found = (self._order[cells.first + i], self._shared[cells.first + i])
-                assert found == (smallest, shared), (event, guest.name, i)
-        layout = self.result()
-        assert (layout.smallest_left[-1] == self._order).all()
-        assert (layout.shared_left[-1] == self._shared).all()
-        assert (layout.smallest <= layout.smallest_left).all()
-        assert (layout.shared | ~layout.shared_left).all()
+                assert (cells.pages[i].tolist(), cells.shared[i]) == (pages, shared), (event, guest.name, i)
+        for layout in self.result().guests:
+            cells = self._guests[layout.guest]
+            assert (layout.left[-1] == cells.pages).all()
+            assert (layout.shared_left[-1] == cells.shared).all()
+            assert (layout.fineness >= layout.left.sum(axis=1) @ [5, 4, 3, 2, 1]).all()
+            assert (layout.most >= layout.finest.sum(axis=1)).all()
 
 
 FITTING = [(name, G) for name in PRESETS] + [(name, 2 * M) for name in PRESETS if not name.startswith("ladder-1g")]
@@ -131,13 +134,14 @@ def test_the_layout_is_what_a_slow_look_finds(
     recorder = Slow(run, cells=cells, frames=data.draw(st.sampled_from([8, 512])))
     watched(run, recorder)
     layout = recorder.result()
-    assert layout.left_out == max(0, guests - MOST_GUESTS)
-    assert [region.guest for region in layout.regions] == (
-        ["g"] if guests == 1 else [f"g-{i}" for i in range(min(guests, MOST_GUESTS))]
-    )
-    assert sum(region.cells for region in layout.regions) == layout.smallest.shape[1]
-    for region in layout.regions:
-        assert (region.cells - 1) * region.cell_bytes < region.size <= region.cells * region.cell_bytes
+    assert (len(layout.guests), layout.watched, layout.total) == (min(guests, MOST_GUESTS), guests, guests)
+    order = [list(run.guests).index(found.guest) for found in layout.guests]
+    assert order == sorted(order)
+    for found in layout.guests:
+        assert (found.cells - 1) * found.cell_bytes < found.size <= found.cells * found.cell_bytes
+        assert found.finest.shape == (len(found.frames), found.cells, CLASSES)
+        assert found.frames.tolist() == sorted(set(found.frames.tolist()))
+        assert found.frames[-1] < len(layout.times)
 
 
 def test_a_folio_that_is_split_and_merged_within_a_frame_is_seen() -> None:
@@ -150,10 +154,73 @@ def test_a_folio_that_is_split_and_merged_within_a_frame_is_seen() -> None:
     recorder = LayoutRecorder(run, frames=16)
     watched(run, recorder)
     layout = recorder.result()
+    (found,) = layout.guests
     assert len(layout.times) <= 16
-    assert (layout.smallest[1:] == 0).all()
-    assert layout.shared[2:, 0].all()
-    assert (layout.smallest_left[-1] == 18).all()
+    assert (found.finest[1:].sum(axis=1) == [1 << 18, 0, 0, 0, 0]).all()
+    assert found.shared[2:, 0].all()
+    assert found.left[-1].sum(axis=0).tolist() == [0, 0, 0, 0, 1 << 18]
+    assert found.most.tolist() == [1 << 18, 0, 0, 0, 1 << 18]
+
+
+def test_guests_that_fail_and_hold_most_are_shown_of_many() -> None:
+    kinds = [GuestSpec(name=name, memory=2 * M, backing=2 * M, count=20) for name in ("a", "b", "c", "d")]
+    steps: list[schema.Step] = [schema.Allocate(guest=kind.name, offset=0, size=2 * M) for kind in kinds]
+    steps += [schema.Convert(guest="b-3", offset=0, size=4096, to="shared")]
+    steps += [schema.Convert(guest="a-1", offset=0, size=4096, to="shared")]
+    steps += [schema.Pin(guest="a-1", offset=0, size=4096), schema.Pin(guest="b-3", offset=0, size=4096)]
+    steps += [schema.Convert(guest="a-1", offset=0, size=4096, to="private")]  # EAGAIN
+    run = Run(Scenario(title="many", host=HostSpec(hugetlb={2 * M: 80}), guests=tuple(kinds), workload=tuple(steps)))
+    recorder = LayoutRecorder(run)
+    watched(run, recorder)
+    layout = recorder.result()
+    assert (layout.watched, layout.total) == (MOST_WATCHED, 80)
+    names = [found.guest for found in layout.guests]
+    assert len(names) == MOST_GUESTS
+    assert {"a-1", "b-3", "c-0", "d-0"} <= set(names)
+    assert {found.guest: found.failed for found in layout.guests}["a-1"] == 1
+
+
+@pytest.mark.parametrize("policy", ["b-today", "staged-reoptimize", "nonuniform"])
+def test_holdings_are_what_the_ledger_has(policy: str) -> None:
+    """At every call's end, at the highest instant, and when deferred frees have come back."""
+    run = Run(scenario(policy, G, 3, 5, steps=80))
+    recorder = HoldingsRecorder(run)
+    after: dict[int, tuple[str, tuple[int, ...]]] = {}
+    for event in run:
+        recorder.see(event)
+        assert event.guest is not None
+        tallies = run.host.ledger.guest_tallies(event.guest).values()
+        after[len(run.timeline.events) - 1] = event.guest, tuple(tally.live_bytes for tally in tallies)
+    holdings = recorder.result()
+    assert list(holdings.guests) == list(run.guests)
+    for name, held in holdings.guests.items():
+        assert held.peak.total == run.host.ledger.guest_total(name).peak_bytes
+        assert [point.time_ns for point in held.points] == sorted(point.time_ns for point in held.points)
+        tallies = run.host.ledger.guest_tallies(name).values()
+        assert held.points[-1].row == tuple(tally.live_bytes for tally in tallies)
+        events = run.timeline.events
+        left = {p.event: p.row for p in held.points if p.event >= 0 and p.time_ns == events[p.event].time_ns}
+        for number, row in left.items():
+            assert after[number] == (name, row)
+
+
+def test_holdings_stay_bounded_and_keep_the_peak() -> None:
+    steps: list[schema.Step] = [schema.Allocate(guest="g", offset=0, size=2 * G)]
+    for i in range(3 * POINTS):
+        to: schema.State = "shared" if i % 2 == 0 else "private"
+        size = 2 * G if i == POINTS else 4096
+        steps.append(schema.Convert(guest="g", offset=0, size=size, to=to, at=i * 1000))
+    guest = GuestSpec(name="g", memory=2 * G, backing=G)
+    run = Run(Scenario(title="flip", host=HostSpec(hugetlb={G: 2}), guests=(guest,), workload=tuple(steps)))
+    recorder = HoldingsRecorder(run)
+    watched(run, recorder)
+    held = recorder.result().guests["g"]
+    assert len(held.points) <= POINTS
+    assert held.peak in held.points
+    assert held.peak.total == run.host.ledger.guest_total("g").peak_bytes
+    assert held.first_shared is not None
+    assert held.first_shared[1] == 4096
+    assert held.first_shared[0] == 4161 * 576 + 4095 * 4096
 
 
 class Count:

@@ -20,7 +20,7 @@ from gmemsim.cli.verdicts import name_failures
 from gmemsim.reports.export import EXPORTS
 from gmemsim.reports.export.packing import lacking, packing_of
 from gmemsim.reports.figures import FIGURES, recorders, recordings
-from gmemsim.reports.filesets import bound, format_files, format_of, run_files
+from gmemsim.reports.filesets import PLOT, bound, format_files, format_of, run_files
 from gmemsim.results.timeline import LEAST_KEPT
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def run(
     if out is not None and form is None and not Path(out).is_dir():
         form = format_of(Path(out))
     _check_options(ctx, out, form, figures, figure_data, force)
-    drawn = figures or (FIGURES.names() if form is not None and EXPORTS[form].figures else ())
-    looking = [name for name in drawn if FIGURES[name].needs is not None]
+    drawn = _drawn(out, form, figures)
+    looking = [name for name in drawn if FIGURES[name].needs is not None and not FIGURES[name].optional]
     if looking and keep_events is not None:
         raise click.UsageError(f"--keep-events does not go with {', '.join(looking)}, which show every event", ctx)
     plan = None if out is None else _plan(ctx, out, form, figures, figure_data)
@@ -114,7 +114,7 @@ def run(
     given = read_prices(prices)
     data = read_file(file)  # once: it may be a pipe
     simulated = Run(with_prices(parse_with(data, file, settings), given), keep=keep_events)
-    used = recorders(drawn, simulated)
+    used = recorders(drawn, simulated, necessary=keep_events is not None)
     result = simulate(simulated, used.values())
     written: tuple[str, ...] = ()
     if plan is not None:
@@ -133,6 +133,15 @@ def run(
         ctx.exit(interrupted())
     if not result.ok:
         ctx.exit(1)
+
+
+def _drawn(out: str | None, form: str | None, figures: tuple[str, ...]) -> tuple[str, ...]:
+    """The figures that this command draws: those asked for, or what it draws unasked."""
+    if out is None or figures:
+        return figures
+    if form is None:
+        return tuple(PLOT.values())
+    return FIGURES.names() if EXPORTS[form].figures else ()
 
 
 def _check_options(

@@ -457,10 +457,6 @@ class GuestMemfd:
     def _all_shared(self, start: int, end: int) -> bool:
         return self.inode.attributes.all_are(start, end, shared=True)
 
-    def has_memory(self, start: int, end: int) -> bool:
-        """Whether any page from ``start`` to before ``end``, of a file without hugepages, has memory."""
-        return not self.inode.small.disjoint(start, end)
-
     def outcomes(self) -> dict[str, int]:
         """What went wrong without an errno, by the summary's names."""
         stats = self.inode.stats

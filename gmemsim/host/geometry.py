@@ -77,6 +77,34 @@ class Geometry:
         return size_name(self.page_size << order)
 
     @property
+    def class_orders(self) -> tuple[int, int]:
+        """The orders of the second and the last size that stand out: a PMD's, and the largest hugepage's.
+
+        >>> Geometry(4096).class_orders
+        (9, 18)
+        """
+        return self.pmd_order, self.order_of(self.hugepage_sizes[-1])
+
+    def size_class(self, order: int) -> int:
+        """Which of five classes folios of ``order`` belong to, 0 for base pages: see :attr:`class_names`.
+
+        >>> [Geometry(4096).size_class(order) for order in (0, 3, 9, 12, 18)]
+        [0, 1, 2, 3, 4]
+        """
+        pmd, top = self.class_orders
+        return (order > 0) + (order >= pmd) + (order > pmd) + (order >= top)
+
+    @property
+    def class_names(self) -> tuple[str, str, str, str, str]:
+        """The classes of sizes, ascending: three sizes that stand out, and what lies above the first two of them.
+
+        >>> Geometry(4096).class_names
+        ('4K', 'over 4K', '2M', 'over 2M', '1G')
+        """
+        page, pmd, top = (self.name(order) for order in (0, *self.class_orders))
+        return page, f"over {page}", pmd, f"over {pmd}", top
+
+    @property
     def hugepage_sizes(self) -> tuple[int, ...]:
         """Bytes of the hugepages that a machine with such base pages can have, ascending."""
         return HUGEPAGE_SIZES[self.page_size]

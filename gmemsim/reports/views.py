@@ -38,6 +38,13 @@ class View:
         summary = self.result.summary
         return f"{summary['title']}{' (partial: interrupted)' if summary.get('partial') else ''}"
 
+    @property
+    def kernel_memory(self) -> int | None:
+        """The host's budget in bytes; ``None`` if there is none, or if the result does not know its scenario."""
+        scenario = getattr(self.result, "scenario", None)
+        limit: int | None = None if scenario is None else scenario.host.kernel_memory
+        return limit
+
     def recording(self, recorder: str) -> Any:
         """What ``recorder`` has seen; ``ValueError`` if it did not look at the run."""
         if recorder not in self.recordings:

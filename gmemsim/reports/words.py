@@ -85,12 +85,33 @@ def describe(event: Event) -> str:
     if event.size is not None:
         words.append(size_name(event.size))
     if event.offset is not None:
-        words.append(f"at {size_name(event.offset)}")
+        words.append(f"at {place_name(event.offset)}")
     if event.detail:
         words.append(event.detail)
     who = f"{event.guest}: " if event.guest else ""
     failure = f", {event.errno}" if event.errno else ""
     return f"{who}{' '.join(words)}{failure}"
+
+
+LONGEST_PLACE = 5
+"""Characters up to which an offset is written with a unit."""
+
+
+def place_name(offset: int) -> str:
+    """``offset`` (bytes) as kernel people write it: ``"38M"``, and in hex where that is not short: ``"0x2710000"``."""
+    name = size_name(offset)
+    return name if len(name) <= LONGEST_PLACE else f"{offset:#x}"
+
+
+def failed_account(event: Event) -> str:
+    """The account whose memory ``event`` could not have; empty if it did not fail for lack of memory."""
+    cause = event.detail.rpartition(": no memory for object")[0].partition(" of ")[0].rpartition(": ")[2]
+    return cause if event.errno is not None and cause in ACCOUNTS else ""
+
+
+def changed_nothing(event: Event) -> bool:
+    """Whether ``event`` is a conversion that succeeded and found every page as it was to be."""
+    return event.kind == "convert" and event.errno is None and event.work is not None and not event.work.conversions
 
 
 def is_estimate(account: str) -> bool:

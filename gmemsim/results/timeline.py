@@ -313,6 +313,12 @@ class Timeline:
         for time_ns, owner, *values in self._rows.rows():
             yield owner, [time_ns, *values]
 
+    def latest(self, number: int) -> list[tuple[int, list[int]]]:
+        """The last ``number`` samples: time (ns), and bytes by account.  O(number)."""
+        first, after = len(self) - number, _HEAD + len(self.accounts)
+        rows = [self._rows.row(i) for i in range(max(first, 0), len(self))]
+        return [(row[_TIME], row[_HEAD:after]) for row in rows]
+
     def owners(self) -> Column:
         """For every sample the index of the event it belongs to; the number of events where there is none."""
         owners: Column = self._rows.table(_OWNER)[:, 0]

@@ -5,8 +5,13 @@ Theory of operation
 -------------------
 A census visits every node that really exists (those that a ``Uniform`` stands for are counted in closed form) and every
 range of mappings.  It is taken when a frame begins (:mod:`gmemsim.sim.frames`), when there are a tenth more nodes
-than ever before, and at the end.  To look never costs more than :data:`VISITS` visits an event: what would cost more is
-skipped, so rows are fewer in runs with large trees.  The exact number of nodes at every instant is in the timeline.
+than ever before, and at the end.
+
+To look never costs more than :data:`FREE_VISITS` and :data:`VISITS` visits an event.  How long the run will be is not
+known, so where censuses are dear they are spread over it like the marks of a slide rule: the next is due when time, or
+the number of events, has grown by a part of itself that follows what a census costs.  Whoever draws them has gaps
+where the number of nodes has changed since (:mod:`gmemsim.reports.figures.occupancy`): the exact number at every
+instant is in the timeline.
 """
 
 from __future__ import annotations
@@ -32,8 +37,11 @@ VISITS = 10
 RISE = 1.1
 """So many times the nodes ever seen are worth a look in the middle of a frame."""
 
-FREE_VISITS = 100_000
-"""Visits that every run may have, however short."""
+FREE_VISITS = 1_000_000
+"""Visits that every run may have, however short: a second at most."""
+
+DECADES = 7.0
+"""The natural logarithm of how many times longer a run may be than when its censuses become dear: a thousand times."""
 
 
 @attrs.frozen
@@ -76,6 +84,7 @@ class CensusRecorder:
         self._visits = 0
         self._last_cost = 0
         self._highest = 0
+        self._latest = (0, -1)
         self._frames.begins(0, -1)
         self._kept = [[self._take(0, -1)]]  # by frame: its first row, and its highest
 
@@ -87,9 +96,21 @@ class CensusRecorder:
             self._kept.append([])
             self._thin()
         if fresh or self._many_more(index):
-            if self._visits + self._last_cost > FREE_VISITS + VISITS * index:
+            if not self._affordable(event.time_ns, index):
                 return
+            self._latest = (event.time_ns, index)
             self._keep(self._kept[-1], self._take(event.time_ns, index))
+
+    def _affordable(self, time_ns: int, index: int) -> bool:
+        """Whether the next census may be taken now, so that there is budget for later ones."""
+        budget = FREE_VISITS + VISITS * index
+        if self._visits + self._last_cost > budget:
+            return False
+        if 2 * FRAMES * self._last_cost <= budget:
+            return True
+        part = DECADES * self._last_cost / budget
+        before, number = self._latest
+        return time_ns >= (1 + part) * before or index + 1 >= (1 + part) * (number + 1)
 
     def _many_more(self, index: int) -> bool:
         """Whether there are a tenth more nodes than ever seen; with many guests not asked at every event."""

@@ -1,25 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the guests' memory looks like over time: the size of the folios at every offset, and what is shared.
+"""What the guests' memory looks like over time: how much of every piece lies in folios of which size.
 
 Theory of operation
 -------------------
-Every guest's memory is divided into *cells* of a power of two of pages.  A cell knows the order of its smallest folio
-(:data:`NOTHING` if it holds no memory) and whether any of its pages is shared.  The layout is a matrix of cells over
-*frames* (:mod:`gmemsim.sim.frames`).  A frame keeps what was smallest during it and what was left at its end, so
-a folio that is split and merged between two pixels of a picture is still seen in it.
+A guest's memory is divided into *cells* of a power of two of pages.  A cell knows how many of its pages lie in folios
+of each of five classes of sizes (:meth:`~gmemsim.host.geometry.Geometry.size_class`), and whether any of its pages is
+shared.  Time is divided into *frames* (:mod:`gmemsim.sim.frames`).  Of a frame in which a guest was called two states
+of that guest are kept, each as it was at one instant: the *finest*, in which most of its memory was in small folios,
+and the one that was *left* at the frame's end.  So what was split for an instant between two pixels of a picture is
+seen, and nothing is shown that did not exist at the same time.
 
-Only what a call can have changed is looked at again.  For a call on pages ``start`` to ``end`` of a hugepage that is
+Only what a call can have changed is looked at again.  If that is one cell, the difference of the guest's own count of
+folios is the cell's.  Otherwise the folios in the cells that may have changed are walked:
 
-* as large as a cell or smaller: the hugepage's own count of its folios;
-* larger: the cells of the folios that touched the range before the call, and of those that do now.  Cells and folios
-  are aligned powers of two, so a cell either lies in one folio, whose order is the cell's, or holds all its folios.
+* where a cell holds whole hugepages: the cells of the hugepages that the call touched;
+* where a hugepage has several cells: the cells of the folios that touched the range before the call, and of those that
+  do now.  Cells and folios are aligned powers of two, so a cell either lies in one folio or holds all its folios.
 
-Memory is bounded by cells x frames bytes and one byte a hugepage, whatever the run does.
+Of many guests :data:`MOST_WATCHED` are watched and :data:`MOST_GUESTS` are shown: those in which calls failed, then
+those of every kind that held most.  Memory is bounded by cells x frames, whatever the run does.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -27,235 +31,320 @@ import numpy as np
 import numpy.typing as npt
 
 from gmemsim.gmem.guest import GuestMemfd
+from gmemsim.host.geometry import Geometry
 from gmemsim.sim.frames import Frames
 
 if TYPE_CHECKING:
     from gmemsim.results.timeline import Event
     from gmemsim.sim.run import Run
 
+CLASSES = 5
+"""Classes of sizes of folios, the smallest first."""
+
 NOTHING = 64
-"""The "order" of a cell that holds no memory: above every order there is."""
+"""The "order" of what holds no memory: above every order there is."""
 
 CELLS = 128
-"""Cells of all guests together: a few pixels of a figure each."""
+"""Cells of all guests that are shown: a few pixels of a figure each."""
 
 LEAST_CELLS = 16
 """Cells that a guest has at least if its memory has so many pages."""
 
 MOST_GUESTS = 8
-"""Guests that are looked at; there is no room for more in a picture."""
+"""Guests that are shown; there is no room for more in a picture."""
+
+MOST_WATCHED = 64
+"""Guests that are watched, so that those that are shown can be chosen at the end."""
 
 FRAMES = 512
 """Frames at most: more than a picture has columns."""
 
-Cells = npt.NDArray[np.int8]
+Pages = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
 
+_WEIGHTS = np.arange(CLASSES, 0, -1)
+"""How much a page counts by the class of its folio where the finest state is looked for: small folios count most."""
 
-@attrs.frozen
-class Region:
-    """A guest's part of the matrix: its cells are ``first`` to ``first + cells``, each of ``cell_bytes``."""
+
+@attrs.frozen(eq=False)
+class GuestLayout:
+    """A guest's memory, ``size`` bytes in cells of ``cell_bytes``; a row for every frame in which it was called.
+
+    ``frames``: the frames' numbers, ascending.  ``finest`` and ``left``: pages by frame, cell and class, in the finest
+    state of the frame and at its end; ``shared`` and ``shared_left``: whether some of the cell was shared then.
+    ``fineness``: how fine the finest state was, to compare frames.  ``most``: by class, the most pages that were in it
+    after a call.  ``failed``: calls that failed.
+    """
 
     guest: str
     size: int
-    first: int
-    cells: int
     cell_bytes: int
+    frames: npt.NDArray[np.int64]
+    finest: Pages
+    left: Pages
+    shared: Flags
+    shared_left: Flags
+    fineness: npt.NDArray[np.int64]
+    most: npt.NDArray[np.int64]
+    failed: int
+
+    @property
+    def cells(self) -> int:
+        """How many cells it has."""
+        return -(-self.size // self.cell_bytes)
 
 
 @attrs.frozen(eq=False)
 class Layout:
-    """The matrix: a row a frame, a column a cell.  ``left_out`` guests are not in it.
+    """The layouts of the guests that are shown, in the scenario's order, of ``total`` that there are.
 
     Frame *i* begins at ``times[i]`` ns with event ``events[i]``; frame 0 is the state before the first event, with
-    event -1.  ``smallest`` and ``shared`` hold during it (the smallest order seen, whether ever shared),
-    ``smallest_left`` and ``shared_left`` at its end.
+    event -1.  ``watched``: how many guests the shown ones were chosen from.
     """
 
-    page_size: int
-    regions: tuple[Region, ...]
-    left_out: int
+    geometry: Geometry
     times: npt.NDArray[np.int64]
     events: npt.NDArray[np.int64]
-    smallest: Cells
-    smallest_left: Cells
-    shared: Flags
-    shared_left: Flags
+    guests: tuple[GuestLayout, ...]
+    watched: int
+    total: int
 
 
 class LayoutRecorder:
     """Collects the :class:`Layout` of ``run``.
 
-    About ``cells`` cells for all guests together (default: :data:`CELLS`), ``frames`` at most (default:
+    About ``cells`` cells for all guests that are shown (default: :data:`CELLS`), ``frames`` at most (default:
     :data:`FRAMES`).
     """
 
     def __init__(self, run: Run, *, cells: int = CELLS, frames: int = FRAMES) -> None:
-        shown = _shown(run)
+        watched = kinds(run)
+        most = max(LEAST_CELLS, cells // min(len(watched), MOST_GUESTS))
         self._run = run
-        self._left_out = len(run.guests) - len(shown)
-        self._page_size = run.host.geometry.page_size
-        self._guests: dict[str, _GuestCells] = {}
-        first = 0
-        for guest in shown:
-            made = _GuestCells(guest, first, max(LEAST_CELLS, cells // len(shown)))
-            self._guests[guest.name] = made
-            first += made.number
-        self._order: Cells = np.full(first, NOTHING, dtype=np.int8)
-        self._shared: Flags = np.zeros(first, dtype=np.bool_)
-        self._rows: list[tuple[Cells, Cells, Flags, Flags]] = []
+        self._geometry = run.host.geometry
+        self._kinds = watched
+        self._guests = {name: _GuestCells(run.guests[name], self._geometry, most) for name in watched}
         self._frames = Frames(frames)
         self._frames.begins(0, -1)
-        self._begin_frame()
+        for guest in self._guests.values():
+            guest.begin(0)
 
     def see(self, event: Event) -> None:
         """Look at what ``event`` may have changed."""
         cells = self._guests.get(event.guest or "")
         if cells is None:
             return
-        start, end = (0, cells.guest.pages)
+        cells.failed += event.errno is not None
+        start, end = 0, cells.guest.pages
         if event.offset is not None and event.size:
-            start, end = event.offset // self._page_size, (event.offset + event.size) // self._page_size
-        end = min(end, cells.guest.pages)
+            shift = self._geometry.page_shift
+            start, end = event.offset >> shift, min(event.offset + event.size >> shift, end)
         if start >= end:
             return
         if self._frames.begins(event.time_ns, len(self._run.timeline.events) - 1):
-            self._begin_frame()
-            self._thin()
-        low, high = cells.update(start, end, self._order[cells.here], self._shared[cells.here])
-        touched = slice(cells.first + low, cells.first + high)
-        smallest, left, shared, shared_left = self._rows[-1]
-        np.minimum(smallest[touched], self._order[touched], out=smallest[touched])
-        shared[touched] |= self._shared[touched]
-        left[touched] = self._order[touched]
-        shared_left[touched] = self._shared[touched]
+            part_of = self._frames.thinned()
+            if part_of is not None:
+                for guest in self._guests.values():
+                    guest.thin(part_of)
+        cells.begin(len(self._frames) - 1)
+        cells.update(start, end)
 
     def result(self) -> Layout:
         """What was seen so far."""
-        smallest, left, shared, shared_left = (np.array(column) for column in zip(*self._rows, strict=True))
-        regions = tuple(cells.region(self._page_size) for cells in self._guests.values())
         times, events = (np.array(column, dtype=np.int64) for column in (self._frames.times, self._frames.events))
-        return Layout(self._page_size, regions, self._left_out, times, events, smallest, left, shared, shared_left)
+        chosen = tuple(self._guests[name].layout() for name in self._chosen())
+        return Layout(self._geometry, times, events, chosen, len(self._guests), len(self._run.guests))
 
-    def _begin_frame(self) -> None:
-        """A frame begins with what the one before it left: its first event ends that."""
-        self._rows.append((self._order.copy(), self._order.copy(), self._shared.copy(), self._shared.copy()))
-
-    def _thin(self) -> None:
-        part_of = self._frames.thinned()
-        if part_of is None:
-            return
-        merged: list[tuple[Cells, Cells, Flags, Flags]] = []
-        for frame, (smallest, left, shared, shared_left) in zip(part_of, self._rows, strict=True):
-            if frame == len(merged):
-                merged.append((smallest, left, shared, shared_left))
-            else:
-                before = merged[-1]
-                merged[-1] = (np.minimum(before[0], smallest), left, before[2] | shared, shared_left)
-        self._rows = merged
+    def _chosen(self) -> Sequence[str]:
+        """The guests to show: most failures first, then the one of every kind that held most, then a second of each."""
+        held = {name: self._run.host.ledger.guest_total(name).peak_bytes for name in self._guests}
+        place = {name: i for i, name in enumerate(self._run.guests)}
+        ranked = sorted(self._guests, key=lambda name: (-held[name], place[name]))
+        round_of: dict[str, int] = {}
+        seen: dict[int, int] = {}
+        for name in ranked:
+            kind = self._kinds[name]
+            round_of[name] = seen[kind] = seen.get(kind, -1) + 1
+        best = sorted(ranked, key=lambda name: (-self._guests[name].failed, round_of[name]))
+        return sorted(best[:MOST_GUESTS], key=place.__getitem__)
 
 
-def _shown(run: Run) -> list[GuestMemfd]:
-    """The guests to look at, in their order: one of each kind before a second of any."""
-    ranked: list[tuple[int, int, GuestMemfd]] = []
-    for spec in run.scenario.guests:
-        ranked += [(place, len(ranked) + place, run.guests[name]) for place, name in enumerate(spec.instances)]
-    chosen = sorted(ranked, key=lambda entry: entry[:2])[:MOST_GUESTS]
-    return [guest for _, _, guest in sorted(chosen, key=lambda entry: entry[1])]
+def kinds(run: Run) -> dict[str, int]:
+    """The guests of ``run`` to watch, and the kind of each, which is its place in the scenario.
+
+    One of each kind comes before a second of any.
+    """
+    ranked = [
+        (place, kind, name)
+        for kind, spec in enumerate(run.scenario.guests)
+        for place, name in enumerate(spec.instances)
+    ]
+    return {name: kind for _, kind, name in sorted(ranked)[:MOST_WATCHED]}
+
+
+@attrs.define(eq=False)
+class _Row:
+    """A frame of a guest: its finest state so far, and, once it has ended, the one that was left."""
+
+    frame: int
+    finest: Pages
+    shared: Flags
+    fineness: int
+    left: Pages
+    shared_left: Flags
 
 
 class _GuestCells:
-    """The cells of one guest: where they are in the matrix, and what a call may have changed in them."""
+    """The cells of one guest, what a call may have changed in them, and its frames."""
 
-    def __init__(self, guest: GuestMemfd, first: int, most: int) -> None:
+    def __init__(self, guest: GuestMemfd, geometry: Geometry, most: int) -> None:
         self.guest = guest
         self.order = max(0, (-(-guest.pages // most) - 1).bit_length())
-        self.first = first
         self.number = self._after(guest.pages)
-        self.here = slice(first, first + self.number)
-        hugepages = guest.pages >> guest.page_order if 0 < guest.page_order <= self.order else 0
-        self._smallest = np.full(hugepages, NOTHING, dtype=np.int8)  # by hugepage, where a cell holds several
-        self._held = [Counter[int]() for _ in range(self.number if hugepages else 0)]  # by cell: those by smallest
+        self.pages: Pages = np.zeros((self.number, CLASSES), dtype=np.int32)
+        self.shared: Flags = np.zeros(self.number, dtype=np.bool_)
+        self.failed = 0
+        self._page_size = geometry.page_size
+        self._class = [geometry.size_class(order) for order in range(NOTHING)]
+        self._split = guest.page_order > self.order  # whether a hugepage has several cells
+        self._inside = np.full(self.number, NOTHING, dtype=np.int8)  # then: the order of the folio that a cell lies in
+        self._held = np.zeros(CLASSES, dtype=np.int64)  # pages of the whole guest
+        self._most = self._held
+        self._rows: list[_Row] = []
 
-    def region(self, page_size: int) -> Region:
-        """Where these cells are."""
-        size, cell = (pages * page_size for pages in (self.guest.pages, 1 << self.order))
-        return Region(self.guest.name, size, self.first, self.number, cell)
+    # -- frames ----------------------------------------------------------------------------------------------------
 
-    def update(self, start: int, end: int, orders: Cells, shared: Flags) -> tuple[int, int]:
-        """Bring ``orders`` and ``shared`` up to date after a call on pages ``start`` to ``end``.
+    def begin(self, frame: int) -> None:
+        """What comes belongs to ``frame``: if that is a new one, the row before it is at its end."""
+        if self._rows and self._rows[-1].frame == frame:
+            return
+        self._end()
+        pages, shared = self.pages.copy(), self.shared.copy()
+        self._rows.append(_Row(frame, pages, shared, self._fineness(), pages, shared))
 
-        Returns the bounds of the cells that may have changed.
-        """
+    def _end(self) -> None:
+        if self._rows:
+            self._rows[-1].left, self._rows[-1].shared_left = self.pages.copy(), self.shared.copy()
+
+    def thin(self, part_of: Sequence[int]) -> None:
+        """Frames have become parts of others: frame *i* of ``part_of[i]``."""
+        self._end()
+        merged: list[_Row] = []
+        for row in self._rows:
+            row.frame = part_of[row.frame]
+            if not merged or merged[-1].frame != row.frame:
+                merged.append(row)
+                continue
+            last = merged[-1]
+            if row.fineness > last.fineness:
+                last.finest, last.shared, last.fineness = row.finest, row.shared, row.fineness
+            last.left, last.shared_left = row.left, row.shared_left
+        self._rows = merged
+
+    def layout(self) -> GuestLayout:
+        """What was seen so far."""
+        self._end()
+        rows = self._rows
+        size, cell = (pages * self._page_size for pages in (self.guest.pages, 1 << self.order))
+        return GuestLayout(
+            self.guest.name,
+            size,
+            cell,
+            np.array([row.frame for row in rows], dtype=np.int64),
+            np.array([row.finest for row in rows]),
+            np.array([row.left for row in rows]),
+            np.array([row.shared for row in rows]),
+            np.array([row.shared_left for row in rows]),
+            np.array([row.fineness for row in rows], dtype=np.int64),
+            self._most,
+            self.failed,
+        )
+
+    def _fineness(self) -> int:
+        return int(self._held @ _WEIGHTS)
+
+    # -- cells -----------------------------------------------------------------------------------------------------
+
+    def update(self, start: int, end: int) -> None:
+        """Bring the cells up to date after a call on pages ``start`` to ``end``."""
         if self.guest.closed:
-            orders[:] = NOTHING
-            shared[:] = False
-            return 0, self.number
-        low, high = start >> self.order, self._after(end)
-        for cell in range(low, high):
-            shared[cell] = not self.guest.all_private(*self._pages(cell))
-        if not self.guest.page_order:
-            for cell in range(low, high):
-                orders[cell] = 0 if self.guest.has_memory(*self._pages(cell)) else NOTHING
-        elif len(self._smallest):
-            self._small_hugepages(start, end, orders)
-        else:
-            for first in range(start >> self.guest.page_order, (end - 1 >> self.guest.page_order) + 1):
-                bounds = self._large_hugepage(first << self.guest.page_order, start, end, orders)
-                low, high = min(low, bounds[0]), max(high, bounds[1])
-        return low, high
+            self.pages[:] = 0
+            self._inside[:] = NOTHING
+            self.shared[:] = False
+            self._held[:] = 0
+            return
+        for cell in range(start >> self.order, self._after(end)):
+            self.shared[cell] = not self.guest.all_private(*self._bounds(cell))
+        held = np.zeros(CLASSES, dtype=np.int64)
+        for order, number in self.guest.folios.items():
+            held[self._class[order]] += number << order
+        low, high = self._affected(start, end)
+        if high - low == 1:
+            self.pages[low] += (held - self._held).astype(np.int32)
+        elif high > low:
+            self._walk(low, high)
+        self._held, self._most = held, np.maximum(self._most, held)
+        row, fineness = self._rows[-1], self._fineness()
+        if fineness > row.fineness:
+            row.finest, row.shared, row.fineness = self.pages.copy(), self.shared.copy(), fineness
 
     def _after(self, page: int) -> int:
         """The cell after the one that holds the page before ``page``."""
         return (page - 1 >> self.order) + 1
 
-    def _pages(self, cell: int) -> tuple[int, int]:
+    def _bounds(self, cell: int) -> tuple[int, int]:
         return cell << self.order, min(cell + 1 << self.order, self.guest.pages)
 
-    def _small_hugepages(self, start: int, end: int, orders: Cells) -> None:
-        """Hugepages of which a cell holds one or several."""
+    def _affected(self, start: int, end: int) -> tuple[int, int]:
+        """Bounds of the cells that may have changed."""
         page_order = self.guest.page_order
-        for i in range(start >> page_order, (end - 1 >> page_order) + 1):
-            folios = self.guest.hugepage_folios(i << page_order)
-            new = NOTHING if folios is None else min(order for order, number in folios.items() if number)
-            old = int(self._smallest[i])
-            if new == old:
-                continue
-            cell = i >> self.order - page_order
-            held = self._held[cell]
-            held[new] += 1
-            held[old] -= 1  # NOTHING is above all orders: whatever is counted there changes no minimum
-            self._smallest[i] = new
-            orders[cell] = min((order for order, number in held.items() if number > 0), default=NOTHING)
+        first, after = start >> page_order, (end - 1 >> page_order) + 1
+        if not self._split:
+            return first << page_order >> self.order, self._after(min(after << page_order, self.guest.pages))
+        low, high = self.number, 0
+        for hugepage in range(first, after):
+            bounds = self._of_hugepage(hugepage << page_order, start, end)
+            if bounds is not None:
+                low, high = min(low, bounds[0]), max(high, bounds[1])
+        return low, high
 
-    def _large_hugepage(self, first: int, start: int, end: int, orders: Cells) -> tuple[int, int]:
-        """A hugepage of several cells: returns the bounds of those that may have changed."""
+    def _of_hugepage(self, first: int, start: int, end: int) -> tuple[int, int] | None:
+        """The same within the hugepage that begins at page ``first`` and has several cells."""
         folios = self.guest.hugepage_folios(first)
         low, high = first, first + (1 << self.guest.page_order)
+        cells = low >> self.order, self._after(high)
+        inside = self._inside[slice(*cells)]
         if folios is None or len(folios) == 1:
-            value = NOTHING if folios is None else next(iter(folios))
-            cells = low >> self.order, self._after(high)
-            orders[slice(*cells)] = value
+            value = NOTHING if folios is None else max(next(iter(folios)), self.order)
+            if value > self.order and (inside == value).all():
+                return None  # as it was
+            inside[:] = value
             return cells
         start, end = max(start, low), min(end, high)
-        before = int(orders[start >> self.order : self._after(end)].max())
+        before = int(self._inside[start >> self.order : self._after(end)].max())
         now = {order for _, _, order in self.guest.folio_runs(start, end)}
         block = max(self.order, *now, self.guest.page_order if before == NOTHING else before)
         low, high = start >> block << block, (end - 1 >> block) + 1 << block
-        cells = low >> self.order, self._after(high)
-        if block == self.order and high - low == 1 << block:
-            orders[cells[0]] = 0 if 0 in now else self._smallest_within(low, high)
-            return cells
-        orders[slice(*cells)] = NOTHING
-        for index, number, order in self.guest.folio_runs(low, high):
-            run = slice(max(index, low) >> self.order, self._after(min(index + (number << order), high)))
-            np.minimum(orders[run], order, out=orders[run])
-        return cells
+        return low >> self.order, self._after(high)
 
-    def _smallest_within(self, low: int, high: int) -> int:
-        smallest = NOTHING
-        for _, _, order in self.guest.folio_runs(low, high):
-            if not order:
-                return 0
-            smallest = min(smallest, order)
-        return smallest
+    def _walk(self, low: int, high: int) -> None:
+        """Count the cells from ``low`` to ``high`` anew, from their folios."""
+        start, end = low << self.order, self._bounds(high - 1)[1]
+        self.pages[low:high] = 0
+        if self._split:
+            self._inside[low:high] = NOTHING
+        size = 1 << self.order
+        for index, number, order in self.guest.folio_runs(start, end):
+            first, after = max(index, start), min(index + (number << order), end)
+            kind, cell = self._class[order], first >> self.order
+            if self._split:
+                self._inside[cell : self._after(after)] = max(order, self.order)
+            while first < after:
+                whole = (after >> self.order) - cell if not first & size - 1 else 0
+                if whole > 0:
+                    self.pages[cell : cell + whole, kind] += size
+                    first, cell = first + whole * size, cell + whole
+                else:
+                    upto = min(after, cell + 1 << self.order)
+                    self.pages[cell, kind] += upto - first
+                    first, cell = upto, cell + 1

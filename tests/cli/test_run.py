@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import sys
@@ -58,6 +59,8 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Install:
         module = types.ModuleType("gmemsim.sim.run")
         module.__dict__["Run"] = Run
         monkeypatch.setitem(sys.modules, "gmemsim.sim.run", module)
+        command_module = importlib.import_module("gmemsim.cli.run")
+        monkeypatch.setattr(command_module, "recorders", lambda figures, run, necessary: {})  # there is no run to watch
 
     install(lambda scenario: fakes.headline())
     return install

@@ -61,13 +61,13 @@ def test_out_has_tables_and_a_heatmap_of_two_keys_at_most(scenario: Path, tmp_pa
     result = sweep(scenario, *TWO, "--json", "--out", tmp_path / "two")
     assert result.exit_code == 0
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == [
-        *("heatmap.png", "heatmap.svg", "sweep.csv", "sweep.json"),
+        *("heatmap.png", "heatmap.svg", "sweep.csv", "sweep.html", "sweep.json"),
     ]
     assert json.loads((tmp_path / "two" / "sweep.json").read_text()) == json.loads(result.stdout)
     assert sweep(scenario, *TWO, "--out", tmp_path / "two").exit_code == 2
     assert sweep(scenario, *TWO, "--out", tmp_path / "two", "--force").exit_code == 0
     assert sweep(scenario, *TWO, "--vary", "seed=1,2", "--out", tmp_path / "three").exit_code == 0
-    assert sorted(path.name for path in (tmp_path / "three").iterdir()) == ["sweep.csv", "sweep.json"]
+    assert sorted(path.name for path in (tmp_path / "three").iterdir()) == ["sweep.csv", "sweep.html", "sweep.json"]
 
 
 def test_all_that_is_wrong_is_said_at_once_and_nothing_is_written(scenario: Path, tmp_path: Path) -> None:
@@ -139,10 +139,10 @@ def test_the_other_keys_stay_and_out_has_their_heatmap(scenario: Path, tmp_path:
     rows = list(csv.DictReader(io.StringIO(sweep(scenario, *both, "--csv", "--out", tmp_path / "one").stdout)))
     assert [(row["policy"], row["n"]) for row in rows] == [("b-today", "6"), ("staged", "6")]
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == [
-        *("heatmap.png", "heatmap.svg", "sweep.csv", "sweep.json"),
+        *("heatmap.png", "heatmap.svg", "sweep.csv", "sweep.html", "sweep.json"),
     ]
     assert sweep(scenario, *SEEDS, "--mean", "seed", "--out", tmp_path / "none").exit_code == 0
-    assert sorted(path.name for path in (tmp_path / "none").iterdir()) == ["sweep.csv", "sweep.json"]
+    assert sorted(path.name for path in (tmp_path / "none").iterdir()) == ["sweep.csv", "sweep.html", "sweep.json"]
 
 
 def test_refused_runs_are_not_in_a_mean(scenario: Path) -> None:

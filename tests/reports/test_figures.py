@@ -5,22 +5,31 @@ from __future__ import annotations
 
 import csv
 import struct
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
+import attrs
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.text import Text
 
+from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.reports import figures
-from gmemsim.reports.figures import calls, canvas, foliomap
+from gmemsim.reports.figures import calls, canvas, foliomap, occupancy, sizes
 from gmemsim.reports.figures.curves import BUCKETS, time_axis
 from gmemsim.reports.views import View
 from gmemsim.results.pricing import PHASE_NAMES
 from gmemsim.results.timeline import Event, Timeline
-from gmemsim.sim.layout import NOTHING, Layout
+from gmemsim.scenario.format.load import load_scenario
+from gmemsim.sim.census import Census, CensusRow
+from gmemsim.sim.layout import Layout
 
 from . import fakes, views
 
@@ -82,60 +91,93 @@ def test_the_data_behind_a_figure_is_a_table(name: str, scenario: str, tmp_path:
 
 def test_the_map_names_sizes_and_says_what_is_shared() -> None:
     words = set(texts("map", "everything"))
-    assert {"1G", "4K", "shared", "no memory", "vm0", "vm1", "offset in the guest [GiB]", "simulated time [s]"} <= words
-    assert "Colour: the smallest folio within 1M to 16M of memory; line: some of it is shared." in words
+    assert {"1G", "4K", "no memory", "vm0", "vm1", "offset in the guest", "512M", "32M", "simulated time [s]"} <= words
+    notes = " ".join(next(text for text in words if text.startswith("An area")).split())
+    assert notes.startswith("An area of a colour is that much memory. Within a cell of 1M to 16M sizes are stacked")
+    assert "Most at once, of a guest's memory: 4K 53%, over 4K 0.19%, 2M 100%, over 2M 100%, 1G 100%." in notes
 
 
-def test_a_size_has_the_same_colour_in_every_map_and_larger_is_lighter() -> None:
-    def light(order: int) -> float:
-        red, green, blue, _ = foliomap.colour_of(order)
+def test_sizes_have_five_colours_that_differ_in_lightness_and_mean_no_account() -> None:
+    def light(colour: str) -> float:
+        red, green, blue = to_rgb(colour)
         return 0.2126 * red + 0.7152 * green + 0.0722 * blue  # luminance, ITU-R BT.709
 
-    shades = [light(order) for order in range(foliomap.LARGEST + 1)]
-    assert shades == sorted(shades)
-    assert len({foliomap.colour_of(order) for order in range(foliomap.LARGEST + 1)}) == foliomap.LARGEST + 1
-    for scenario in ("everything", "no time"):
-        legend = figures.figure("map", views.view(scenario)).legends[0]
-        patches = {text.get_text(): handle for text, handle in zip(legend.texts, legend.legend_handles, strict=True)}
-        small = patches["4K"]
-        assert isinstance(small, Patch)
-        assert small.get_facecolor() == foliomap.colour_of(0)
+    shades = [light(colour) for colour in sizes.COLOURS]
+    assert all(after - before > 0.1 for before, after in pairwise(shades))
+    others = [account.colour for _, account in ACCOUNTS.items()] + [canvas.MARK]
+    for colour in sizes.COLOURS:
+        for other in others:
+            assert np.linalg.norm(np.subtract(to_rgb(colour), to_rgb(other))) > 0.2, (colour, other)
+
+
+@pytest.mark.parametrize("scenario", ["everything", "no time"])
+def test_a_size_has_the_same_colour_in_every_figure(scenario: str) -> None:
+    legend = figures.figure("map", views.view(scenario)).legends[0]
+    patches = {text.get_text(): handle for text, handle in zip(legend.texts, legend.legend_handles, strict=True)}
+    small = patches["4K"]
+    assert isinstance(small, Patch)
+    assert to_hex(small.get_facecolor()) == sizes.COLOURS[0]
+    axes = figures.figure("memory", views.view(scenario)).axes
+    lines = {line.get_label(): line.get_color() for ax in axes for line in ax.get_lines()}
+    assert lines["4K"] == sizes.COLOURS[0]
 
 
 @pytest.mark.filterwarnings("ignore:Glyph:UserWarning")
-def test_the_map_shows_one_guest_of_every_kind_and_says_how_many_are_missing() -> None:
+def test_the_map_says_which_guests_of_many_it_shows() -> None:
     words = texts("map", "crowd")
     assert "other" in words
-    assert any("2 more guests are not shown." in text for text in words)
+    notes = " ".join(next(text for text in words if text.startswith("An area")).split())
+    assert "8 of 10 guests: those in which most calls failed (8)" in notes
 
 
-def test_a_column_of_the_map_shows_the_smallest_folio_and_what_was_left_before() -> None:
+@given(st.data(), st.integers(1, 12), st.integers(1, 6))
+def test_an_area_of_the_map_is_as_large_as_the_memory(data: st.DataObject, cells: int, columns: int) -> None:
+    """In every column each class has as many rows as it is part of all rows, to within the number of classes."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    shares = list(rng.dirichlet([0.2] * 6, size=(cells, columns)))
+    rows = data.draw(st.lists(st.integers(0, 9), min_size=cells, max_size=cells))
+    picture = sizes.spread(shares, rows)
+    wanted = sum(share * number for share, number in zip(shares, rows, strict=True))
+    for kind in range(6):
+        assert (np.abs((picture == kind).sum(axis=0) - wanted[:, kind]) < 6).all()
+
+
+def test_a_guest_of_which_little_is_split_looks_so() -> None:
+    view = views.view("seven percent")
+    (guest,) = view.recording(figures.LAYOUT).guests
+    pages, _ = foliomap.states(guest, view.recording(figures.LAYOUT), time_axis(view.result.timeline))
+    picture = foliomap.picture(guest, pages, 4096, 544)
+    assert guest.most[0] / guest.most.sum() == pytest.approx(0.07, rel=0.1)
+    assert (picture[:, -2] == 0).mean() == pytest.approx(36 / 512, abs=6 / 544)
+
+
+def test_a_column_of_the_map_shows_the_most_split_instant_and_what_was_left_before() -> None:
     view = views.view("everything")
     layout: Layout = view.recording(figures.LAYOUT)
-    smallest, shared = foliomap._columns(layout, time_axis(view.result.timeline))
+    vm0, vm1 = layout.guests
+    pages, shared = foliomap.states(vm0, layout, time_axis(view.result.timeline))
     second = foliomap.COLUMNS * 1_000_000_000 // view.result.timeline.end_ns
-    vm0 = layout.regions[0]
-    first_cell = smallest[:, vm0.first]
-    assert first_cell[0] == 18  # populated at the start
-    assert set(first_cell[second + 1 : 2 * second]) == {0}
-    assert first_cell[-1] == 18
-    assert shared[second + 1 : 2 * second, vm0.first].all()
+    sizes_in_first = [set(np.flatnonzero(cell).tolist()) for cell in pages[:, 0]]
+    assert sizes_in_first[0] == {4}  # populated at the start
+    assert 0 in sizes_in_first[second + 2]
+    assert sizes_in_first[-1] == {4}
+    assert shared[second + 2 : 2 * second, 0].all()
     assert not shared[-1].any()
-    assert set(smallest[:, layout.regions[1].first + 1].tolist()) <= {0, 9, NOTHING}
+    pages, _ = foliomap.states(vm1, layout, time_axis(view.result.timeline))
+    assert set(np.flatnonzero(pages.sum(axis=(0, 1))).tolist()) <= {0, 2}
 
 
 def test_the_data_of_the_map_is_the_layout(tmp_path: Path) -> None:
     view = views.view("no time")
-    layout: Layout = view.recording(figures.LAYOUT)
     figures.write_data("map", view, tmp_path / "map.csv")
     with (tmp_path / "map.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == layout.smallest.size
-    last = [row for row in rows if row["step"] == rows[-1]["step"]]
+    last = [row for row in rows if (row["step"], row["state"]) == (rows[-1]["step"], "left")]
     at = {int(row["offset"]): row for row in last}
-    assert (at[0]["smallest_folio_left"], at[0]["shared_left"]) == ("4096", "1")
-    assert at[4 << 20]["smallest_folio_left"] == str(2 << 20)
-    assert at[14 << 20]["smallest_folio_left"] == "0"
+    cell = at[0]["size"]
+    assert (at[0]["4K"], at[0]["2M"], at[0]["shared"]) == (cell, "0", "1")
+    assert at[4 << 20]["2M"] == cell
+    assert at[14 << 20]["2M"] == "0"
     assert sum(int(row["size"]) for row in last) == 16 << 20
 
 
@@ -147,7 +189,9 @@ def test_folios_and_mappings_have_curves_by_size() -> None:
 
 def test_calls_are_told_apart_and_the_longest_are_named() -> None:
     words = texts("calls", "everything")
-    assert {"to shared, 4 ×", "failed, 2 ×", "modelled time of a call [≈, log]"} <= set(words)
+    assert {"split", "merge", "failed", "other calls", "modelled time of a call [≈, log]"} <= set(words)
+    assert "unchanged" in texts("calls", "too small")
+    assert "1 × none priced" in texts("calls", "too small")  # it is counted
     notes = next(text for text in words if "estimates" in text).split("\n")
     assert any(note.endswith("vm0: convert 4K at 0 to shared") for note in notes)
     caveats = " ".join(notes).partition("Times are estimates: ")[2]
@@ -171,6 +215,44 @@ def test_occupancy_has_a_level_for_every_shift_and_the_exact_number() -> None:
     words = set(texts("occupancy", "everything"))
     assert {"shift 0", "shift 6", "shift 12", "shift 18", "all, exact", "slots in use [%]"} <= words
     assert "no nodes" in texts("occupancy", "idle")
+
+
+def test_no_census_is_held_when_the_number_of_nodes_has_changed() -> None:
+    timeline = Timeline(fakes.ACCOUNTS, fakes.ORDERS)
+    for step, nodes in enumerate([100, 100, 101, 200, 200]):
+        timeline.sample(step * fakes.SECOND, fakes.live(nodes), [0, 0, step])
+        timeline.event(fakes.convert(step * fakes.SECOND, step))
+    timeline.end(5 * fakes.SECOND)
+    rows = [CensusRow(t * fakes.SECOND, t, Counter({0: 100}), Counter(), Counter(), 0) for t in (0, 4, 5)]
+    census = Census(4096, 64, (0, 9, 18), tuple(attrs.evolve(row, event=min(row.event, 4)) for row in rows))
+    assert occupancy.held_until(census, time_axis(timeline), timeline) == [3.0, 5.0, 5.0]
+
+
+def test_the_title_is_the_answer_where_guests_were_asked_the_same() -> None:
+    scenario = load_scenario(Path(__file__).parents[2] / "scenarios" / "is-it-necessary.yaml")
+    (title,) = [
+        t.get_text() for t in drawn(figures.figure("holdings", views.recorded(scenario))) if "costs" in t.get_text()
+    ]
+    assert " ".join(title.split()) == (
+        "One shared 4K page costs 18.3 MiB (today), 16.0 MiB (staged), 65.7 KiB (halves), 2.06 MiB (partial)"
+    )
+
+
+def test_a_bar_is_as_long_as_its_number() -> None:
+    view = views.view("everything")
+    ax = figures.figure("memory", view).axes[-2]
+    unit = {"KiB": 1024, "MiB": 1 << 20}[ax.get_xlabel().partition("[")[2].rstrip("]")]
+    ends: dict[float, float] = {}
+    for patch in ax.patches:
+        assert isinstance(patch, Rectangle)
+        ends[patch.get_y()] = max(ends.get(patch.get_y(), 0.0), patch.get_x() + patch.get_width())
+    peaks = [guest["accounts"]["total"]["peak_bytes"] for guest in view.result.summary["guests"]]
+    assert [end * unit for _, end in sorted(ends.items())] == pytest.approx(peaks)
+
+
+def test_the_budget_is_drawn_and_failures_say_which_errno_and_account() -> None:
+    words = texts("memory", "too small")
+    assert {"kernel_memory 512 KiB (dashed)", "1 × ENOMEM vmemmap", "unchanged"} <= set(words)
 
 
 def test_the_title_says_that_a_run_is_partial() -> None:

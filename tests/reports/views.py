@@ -57,6 +57,60 @@ host: {hugetlb: {2M: 8}}
 guests: [{name: vm0, memory: 16M, backing: 2M}]
 workload: []
 """,
+    "too small": """\
+gmemsim: 1
+title: A budget that is too small
+host: {hugetlb: {1G: 1}, kernel_memory: 512K}
+guests: [{name: vm0, memory: 1G, backing: 1G, policy: {split: staged}}]
+workload:
+  - allocate: {guest: vm0, offset: 0, size: 1G}
+  - convert: {guest: vm0, offset: 0, size: 4K, to: private, at: 1s}
+  - convert: {guest: vm0, offset: 0, size: 4K, to: shared, at: 2s}
+""",
+    "seven percent": """\
+gmemsim: 1
+title: Seven of a hundred hugepages are split
+host: {hugetlb: {2M: 512}}
+guests: [{name: vm0, memory: 1G, backing: 2M}]
+workload:
+  - allocate: {guest: vm0, offset: 0, size: 1G}
+  - convert: {guest: vm0, offset: 0M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 28M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 56M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 84M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 112M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 140M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 168M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 196M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 224M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 252M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 280M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 308M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 336M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 364M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 392M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 420M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 448M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 476M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 504M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 532M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 560M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 588M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 616M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 644M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 672M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 700M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 728M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 756M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 784M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 812M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 840M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 868M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 896M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 924M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 952M, size: 4K, to: shared, at: 1s}
+  - convert: {guest: vm0, offset: 980M, size: 4K, to: shared, at: 1s}
+""",
     "busy": """\
 gmemsim: 1
 title: Some thousand calls

@@ -167,3 +167,10 @@ for _registry, _stem in ((FAULTS_EXPORTS, "faults"), (RESERVE_EXPORTS, "reserve"
     for _form, _help in (("json", "Print one JSON object."), ("csv", "Print CSV, one row a line.")):
         _module = f"gmemsim.reports.export.{_stem}_{_form}"
         _registry.add(_form, StudyFormat(_module, f"{_stem}.{_form}", _help))
+COMPARE_EXPORTS.add(
+    "html",
+    StudyFormat("gmemsim.reports.export.compare_html", "compare.html", "Print one HTML page with everything."),
+)
+SWEEP_EXPORTS.add(
+    "html", StudyFormat("gmemsim.reports.export.sweep_html", "sweep.html", "Print one HTML page with everything.")
+)

@@ -33,6 +33,9 @@ LAYOUT = "gmemsim.sim.layout:LayoutRecorder"
 CENSUS = "gmemsim.sim.census:CensusRecorder"
 """The recorder that counts nodes by level, and mappings."""
 
+HOLDINGS = "gmemsim.sim.holdings:HoldingsRecorder"
+"""The recorder that sees what each guest holds."""
+
 REGIONS = "gmemsim.sim.regions:RegionsRecorder"
 """The recorder that counts the GiB of the pool without private pages."""
 
@@ -44,13 +47,15 @@ SUFFIXES = (".png", ".svg")
 class FigureKind:
     """A figure: ``module`` makes it, ``words`` say in a list what it shows, ``caption`` below it.
 
-    ``needs``: the place of the recorder whose recording it is drawn from (default: none).
+    ``needs``: the place of the recorder whose recording it is drawn from (default: none).  ``optional``: it can be
+    drawn without that recording, and then says less (default: it cannot).
     """
 
     module: str
     words: str
     caption: str
     needs: str | None = None
+    optional: bool = False
 
     def draw(self, view: View) -> Figure:
         """The figure, for a canvas that is set up already."""
@@ -67,7 +72,14 @@ FIGURES: Registry[FigureKind] = Registry("figure")
 """Every figure of a run."""
 
 for _name, _module, _words, _caption, _needs in (
-    ("memory", "memory", "by account", "Memory held over time by account, conversions, folios by size", None),
+    ("memory", "memory", "by account", "Memory held over time by account, conversions, folios by size", HOLDINGS),
+    (
+        "holdings",
+        "held",
+        "what each guest holds",
+        "Memory that each guest holds over time, all on one scale",
+        HOLDINGS,
+    ),
     (
         "map",
         "foliomap",
@@ -76,7 +88,7 @@ for _name, _module, _words, _caption, _needs in (
         LAYOUT,
     ),
     ("orders", "orders", "folios and mappings by size", "Folios and mappings by size over time", CENSUS),
-    ("calls", "calls", "modelled time of each", "Modelled time of every call, an estimate", None),
+    ("calls", "calls", "modelled times by kind", "Modelled times of calls by kind and over time, an estimate", None),
     ("occupancy", "occupancy", "XArray nodes by level", "XArray nodes by level, and how full they are", CENSUS),
     (
         "regions",
@@ -86,7 +98,9 @@ for _name, _module, _words, _caption, _needs in (
         REGIONS,
     ),
 ):
-    FIGURES.add(_name, FigureKind(f"gmemsim.reports.figures.{_module}", _words, _caption, _needs))
+    FIGURES.add(
+        _name, FigureKind(f"gmemsim.reports.figures.{_module}", _words, _caption, _needs, optional=_name == "memory")
+    )
 
 
 def write(name: str, view: View, path: Path) -> None:
@@ -112,9 +126,12 @@ def figure(name: str, view: View) -> Figure:
         return FIGURES[name].draw(view)
 
 
-def recorders(figures: Iterable[str], run: Run) -> dict[str, Recorder]:
-    """The recorders of ``run`` that ``figures`` need, each once, by their places; ``run`` must not have begun."""
-    needs = dict.fromkeys(FIGURES[name].needs for name in figures)
+def recorders(figures: Iterable[str], run: Run, *, necessary: bool = False) -> dict[str, Recorder]:
+    """The recorders of ``run`` that ``figures`` need, each once, by their places; ``run`` must not have begun.
+
+    ``necessary`` (default: no): only those without which a figure cannot be drawn.
+    """
+    needs = dict.fromkeys(row.needs for row in map(FIGURES.__getitem__, figures) if not (necessary and row.optional))
     return {place: late(place)(run) for place in needs if place is not None}
 
 

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What every call took, as a scatter over time: modelled times, all of them estimates.
+"""What calls took, by kind and over time: modelled times, all of them estimates.
 
-A run may have a million calls: of those of one kind that fall into the same small field of the picture one is drawn,
-and always the longest of every column.
+Every call is counted, also those that changed nothing or have no price.  Each kind has its distribution, with
+quantiles; a second panel shows calls over time if they differ.  A run may have a million calls: of those of one kind
+that fall into the same small field of that panel one is drawn, and always the longest of every column.
 """
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from math import fsum
 from typing import Any
 
+import attrs
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis as TickedAxis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -21,57 +24,160 @@ from gmemsim.reports import Reportable
 from gmemsim.reports.figures import canvas
 from gmemsim.reports.figures.curves import BUCKETS, Axis, Integers, time_axis
 from gmemsim.reports.views import DataTable, View
-from gmemsim.reports.words import ESTIMATE, describe, modelled_time, times_note
+from gmemsim.reports.words import ESTIMATE, changed_nothing, describe, modelled_time, times_note
 from gmemsim.results.pricing import PHASE_NAMES, Times, phase_times, profile_of
 from gmemsim.results.timeline import Event
 from gmemsim.units import human_duration
 
 KINDS = (
-    ("to shared", "v", "#D55E00"),
-    ("to private", "^", "#0072B2"),
-    ("other calls", "o", "#009E73"),
+    ("ordinary", ".", "#999999"),
+    ("split", "v", "#D55E00"),
+    ("merge", "^", "#0072B2"),
     ("failed", "x", "#000000"),
+    ("unchanged", "o", "#56B4E9"),
+    ("other calls", "+", "#009E73"),
 )
-"""What is told apart: name, marker, colour."""
+"""What is told apart: name, marker, colour.  No accounts and no sizes are in this figure."""
+
+ORDINARY, SPLIT, MERGE, FAILED, UNCHANGED, OTHER = range(len(KINDS))
+
+QUANTILES = (0.1, 0.5, 0.9, 0.99)
+"""Of every kind: a thick line from the first to the third, a mark at the second; the second and the last in words."""
 
 FIELDS = 120
 """Fields of the vertical axis within which calls look the same."""
+
+BINS = 80
+"""Bins of a distribution."""
+
+DIFFERENT = 1.2
+"""Calls are shown over time if the longest took at least so many times the shortest."""
+
+ROW_HEIGHT = 0.36
+"""Inches of a kind's distribution."""
 
 LONGEST = 3
 """Calls that are named below the figure."""
 
 
+@attrs.frozen(eq=False)
+class Calls:
+    """All calls of a run: what kind each was, and its modelled time in ns (0: nothing in it has a price)."""
+
+    kinds: Integers
+    times: Times
+
+    def of(self, kind: int) -> Times:
+        """The times of one kind."""
+        times: Times = self.times[self.kinds == kind]
+        return times
+
+
+def calls_of(result: Reportable) -> Calls:
+    """The calls of a run's ``result``; events that are no calls of a guest, such as a wait, are not among them."""
+    events = result.timeline.events
+    times = phase_times(events, profile_of(result.summary)).sum(axis=1)
+    return Calls(np.array([_kind(event) for event in events], dtype=np.int64), times)
+
+
+def _kind(event: Event) -> int:
+    """The index in :data:`KINDS` of what ``event`` was, -1 if it was no call."""
+    work = event.work
+    if event.errno is not None:
+        return FAILED
+    if work is None:
+        return -1
+    if changed_nothing(event):
+        return UNCHANGED
+    if work.folios_split:
+        return SPLIT
+    if work.folios_merged:
+        return MERGE
+    return ORDINARY if event.kind == "convert" else OTHER
+
+
 def draw(view: View) -> Figure:
     """The figure."""
     result = view.result
-    events, axis = result.timeline.events, time_axis(result.timeline)
-    times = phase_times(events, profile_of(result.summary)).sum(axis=1)
-    notes = [*_longest(events, times, axis), *_caveats(result.summary)]
-    fig, (ax, below) = canvas.sheet(view.title, [3.2, canvas.note_height(notes)])
-    priced = np.flatnonzero(times > 0)
-    if len(priced):
-        _scatter(ax, axis, events, times, priced)
-    else:
-        ax.set_yticks([])
-        canvas.say(ax, "no call took any time")
-    ax.set_ylabel(f"modelled time of a call [{ESTIMATE}, log]")
-    canvas.along(axis, [ax])
+    events, axis, calls = result.timeline.events, time_axis(result.timeline), calls_of(result)
+    notes = [*_longest(events, calls.times, axis), *_caveats(result.summary)]
+    used = [kind for kind in range(len(KINDS)) if (calls.kinds == kind).any()]
+    priced = np.flatnonzero((calls.times > 0) & (calls.kinds >= 0))
+    over_time = says_something(axis.events[priced], calls.times[priced])
+    heights = [ROW_HEIGHT * max(len(used), 2), *([2.4] if over_time else []), canvas.note_height(notes)]
+    fig, (spread, *scatter, below) = canvas.sheet(view.title, heights)
+    _distributions(spread, calls, used)
+    for ax in scatter:
+        _scatter(ax, axis, calls, priced)
+        ax.set_ylabel(f"modelled time of a call [{ESTIMATE}, log]")
+        canvas.along(axis, [ax])
     canvas.write_below(fig, below, notes)
     return fig
 
 
-def _kind(event: Event) -> int:
-    """The index in :data:`KINDS` of what ``event`` was."""
-    if event.errno is not None:
-        return 3
-    if event.kind != "convert":
-        return 2
-    return 0 if "shared" in event.detail else 1
+def says_something(x: Times, times: Times) -> bool:
+    """Whether calls at ``x`` that took so long look different over time: not all at once, and not all as long."""
+    return len(times) > 1 and bool(np.ptp(x) > 0) and float(times.max()) >= DIFFERENT * float(times.min())
 
 
-def _scatter(ax: Axes, axis: Axis, events: Sequence[Event], times: Times, priced: Integers) -> None:
-    kinds = np.array([_kind(events[i]) for i in priced])
-    x, y = axis.events[priced], times[priced]
+def _distributions(ax: Axes, calls: Calls, used: Sequence[int]) -> None:
+    """A row for every kind: its distribution, its quantiles, and in words how many there were."""
+    priced = calls.times[(calls.times > 0) & (calls.kinds >= 0)]
+    if len(priced):
+        low, high = float(priced.min()) / 2, float(priced.max()) * 2
+        ax.set_xscale("log")
+        ax.set_xlim(low, high)
+        _durations(ax.xaxis)
+        ax.set_xlabel(f"modelled time of a call [{ESTIMATE}, log]; line: 10 to 90 %, mark: median, point: longest")
+        ax.grid(axis="x", linewidth=0.3, color="#cccccc")
+    else:
+        ax.set_xticks([])
+        canvas.say(ax, "no call took any time")
+    for row, kind in enumerate(used):
+        _distribution(ax, -row, kind, calls.of(kind))
+    ax.set_yticks([-row for row in range(len(used))], [KINDS[kind][0] for kind in used])
+    ax.set_ylim(-len(used) + 0.5, 0.75)
+    ax.tick_params(axis="y", length=0)
+
+
+def _distribution(ax: Axes, y: int, kind: int, times: Times) -> None:
+    colour, priced = KINDS[kind][2], times[times > 0]
+    words = f"{len(times):,} ×"
+    if len(priced):
+        edges = np.geomspace(*ax.get_xlim(), BINS + 1)
+        counts, _ = np.histogram(priced, edges)
+        heights = 0.55 * counts / counts.max()
+        ax.fill_between(edges[:-1], y, y + heights, step="post", color=colour, alpha=0.35, linewidth=0)
+        first, median, third, last = np.quantile(priced, QUANTILES).tolist()
+        ax.plot([first, third], [y, y], color=colour, linewidth=3, solid_capstyle="butt")
+        ax.plot([median], [y], marker="|", markersize=9, markeredgewidth=1.4, color=canvas.INK)
+        ax.plot([priced.max()], [y], marker=".", markersize=5, color=colour)
+        if len(priced) < len(times):
+            words += f" ({len(priced):,} priced)"
+        words += f"\nmedian {modelled_time(median)}\n99 % {modelled_time(last)}, max {modelled_time(priced.max())}"
+    else:
+        words += " none priced"
+    ax.annotate(
+        words,
+        (1, y),
+        (4, 0),
+        xycoords=ax.get_yaxis_transform(),
+        textcoords="offset points",
+        va="center",
+        fontsize=6.5,
+        linespacing=1.1,
+    )
+
+
+def _durations(axis: TickedAxis) -> None:
+    """Ticks of a logarithmic axis of ns."""
+    axis.set_major_locator(LogLocator(numticks=12))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: human_duration(value)))
+
+
+def _scatter(ax: Axes, axis: Axis, calls: Calls, priced: Integers) -> None:
+    x, y, kinds = axis.events[priced], calls.times[priced], calls.kinds[priced]
     low, high = float(y.min()), float(y.max())
     for kind, (name, marker, colour) in enumerate(KINDS):
         here = np.flatnonzero(kinds == kind)
@@ -87,14 +193,12 @@ def _scatter(ax: Axes, axis: Axis, events: Sequence[Event], times: Times, priced
             markeredgewidth=0.7,
             color=colour,
             alpha=1.0 if len(kept) < BUCKETS else 0.6,
-            label=f"{name}, {len(here):,} ×",
-            zorder=3 if kind == 3 else 2,
+            label=name,
+            zorder=3 if kind == FAILED else 2,
         )
     ax.set_yscale("log")
     ax.set_ylim(low / 2, high * 2)
-    ax.yaxis.set_major_locator(LogLocator(numticks=12))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: human_duration(value)))
+    _durations(ax.yaxis)
     ax.grid(axis="y", linewidth=0.3, color="#cccccc")
     canvas.legend(ax)
 
@@ -107,20 +211,21 @@ def _thinned(x: Times, y: Times, end: float, low: float, high: float) -> Integer
     field = (np.log(y / low) * (FIELDS / max(np.log(high / low), 1e-9))).astype(np.int64)
     descending = np.argsort(-y, kind="stable")
     _, first = np.unique((column * (FIELDS + 1) + field)[descending], return_index=True)
-    return np.sort(descending[first])
+    kept: npt.NDArray[np.int64] = np.sort(descending[first])
+    return kept
 
 
 def _caveats(summary: Mapping[str, Any]) -> list[str]:
     """Whose prices the times are, and what is not in them."""
     words = [f"Times are estimates: cost profile {profile_of(summary).name}", times_note(summary)]
-    return textwrap.wrap(f"{'; '.join(filter(None, words))}.", 118)
+    return canvas.notes_of([f"{'; '.join(filter(None, words))}."])
 
 
 def _longest(events: Sequence[Event], times: Times, axis: Axis) -> list[str]:
     """A line for each of the longest calls."""
     order = np.argsort(-times, kind="stable")[:LONGEST]
     return [
-        f"{modelled_time(times[i])} at {axis.name(axis.events[i])} – {describe(events[i])}"[:120]
+        f"{modelled_time(times[i])} at {axis.name(axis.events[i])} – {describe(events[i])}"[: canvas.NOTE_COLUMNS]
         for i in order
         if times[i] > 0
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,14 +35,29 @@ FOOT = 0.12
 DPI = 200
 """Pixels an inch of the PNG."""
 
+PLACES = 6
+"""Decimals of a panel's place in parts of the figure: a thousandth of a pixel."""
+
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 """Eight colours that people with any colour vision tell apart (Okabe, Ito: Color Universal Design, 2008)."""
 
 LINE_COLOURS = tuple("#222222" if colour == "#F0E442" else colour for colour in OKABE_ITO)
 """The same for lines, where yellow is too pale."""
 
+MARK = "#D55E00"
+"""What a figure without accounts marks: neither a size's colour (:mod:`gmemsim.reports.figures.sizes`) nor grey."""
+
+INK = "#222222"
+"""Lines and marks that mean no account, no size and no policy."""
+
+NOTE_COLUMNS = 118
+"""Characters of a line below a figure."""
+
 DARK_PART = 0.9
 """The part of the viridis gradient that is dark enough for lines on white."""
+
+MOST_POWERS = 7
+"""Ticks of a logarithmic axis at most."""
 
 STYLE: dict[str, Any] = {
     "font.size": 8,
@@ -81,6 +96,7 @@ def save(draw: Callable[[], Figure], path: Path, made: str = "") -> None:
         figure = draw()
         if made:
             sign(figure, made)
+        _settle(figure)
         figure.savefig(path, format=form, dpi=DPI, metadata=metadata)
 
 
@@ -93,12 +109,29 @@ def sign(figure: Figure, made: str) -> None:
     figure.text(0.99, 0.3 * foot, made, ha="right", va="bottom", fontsize=5, color="#777777", parse_math=False)
 
 
+def _settle(fig: Figure) -> None:
+    """Lay the figure out once and for all, in whole numbers: the solver's last digits are not always the same."""
+    if fig.get_layout_engine() is None:
+        return
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")
+    for ax in fig.axes:
+        left, bottom, width, height = (round(edge, PLACES) for edge in ax.get_position(original=True).bounds)
+        ax.set_position((left, bottom, width, height))
+
+
 def sheet(title: str, heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
     """A figure of the page's width with ``title`` and panels of these ``heights`` (inches) below each other."""
-    fig = Figure(figsize=(WIDTH, sum(heights) + 1.0), layout="constrained")
-    fig.suptitle(textwrap.fill(title, 72), x=0.01, ha="left", fontsize=9.5, fontweight="bold", parse_math=False)
+    fig = page(title, sum(heights))
     panels = fig.subplots(len(heights), 1, height_ratios=list(heights), squeeze=False)
     return fig, [panel for (panel,) in panels]
+
+
+def page(title: str, height: float) -> Figure:
+    """A figure of the page's width with ``title``, and room for ``height`` inches below it."""
+    fig = Figure(figsize=(WIDTH, height + 1.0), layout="constrained")
+    fig.suptitle(textwrap.fill(title, 72), x=0.01, ha="left", fontsize=9.5, fontweight="bold", parse_math=False)
+    return fig
 
 
 def along(axis: Axis, panels: Sequence[Axes]) -> None:
@@ -141,20 +174,35 @@ def note_height(notes: Sequence[str]) -> float:
 
 
 def counts_on_log(ax: Axes, highest: int) -> None:
-    """A vertical axis for counts from 0 to ``highest``: 0, then decades."""
-    ax.set_yscale("symlog", linthresh=1, linscale=0.5)
-    ax.set_ylim(0, 3 * max(highest, 1))
-    ax.yaxis.set_major_locator(FixedLocator([0, *(10.0**k for k in range(len(str(highest)) + 1))]))
+    """A vertical axis for counts from 0 to ``highest``: 0, then powers of two, at most :data:`MOST_POWERS`."""
+    top = max(highest, 1)
+    step = max(1, -(-(top.bit_length() + 1) // MOST_POWERS))
+    ax.set_yscale("symlog", linthresh=1, linscale=1, base=2)
+    ax.set_ylim(0, 3 * top)
+    ax.yaxis.set_major_locator(FixedLocator([0, *(2.0**k for k in range(0, top.bit_length() + 1, step))]))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
     ax.grid(axis="y", linewidth=0.3, color="#cccccc")
 
 
+def binary_ticks(
+    ax: Axes, most: int = 6, *, across: bool = False, name: Callable[[float], str] = "{:,.10g}".format
+) -> None:
+    """Ticks at multiples of a power of two (a half, a quarter, …), about ``most`` (default: 6), of the vertical axis.
+
+    ``across`` (default: no): of the horizontal one.  ``name`` words a tick (default: as a number).
+    """
+    axis, (low, high) = (ax.xaxis, ax.get_xlim()) if across else (ax.yaxis, ax.get_ylim())
+    step = 2.0 ** np.ceil(np.log2(max(high - low, 1e-9) / most))
+    axis.set_ticks(np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: name(value)))
+    (ax.set_xlim if across else ax.set_ylim)(low, high)
+
+
 def short(name: object, most: int = 16) -> str:
-    """``name`` in at most so many characters, its end among them: that is where names of alike guests differ."""
+    """The last so many characters of ``name``: its end is where names of alike guests differ."""
     text = str(name)
-    end = most // 3
-    return text if len(text) <= most else f"{text[: most - end - 1]}…{text[-end:]}"
+    return text if len(text) <= most else f"…{text[1 - most :]}"
 
 
 def unit(highest: int) -> tuple[str, float]:
@@ -185,9 +233,12 @@ def colours(n: int) -> Sequence[Any]:
 
     What is too pale for a line on white is not among them.
     """
-    if n <= len(LINE_COLOURS):
-        return LINE_COLOURS[:n]
-    return [matplotlib.colormaps["viridis"](DARK_PART * i / (n - 1)) for i in range(n)]
+    return LINE_COLOURS[:n] if n <= len(LINE_COLOURS) else gradient(n)
+
+
+def gradient(n: int) -> Sequence[Any]:
+    """``n`` colours for lines along a colour-blind safe gradient."""
+    return [matplotlib.colormaps["viridis"](DARK_PART * i / max(n - 1, 1)) for i in range(n)]
 
 
 def say(ax: Axes, words: str) -> None:
@@ -196,11 +247,13 @@ def say(ax: Axes, words: str) -> None:
 
 
 def count(value: float) -> str:
-    """``value`` as a short tick label: 0, 10, 1k, 100k, 1M."""
-    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= limit:
-            return f"{value / limit:.0f}{letter}"
-    return f"{value:.0f}"
+    """``value`` as a tick label, with separators of thousands."""
+    return f"{value:,.0f}"
+
+
+def notes_of(words: Iterable[str]) -> list[str]:
+    """Sentences as lines that :func:`write_below` can write."""
+    return [line for sentence in words for line in textwrap.wrap(sentence, NOTE_COLUMNS)]
 
 
 def to_end(x: Floats, end: float) -> Floats:

@@ -38,6 +38,9 @@ MIN_PROMINENCE = 0.1
 MIN_DISTANCE = 0.045
 """Numbers stand at least this part of the axis apart, or they would touch."""
 
+UNITS = (("min", 60e9), ("s", 1e9), ("ms", 1e6), ("µs", 1e3), ("ns", 1.0))
+"""Units of time and their nanoseconds."""
+
 STEPS = "step"
 """The unit of the horizontal axis where it counts steps instead of time."""
 
@@ -53,8 +56,12 @@ class Axis:
     unit: str
 
     def name(self, x: float) -> str:
-        """How the text below the figure speaks of ``x``."""
-        return f"step {x:.0f}" if self.unit == STEPS else f"{x:.4g} {self.unit}"
+        """How the text below the figure speaks of ``x``: a step, or a time in engineering units with four digits."""
+        if self.unit == STEPS:
+            return f"step {x:,.0f}"
+        ns = x * dict(UNITS)[self.unit]
+        unit, scale = next(((name, scale) for name, scale in UNITS[1:] if round(ns) >= scale), UNITS[-1])
+        return f"{ns / scale:,.4g} {unit}" if ns < 1e4 * scale else f"{ns / scale:,.0f} {unit}"
 
 
 def time_axis(timeline: Timeline) -> Axis:
@@ -67,11 +74,7 @@ def common_axes(timelines: Sequence[Timeline]) -> list[Axis]:
     ends = [_end_of(timeline) for timeline in timelines]
     if any(end == 0 or _at_one_instant(timeline) for end, timeline in zip(ends, timelines, strict=True)):
         return [_step_axis(timeline) for timeline in timelines]
-    unit, scale = next(
-        (name, scale)
-        for name, scale in (("min", 60e9), ("s", 1e9), ("ms", 1e6), ("µs", 1e3), ("ns", 1.0))
-        if max(ends) >= (5 if name == "min" else 1) * scale
-    )
+    unit, scale = next((name, scale) for name, scale in UNITS if max(ends) >= (5 if name == "min" else 1) * scale)
     return [_axis(timeline, end, unit, scale) for end, timeline in zip(ends, timelines, strict=True)]
 
 

@@ -3,10 +3,11 @@
 
 Theory of operation
 -------------------
-The picture is a matrix of cells (:mod:`gmemsim.sim.layout`) over columns of time.  A column shows the smallest
-folio that was seen during it, so what was split for an instant is there; where nothing happened it shows what was left
-before.  A line through a cell says that some of its memory is shared.  Light is large and dark is small, in a gradient
-that reads the same in any colour vision and in grey.
+The picture has a column for a piece of time and rows for offsets.  A column shows the guest at the instant within that
+piece at which most of its memory was in small folios, so what was split for an instant is there; where nothing
+happened it shows what was left before.  The rows of a cell (:mod:`gmemsim.sim.layout`) are divided among the sizes in
+it, so an area of a colour is that much memory: a guest of whose memory a tenth is split is a tenth dark.  What is less
+than a row is carried to the next cell.  A line through a cell says that some of its memory is shared.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.artist import Artist
@@ -24,12 +24,12 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from gmemsim.reports.figures import LAYOUT, canvas
 from gmemsim.reports.figures.curves import Axis, time_axis
+from gmemsim.reports.figures.sizes import COLOURS, EMPTY, spread
 from gmemsim.reports.views import DataTable, View
-from gmemsim.sim.layout import NOTHING, Cells, Flags, Layout, Region
+from gmemsim.sim.layout import CLASSES, Flags, GuestLayout, Layout, Pages
 from gmemsim.units import size_name
 
 COLUMNS = 400
@@ -38,69 +38,95 @@ COLUMNS = 400
 HEIGHT, LEAST_HEIGHT = 3.4, 0.62
 """Inches of all guests together, and of each at least: a name and two ticks."""
 
-SHARED = "#D55E00"
-"""The line that says shared: visible on the dark and on the light end of the gradient."""
+ROWS_PER_INCH = 160
+"""Rows of the picture: about a pixel of the PNG each."""
 
-LARGEST = 18
-"""The order at the light end of the gradient: 1G in base pages of 4K, the largest folio of the kernels there are."""
-
-PALEST = 0.95
-"""How far the gradient goes: its end is too close to white paper."""
-
-HATCHED = 0.9
-"""Points that the lines of neighbouring cells are wide at most, so that the colours between them are seen."""
+MOST_LINES = 1 / 4
+"""The part of the cells up to which those with shared memory have a line: more would hide the sizes."""
 
 
 def draw(view: View) -> Figure:
     """The figure; the layout must have been collected."""
     layout, axis = _layout(view), time_axis(view.result.timeline)
-    smallest, shared = _columns(layout, axis)
-    orders = [order for order in np.unique(smallest).tolist() if order != NOTHING]
-    colours = [colour_of(order) for order in orders]
-    notes = _notes(layout)
-    number = len(layout.regions)
-    unit, scale = canvas.unit(max(region.size for region in layout.regions))
+    shown = [states(guest, layout, axis) for guest in layout.guests]
+    lined = all(float(shared.any(axis=0).mean()) <= MOST_LINES for _, shared in shown)
+    notes = _notes(layout, None if lined else [int(shared.sum(axis=1).max(initial=0)) for _, shared in shown])
+    number = len(layout.guests)
     heights = [max(LEAST_HEIGHT, HEIGHT / number)] * number
     fig, (*panels, below) = canvas.sheet(view.title, [*heights, canvas.note_height(notes)])
-    for ax, region in zip(panels, layout.regions, strict=True):
-        here = slice(region.first, region.first + region.cells)
-        _panel(ax, region, axis, smallest[:, here], shared[:, here], orders, colours, scale, 5 if number <= 2 else 2)
-        ax.set_ylabel(canvas.short(region.guest, 12), fontsize=7, rotation=0, ha="right", va="center", parse_math=False)
+    for ax, guest, (pages, shared) in zip(panels, layout.guests, shown, strict=True):
+        _panel(ax, guest, pages, layout.geometry.page_size, (axis.end, float(guest.size)), heights[0])
+        if lined:
+            ax.add_collection(_shared_lines(guest, shared, axis.end))
+        ax.set_ylim(0, guest.size)
+        canvas.binary_ticks(ax, 5 if number <= 2 else 2, name=lambda offset: size_name(round(offset)))
+        ax.set_ylabel(canvas.short(guest.guest, 12), fontsize=7, rotation=0, ha="right", va="center", parse_math=False)
     fig.align_ylabels(panels)
-    fig.supylabel(f"offset in the guest [{unit}]", fontsize=8)
+    fig.supylabel("offset in the guest", fontsize=8)
     canvas.along(axis, panels)
-    sizes = [size_name(layout.page_size << order) for order in orders]
-    handles: list[Artist] = []
-    handles += [Patch(color=colour, label=size) for colour, size in zip(colours, sizes, strict=True)][::-1]
-    handles.append(Patch(facecolor="white", edgecolor="#999999", linewidth=0.5, label="no memory"))
-    handles.append(Line2D([], [], color=SHARED, linewidth=1.2, label="shared"))
-    fig.legend(handles=handles, loc="outside right center", frameon=False, handlelength=1.6)
+    fig.legend(handles=_handles(layout, lined=lined), loc="outside right center", frameon=False, handlelength=1.6)
     canvas.write_below(fig, below, notes)
     return fig
 
 
-def colour_of(order: int) -> tuple[float, float, float, float]:
-    """The colour of folios of ``order``: the same in every map."""
-    return matplotlib.colormaps["viridis"](PALEST * min(order, LARGEST) / LARGEST)
+def states(guest: GuestLayout, layout: Layout, axis: Axis, columns: int = COLUMNS) -> tuple[Pages, Flags]:
+    """The state of ``guest`` that every column of time shows: pages by column, cell and class; whether it is shared."""
+    begin = np.where(layout.events >= 0, axis.events[layout.events] if len(axis.events) else 0.0, 0.0)
+    place = np.minimum((begin * (columns / axis.end)).astype(np.int64), columns - 1)[guest.frames]
+    bounds = np.searchsorted(place, np.arange(columns + 1))
+    pages, shared = [], []
+    for first, after in pairwise(bounds.tolist()):
+        if first == after:
+            pages.append(guest.left[after - 1])
+            shared.append(guest.shared_left[after - 1])
+        else:
+            finest = first + int(guest.fineness[first:after].argmax())
+            pages.append(guest.finest[finest])
+            shared.append(guest.shared[finest])
+    return np.array(pages), np.array(shared)
+
+
+def cell_sizes(guest: GuestLayout) -> npt.NDArray[np.int64]:
+    """Bytes of every cell: the last one may be smaller."""
+    edges = np.minimum(np.arange(guest.cells + 1) * guest.cell_bytes, guest.size)
+    sizes: npt.NDArray[np.int64] = np.diff(edges)
+    return sizes
+
+
+def picture(guest: GuestLayout, pages: Pages, page_size: int, rows: int) -> npt.NDArray[np.int64]:
+    """The classes by row, from offset 0 up, and column; :data:`~gmemsim.sim.layout.CLASSES` is no memory."""
+    sizes = cell_sizes(guest)
+    shares = pages.astype(np.int64) * page_size / sizes[:, None]
+    whole = np.concatenate([shares, 1 - shares.sum(axis=2, keepdims=True)], axis=2)
+    edges = np.round(np.append(0, sizes.cumsum()) * (rows / guest.size)).astype(int)
+    return spread(list(whole.transpose(1, 0, 2)), np.diff(edges).tolist())
 
 
 def table(view: View) -> DataTable:
-    """A row for every cell and frame; the frame holds from ``time_ns``, its first event being ``step`` (0: none)."""
-    header = ("time_ns", "step", "guest", "offset", "size", "smallest_folio", "smallest_folio_left", "shared")
-    return DataTable((*header, "shared_left"), _rows(_layout(view)))
+    """Two rows for every cell of a guest and frame in which it was called: ``most_split``, and what was ``left``.
+
+    ``time_ns`` and ``step`` are those at which the frame begins (step 0: before the first); then ``state``, ``guest``,
+    ``offset``, ``size``, the bytes in folios of every class of sizes, and ``shared``.
+    """
+    layout = _layout(view)
+    header = ("time_ns", "step", "state", "guest", "offset", "size", *layout.geometry.class_names, "shared")
+    return DataTable(header, _rows(layout))
 
 
 def _rows(layout: Layout) -> Iterator[tuple[object, ...]]:
-    def folio(order: int) -> int:
-        return 0 if order == NOTHING else layout.page_size << order
-
-    for i, (time, event) in enumerate(zip(layout.times.tolist(), layout.events.tolist(), strict=True)):
-        frame = zip(layout.smallest[i], layout.smallest_left[i], layout.shared[i], layout.shared_left[i], strict=True)
-        cells = [(folio(int(a)), folio(int(b)), int(c), int(d)) for a, b, c, d in frame]
-        for region in layout.regions:
-            for cell in range(region.cells):
-                where = (time, event + 1, region.guest, cell * region.cell_bytes, region.cell_bytes)
-                yield *where, *cells[region.first + cell]
+    page = layout.geometry.page_size
+    for guest in layout.guests:
+        sizes = cell_sizes(guest).tolist()
+        for i, frame in enumerate(guest.frames.tolist()):
+            when = int(layout.times[frame]), int(layout.events[frame]) + 1
+            for state, pages, shared in (
+                ("most_split", guest.finest[i], guest.shared[i]),
+                ("left", guest.left[i], guest.shared_left[i]),
+            ):
+                held = (pages.astype(np.int64) * page).tolist()
+                for cell, size in enumerate(sizes):
+                    where = (guest.guest, cell * guest.cell_bytes, size)
+                    yield *when, state, *where, *held[cell], int(shared[cell])
 
 
 def _layout(view: View) -> Layout:
@@ -108,65 +134,77 @@ def _layout(view: View) -> Layout:
     return layout
 
 
-def _notes(layout: Layout) -> list[str]:
-    cells = sorted({region.cell_bytes for region in layout.regions})
+def most_at_once(layout: Layout) -> list[float]:
+    """By class, the largest part of a guest's memory that was in it at once."""
+    page = layout.geometry.page_size
+    parts = [guest.most * page / guest.size for guest in layout.guests]
+    return [float(part) for part in np.max(parts, axis=0)]
+
+
+def _notes(layout: Layout, lineless: list[int] | None) -> list[str]:
+    """``lineless``: the most cells of each guest that had shared memory at once, if they have no lines."""
+    cells = sorted({guest.cell_bytes for guest in layout.guests})
     sizes = size_name(cells[0]) if len(cells) == 1 else f"{size_name(cells[0])} to {size_name(cells[-1])}"
-    more = [f"{layout.left_out:,} more guests are not shown."] if layout.left_out else []
-    return [f"Colour: the smallest folio within {sizes} of memory; line: some of it is shared.", *more]
+    parts = zip(layout.geometry.class_names, most_at_once(layout), strict=True)
+    most = ", ".join(f"{name} {part:.2%}" if part < 0.1 else f"{name} {part:.0%}" for name, part in parts if part)
+    notes = [
+        f"An area of a colour is that much memory. Within a cell of {sizes} sizes are stacked, smallest first. A column"
+        " shows the instant at which most memory was in small folios."
+        + (" Line: some of the cell is shared then." if lineless is None else ""),
+        f"Most at once, of a guest's memory: {most or 'nothing'}.",
+        *([] if lineless is None else [_shared_words(layout, lineless)]),
+        *_choice(layout),
+    ]
+    return canvas.notes_of(notes)
 
 
-def _columns(layout: Layout, axis: Axis) -> tuple[Cells, Flags]:
-    """The matrix by columns of time instead of frames."""
-    begin = np.where(layout.events >= 0, axis.events[layout.events] if len(axis.events) else 0.0, 0.0)
-    column = np.minimum((begin * (COLUMNS / axis.end)).astype(np.int64), COLUMNS - 1)
-    bounds = np.searchsorted(column, np.arange(COLUMNS + 1))
-    smallest, shared = [], []
-    for first, after in pairwise(bounds.tolist()):
-        if first == after:
-            smallest.append(layout.smallest_left[after - 1])
-            shared.append(layout.shared_left[after - 1])
-        else:
-            smallest.append(layout.smallest[first:after].min(axis=0))
-            shared.append(layout.shared[first:after].any(axis=0))
-    return np.array(smallest), np.array(shared)
+def _shared_words(layout: Layout, most: list[int]) -> str:
+    cells = [f"{number:,} of {guest.cells:,}" for number, guest in zip(most, layout.guests, strict=True)]
+    return f"Cells with some shared memory at once, at most: {', '.join(cells)}."
+
+
+def _choice(layout: Layout) -> list[str]:
+    """Which guests are shown, if not all."""
+    shown, total = len(layout.guests), layout.total
+    if shown == total:
+        return []
+    failing = sum(guest.failed > 0 for guest in layout.guests)
+    failed = f"those in which most calls failed ({failing:,}), then " if failing else ""
+    of = f", chosen from the {layout.watched:,} watched" if layout.watched < total else ""
+    return [f"{shown:,} of {total:,} guests{of}: {failed}of every kind those that held most."]
+
+
+def _handles(layout: Layout, *, lined: bool) -> list[Artist]:
+    """The legend: the classes that occur, the largest first; ``lined``: whether what is shared has lines."""
+    names = layout.geometry.class_names
+    used = [kind for kind, part in enumerate(most_at_once(layout)) if part]
+    handles: list[Artist] = [Patch(color=COLOURS[kind], label=names[kind]) for kind in reversed(used)]
+    handles.append(Patch(facecolor=EMPTY, edgecolor="#999999", linewidth=0.5, label="no memory"))
+    return [*handles, Line2D([], [], color=canvas.MARK, linewidth=1.2, label="shared")] if lined else handles
 
 
 def _panel(
-    ax: Axes,
-    region: Region,
-    axis: Axis,
-    smallest: Cells,
-    shared: Flags,
-    orders: list[int],
-    colours: list[tuple[float, float, float, float]],
-    scale: float,
-    ticks: int,
+    ax: Axes, guest: GuestLayout, pages: Pages, page_size: int, corner: tuple[float, float], height: float
 ) -> None:
-    top = region.cells * region.cell_bytes / scale
-    if orders:
-        bounds = [-0.5, *(order + 0.5 for order in orders)]
-        shown = np.ma.masked_equal(smallest.T, NOTHING)
-        palette = ListedColormap(colours)
-        norm = BoundaryNorm(bounds, len(colours))
-        extent = (0.0, axis.end, 0.0, top)
-        ax.imshow(shown, palette, norm, aspect="auto", interpolation="nearest", origin="lower", extent=extent)
-    ax.add_collection(_shared_lines(region, axis, shared, scale))
-    ax.set_ylim(0, region.size / scale)
-    ax.yaxis.set_major_locator(MaxNLocator(nbins=ticks, steps=[1, 2, 5, 10]))
-    if not orders:
+    """The sizes of the folios of ``guest``, from the origin to ``corner``, in a panel of so many inches."""
+    if not pages.any():
         canvas.say(ax, "no memory")
+        return
+    image = picture(guest, pages, page_size, round(height * ROWS_PER_INCH))
+    palette = ListedColormap([*COLOURS, EMPTY])
+    norm = BoundaryNorm(np.arange(CLASSES + 2) - 0.5, CLASSES + 1)
+    extent = (0.0, corner[0], 0.0, corner[1])
+    ax.imshow(image, palette, norm, aspect="auto", interpolation="nearest", origin="lower", extent=extent)
 
 
-def _shared_lines(region: Region, axis: Axis, shared: Flags, scale: float) -> LineCollection:
+def _shared_lines(guest: GuestLayout, shared: Flags, end: float) -> LineCollection:
     """A line through the middle of every cell for as long as some of it is shared."""
     lines = []
     for cell in np.flatnonzero(shared.any(axis=0)):
-        y = (cell + 0.5) * region.cell_bytes / scale
+        y = (cell + 0.5) * guest.cell_bytes
         edges = np.flatnonzero(np.diff(shared[:, cell].astype(np.int8), prepend=0, append=0))
-        for begin, end in _pairs(edges):
-            lines.append([(begin * axis.end / COLUMNS, y), (end * axis.end / COLUMNS, y)])
-    dense = len({line[0][1] for line in lines}) > region.cells / 4
-    return LineCollection(lines, colors=SHARED, linewidths=HATCHED / 2 if dense else HATCHED, capstyle="butt")
+        lines += [[(first * end / COLUMNS, y), (after * end / COLUMNS, y)] for first, after in _pairs(edges)]
+    return LineCollection(lines, colors=canvas.MARK, linewidths=0.9, capstyle="butt")
 
 
 def _pairs(edges: npt.NDArray[np.intp]) -> Iterator[tuple[float, float]]:

@@ -4,7 +4,7 @@
 Theory of operation
 -------------------
 Three panels share one horizontal axis: memory held by account (stacked), a strip with the conversions, and folios by
-order.  A run of a few guests has one more: what each of them cost at its peak, so that policies can be compared.
+class of sizes.  A run of several guests has one more: what each of them held at its peak, so that they can be compared.
 
 Peaks of the total are numbered; what they are and what caused them stands below the figure, where it cannot hide
 anything.  Curves are thinned out by :mod:`gmemsim.reports.figures.curves` without losing a peak.
@@ -12,45 +12,45 @@ anything.  Curves are thinned out by :mod:`gmemsim.reports.figures.curves` witho
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.reports import Reportable
-from gmemsim.reports.figures import canvas
-from gmemsim.reports.figures.bars import peak_bars
-from gmemsim.reports.figures.canvas import (
-    hold,
-    legend,
-    say,
-    to_end,
-    unit,
-)
-from gmemsim.reports.figures.curves import BUCKETS, Axis, decimate, prominent, spikes, time_axis
+from gmemsim.reports.figures import HOLDINGS, canvas, stack, strip
+from gmemsim.reports.figures.bars import Composition, peak_bars
+from gmemsim.reports.figures.canvas import legend, say, unit
+from gmemsim.reports.figures.curves import BUCKETS, Axis, prominent, time_axis
 from gmemsim.reports.figures.orders import folio_panel
 from gmemsim.reports.views import DataTable, View
-from gmemsim.reports.words import account_colour, account_label, describe
-from gmemsim.results.timeline import TOTAL, Column, Event, Timeline
+from gmemsim.reports.words import describe
+from gmemsim.results.timeline import TOTAL, Column, Timeline
+from gmemsim.sim.holdings import Holdings
 from gmemsim.units import human_size
 
 MOST_GUESTS = 12
-"""More guests than that have no bar each: the figure would be all bars."""
+"""Guests that have a bar at most: those with the highest peaks."""
 
-STRIP = (("to shared", "v", "#D55E00"), ("to private", "^", "#0072B2"), ("failed", "x", "#000000"))
-"""The rows of the strip of conversions: name, marker, colour."""
+_LIMIT_TEXT: Final[dict[str, Any]] = {
+    "ha": "right",
+    "va": "bottom",
+    "fontsize": 7,
+    "parse_math": False,
+    "textcoords": "offset points",
+    "xycoords": "axes fraction",
+}
+"""How the budget is written."""
 
 LARGE_RISE = 0.25
 """A single rise of this part of a peak is worth a line of its own."""
 
-VISIBLE = 0.01
-"""A curve or a spike that stays below this part of the highest total is thinner than a line."""
-
-FEW = 40
-"""Up to so many marks in a row of the strip keep their shape; more become ticks."""
+LIMIT_SHOWN = 1.6
+"""The budget is drawn if it is at most so many times what was held."""
 
 
 def write(result: Reportable, path: Path) -> None:
@@ -72,25 +72,77 @@ def table(view: View) -> DataTable:
 
 def draw(view: View) -> Figure:
     """The figure."""
-    result, timeline = view.result, view.result.timeline
-    axis = time_axis(timeline)
+    timeline = view.result.timeline
+    axis, rows = time_axis(timeline), strip.rows(timeline.events)
     total = timeline.columns()[TOTAL]
     peaks = prominent(axis.samples, total, axis.end)
-    notes = _notes(peaks, axis, timeline, total)
+    bars, left_out = _bars(view)
+    notes = _notes(peaks, axis, timeline, total) + left_out
 
-    guests = result.summary["guests"] if 1 < len(result.summary["guests"]) <= MOST_GUESTS else []
-
-    heights = [2.6, 0.5, 1.6, *([0.2 + 0.19 * len(guests)] if guests else []), canvas.note_height(notes)]
-    fig, (memory, strip, folios, *extra, text) = canvas.sheet(view.title, heights)
+    heights = [2.6, strip.height(rows), 1.6, *([0.2 + 0.19 * len(bars)] if bars else []), canvas.note_height(notes)]
+    fig, (memory, calls, folios, *extra, text) = canvas.sheet(view.title, heights)
     fig.align_ylabels([memory, folios])
     _memory_panel(memory, axis, timeline, total, peaks)
-    _strip_panel(strip, memory, axis, timeline.events)
+    _limit(memory, view.kernel_memory, int(total.max(initial=0)))
+    _failures(memory, axis, timeline, total, rows)
+    if memory.get_legend_handles_labels()[0]:
+        legend(memory, reverse=True)
+    strip.draw(calls, memory, axis, rows)
     folio_panel(folios, axis, timeline)
     for panel in extra:
-        peak_bars(panel, {guest["name"]: guest["accounts"] for guest in guests}, "guest")
-    canvas.along(axis, [memory, strip, folios])
+        peak_bars(panel, bars, "guest")
+    canvas.along(axis, [memory, calls, folios])
     canvas.write_below(fig, text, notes)
     return fig
+
+
+def _bars(view: View) -> tuple[Mapping[str, Composition], list[str]]:
+    """What each guest held at its peak, and a note if not all are shown; nothing of a single guest.
+
+    Without a recording only the totals are known.
+    """
+    guests = {guest["name"]: guest["accounts"][TOTAL]["peak_bytes"] for guest in view.result.summary["guests"]}
+    if len(guests) < 2:
+        return {}, []
+    recorded: Holdings | None = view.recordings.get(HOLDINGS)
+    known = {} if recorded is None else recorded.guests
+    ranked = sorted(known or guests, key=lambda name: -guests[name])
+    chosen = [name for name in guests if name in set(ranked[:MOST_GUESTS])]
+    notes = []
+    if len(chosen) < len(guests):
+        of = f" of the {len(known):,} watched" if known and len(known) < len(guests) else ""
+        notes = [f"Guests: the {len(chosen):,} of {len(guests):,} whose peaks were highest{of}."]
+    if not known:
+        return {name: {TOTAL: guests[name]} for name in chosen}, notes
+    return {name: dict(zip(ACCOUNTS, known[name].peak.row, strict=True)) for name in chosen}, notes
+
+
+def _limit(ax: Axes, limit: int | None, highest: int) -> None:
+    """The budget as a dashed line with its value, or in words if it is far above all that was held."""
+    if limit is None:
+        return
+    words = f"kernel_memory {human_size(limit)}"
+    _, scale = unit(highest)
+    if limit > LIMIT_SHOWN * highest:
+        ax.annotate(f"{words} ↑", (1, 1), (-2, 1), **_LIMIT_TEXT)
+        return
+    ax.set_ylim(0, 1.13 * max(limit, highest) / scale)
+    canvas.binary_ticks(ax)
+    ax.axhline(limit / scale, color=canvas.INK, linestyle="--", linewidth=0.9)
+    # Above the panel, where no number of a peak can be.
+    ax.annotate(f"{words} (dashed)", (1, 1), (-2, 1), **_LIMIT_TEXT)
+
+
+def _failures(ax: Axes, axis: Axis, timeline: Timeline, total: Column, rows: Sequence[strip.StripRow]) -> None:
+    """A cross on the curve where calls failed: at what was held when the call had ended."""
+    failed = np.concatenate([row.events for row in rows if row.name == strip.FAILED] or [np.array([], dtype=np.int64)])
+    if not len(failed) or not len(total):
+        return
+    at = np.maximum(np.searchsorted(timeline.owners(), failed, side="right") - 1, 0)
+    x, y = axis.events[failed], total[at] / unit(int(total.max(initial=0)))[1]
+    kept = np.unique((x * (BUCKETS / axis.end)).astype(np.int64), return_index=True)[1]
+    marks: dict[str, Any] = {"linestyle": "none", "marker": "x", "color": "#000000", "zorder": 5, "clip_on": False}
+    ax.plot(x[kept], y[kept], markersize=4, markeredgewidth=1.0, label=f"failed, {len(failed):,} ×", **marks)
 
 
 def _notes(peaks: Sequence[int], axis: Axis, timeline: Timeline, total: Column) -> list[str]:
@@ -115,7 +167,7 @@ def _notes(peaks: Sequence[int], axis: Axis, timeline: Timeline, total: Column) 
         if owners[most] != owners[at] and rise >= LARGE_RISE * total[at]:
             notes.append(f"(…) of which {human_size(rise)} at once {cause(most)}")
         start = at
-    return [textwrap.shorten(note, 120, placeholder=" …") for note in notes]
+    return canvas.notes_of(notes)
 
 
 def _memory_panel(ax: Axes, axis: Axis, timeline: Timeline, total: Column, peaks: Sequence[int]) -> None:
@@ -123,21 +175,11 @@ def _memory_panel(ax: Axes, axis: Axis, timeline: Timeline, total: Column, peaks
     highest = int(total.max(initial=0))
     name_of_unit, scale = unit(highest)
     ax.set_ylabel(f"host memory held [{name_of_unit}]")
-    used = [name for name in timeline.accounts if columns[name].any()]
-    seen = [columns[name] for name in used if columns[name].max() >= VISIBLE * highest]
-    kept = decimate(axis.samples, [total, *seen], axis.end)
-    x = to_end(axis.samples[kept], axis.end)
-    spike = np.flatnonzero(np.isin(kept, spikes(axis.samples, total, VISIBLE * highest)))
-    lower = np.zeros(len(x))
-    for name in used:
-        upper = lower + hold(columns[name][kept] / scale)
-        colour = account_colour(name)
-        ax.fill_between(x, lower, upper, step="post", color=colour, linewidth=0, label=account_label(name))
-        ax.vlines(x[spike], lower[spike], upper[spike], color=colour, linewidth=1.6, zorder=3)
-        lower = upper
-    ax.step(x, lower, where="post", color="#222222", linewidth=0.5)
+    held = {name: columns[name] for name in timeline.accounts}
+    stack.draw(ax, axis.samples, held, axis.end, highest)
     top = highest / scale or 1.0
     ax.set_ylim(0, 1.13 * top)
+    canvas.binary_ticks(ax)
     for number, at in enumerate(peaks, 1):
         place = (axis.samples[at], total[at] / scale)
         ax.annotate(
@@ -150,54 +192,6 @@ def _memory_panel(ax: Axes, axis: Axis, timeline: Timeline, total: Column, peaks
             fontsize=6.5,
             bbox={"boxstyle": "circle,pad=0.2", "fc": "white", "ec": "#222222", "lw": 0.6},
         )
-    if used:
-        legend(ax, reverse=True)
-    else:
+    if not highest:
         ax.set_yticks([0])
         say(ax, "nothing held")
-
-
-def _strip_panel(ax: Axes, above: Axes, axis: Axis, events: Sequence[Event]) -> None:
-    """One row each for conversions to shared, to private, and failed steps, with their number at the right.
-
-    Where there are few, faint lines lead up through the panel ``above``.
-    """
-    kinds = np.array([_strip_row(event) for event in events], dtype=np.int64)
-    for row, (_, marker, colour) in enumerate(STRIP):
-        x = axis.events[kinds == row]
-        bucket = np.unique((x * (BUCKETS / axis.end)).astype(np.int64), return_index=True)[1]
-        few = len(bucket) <= FEW
-        ax.plot(
-            x[bucket],
-            np.full(len(bucket), -row),
-            linestyle="none",
-            marker=marker if few else "|",
-            markersize=4,
-            markeredgewidth=0.8,
-            color=colour,
-        )
-        if few:
-            above.vlines(x[bucket], 0, 1, transform=above.get_xaxis_transform(), color=colour, lw=0.4, ls=":", zorder=0)
-        ax.annotate(
-            f"{len(x):,} ×",
-            (1, -row),
-            (4, 0),
-            xycoords=ax.get_yaxis_transform(),
-            textcoords="offset points",
-            va="center",
-            fontsize=7,
-        )
-    ax.set_yticks([-row for row in range(len(STRIP))], [name for name, _, _ in STRIP])
-    ax.set_ylim(0.6 - len(STRIP), 0.6)
-    ax.tick_params(axis="both", length=0)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
-
-
-def _strip_row(event: Event) -> int:
-    """The row of :data:`STRIP` to which ``event`` belongs, -1 for none."""
-    if event.errno is not None:
-        return 2
-    if event.kind != "convert":
-        return -1
-    return 0 if "shared" in event.detail else 1

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import attrs
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from gmemsim.reports.figures import CENSUS, canvas
 from gmemsim.reports.figures.curves import Axis, Floats, Integers, decimate, time_axis
+from gmemsim.reports.figures.sizes import COLOURS, by_class, geometry_of
 from gmemsim.reports.views import DataTable, View
 from gmemsim.results.timeline import Timeline
 from gmemsim.sim.census import Census
@@ -23,16 +26,42 @@ HOST = "host"
 """What the table and the legend call pages that host processes have mapped."""
 
 
+PALE = 3
+"""Classes of sizes from this one on have an outline, or their lines would be too pale on white."""
+
+OUTLINE = (withStroke(linewidth=2.3, foreground="#555555"),)
+
+
+@attrs.frozen(eq=False)
+class Curve:
+    """A curve: its name, its class of sizes, and counts at ``x``, each of which holds until the next.
+
+    ``dashed``: of the host (default: not).  ``joined``: values between two counts are not known (default: they are).
+    """
+
+    name: str
+    kind: int
+    x: Floats
+    counts: Integers
+    dashed: bool = False
+    joined: bool = False
+
+
 def draw(view: View) -> Figure:
     """The figure; the census must have been taken."""
     census, timeline = _census(view), view.result.timeline
     axis = time_axis(timeline)
-    notes = ["Guest: leaves of the second-stage page tables. Host: base pages that host processes have mapped."]
-    mapped = any(counts.any() for counts in mappings(census, _page_size(view)).values())
+    seen = "Mappings are counted after every call."
+    if not _gapless(census, timeline):
+        seen = f"Mappings are counted at {len(census.rows):,} instants, which are joined by straight lines."
+    notes = canvas.notes_of(
+        [f"Guest: leaves of the second-stage page tables. Host: base pages that host processes have mapped. {seen}"]
+    )
+    mapped = any(counts.any() for counts in mappings(census).values())
     heights = [2.0, 2.0 if mapped else EMPTY, canvas.note_height(notes)]
     fig, (folios, below_folios, below) = canvas.sheet(view.title, heights)
     folio_panel(folios, axis, timeline)
-    _mapping_panel(below_folios, axis, census, _page_size(view))
+    _mapping_panel(below_folios, axis, census, timeline)
     fig.align_ylabels([folios, below_folios])
     canvas.along(axis, [folios, below_folios])
     canvas.write_below(fig, below, notes)
@@ -40,22 +69,25 @@ def draw(view: View) -> Figure:
 
 
 def folio_panel(ax: Axes, axis: Axis, timeline: Timeline) -> None:
-    """Folios by order, as steps over ``axis``."""
-    columns = timeline.columns()
-    used = [order for order in timeline.orders if columns[f"folios.{order}"].any()]
-    curves = [(order, axis.samples, columns[f"folios.{order}"]) for order in used]
+    """Folios by class of sizes, as steps over ``axis``."""
+    names = geometry_of(timeline).class_names
+    curves = [
+        Curve(names[kind], kind, axis.samples, counts) for kind, counts in reversed(list(by_class(timeline).items()))
+    ]
     _curves(ax, axis, curves)
     ax.set_ylabel("folios [count, log]")
-    if not used:
+    if not curves:
         _nothing(ax, "no folios")
 
 
-def _mapping_panel(ax: Axes, axis: Axis, census: Census, page_size: int) -> None:
-    x = census_axis(census, axis)
-    curves = []
-    for name, counts in mappings(census, page_size).items():
-        if counts.any():
-            curves.append((name, x, counts))
+def _mapping_panel(ax: Axes, axis: Axis, census: Census, timeline: Timeline) -> None:
+    x, joined = census_axis(census, axis), not _gapless(census, timeline)
+    geometry = geometry_of(timeline)
+    curves = [
+        Curve(name, geometry.size_class(order), x, counts, dashed=name.startswith(HOST), joined=joined)
+        for (name, order), counts in mappings(census).items()
+        if counts.any()
+    ]
     _curves(ax, axis, curves)
     if curves:
         ax.set_ylabel("mappings [count, log]")
@@ -63,13 +95,19 @@ def _mapping_panel(ax: Axes, axis: Axis, census: Census, page_size: int) -> None
         _nothing(ax, "nothing mapped")
 
 
-def mappings(census: Census, page_size: int) -> dict[str, Integers]:
-    """Mappings in every row of ``census``: the guests' by size, and the host's."""
+def _gapless(census: Census, timeline: Timeline) -> bool:
+    """Whether a census was taken after every event, so that a value holds until the next one."""
+    return len({row.event for row in census.rows[:-1]}) > len(timeline.events)
+
+
+def mappings(census: Census) -> dict[tuple[str, int], Integers]:
+    """Mappings in every row of ``census`` by name and order: the guests' by size, largest first, and the host's."""
+    page = census.page_size
     found = {
-        f"guest {size_name(page_size << order)}": np.array([row.guest_leaves[order] for row in census.rows])
-        for order in census.orders
+        (f"guest {size_name(page << order)}", order): np.array([row.guest_leaves[order] for row in census.rows])
+        for order in reversed(census.orders)
     }
-    return found | {f"{HOST} {size_name(page_size)}": np.array([row.host_pages for row in census.rows])}
+    return found | {(f"{HOST} {size_name(page)}", 0): np.array([row.host_pages for row in census.rows])}
 
 
 def census_axis(census: Census, axis: Axis) -> Floats:
@@ -78,13 +116,21 @@ def census_axis(census: Census, axis: Axis) -> Floats:
     return np.array([*x, axis.end])
 
 
-def _curves(ax: Axes, axis: Axis, curves: Sequence[tuple[str, Floats, Integers]]) -> None:
+def _curves(ax: Axes, axis: Axis, curves: Sequence[Curve]) -> None:
     highest = 1
-    for (name, x, counts), colour in zip(curves, canvas.colours(len(curves)), strict=True):
-        highest = max(highest, int(counts.max()))
-        kept = decimate(x, [counts], axis.end)
-        points = canvas.to_end(x[kept], axis.end), canvas.hold(counts[kept])
-        ax.step(*points, where="post", color=colour, linewidth=1.4, label=name)
+    for curve in curves:
+        highest = max(highest, int(curve.counts.max()))
+        kept = decimate(curve.x, [curve.counts], axis.end)
+        ax.plot(
+            canvas.to_end(curve.x[kept], axis.end),
+            canvas.hold(curve.counts[kept]),
+            drawstyle="default" if curve.joined else "steps-post",
+            color=COLOURS[curve.kind],
+            linestyle="--" if curve.dashed else "-",
+            linewidth=1.4,
+            label=curve.name,
+            path_effects=OUTLINE if curve.kind >= PALE and not curve.dashed else None,
+        )
     canvas.counts_on_log(ax, highest)
     if curves:
         canvas.legend(ax)
@@ -101,7 +147,8 @@ def table(view: View) -> DataTable:
 
 
 def _rows(view: View) -> Iterator[tuple[object, ...]]:
-    census, page = _census(view), _page_size(view)
+    census = _census(view)
+    page = census.page_size
     columns = view.result.timeline.columns()
     times = columns["time_ns"].tolist()
     for size in view.result.timeline.orders:
@@ -116,7 +163,3 @@ def _rows(view: View) -> Iterator[tuple[object, ...]]:
 def _census(view: View) -> Census:
     census: Census = view.recording(CENSUS)
     return census
-
-
-def _page_size(view: View) -> int:
-    return _census(view).page_size

@@ -35,6 +35,9 @@ MARGIN = 0.35
 MOST_COLUMNS = 8
 """Nodes side by side that are still readable on a screen."""
 
+ENTRY_COLOURS = canvas.OKABE_ITO[:-1]
+"""Colours of entries in turn; the grey of :data:`~gmemsim.reports.figures.canvas.OKABE_ITO` means nodes here."""
+
 CHILD_GREY, BEAM, EMPTY, LINE = "#bbbbbb", "#f2f2f2", "#ffffff", "#555555"
 
 UNDERLAY = {"boxstyle": "round,pad=0.12", "facecolor": "#ffffff", "edgecolor": "none", "alpha": 0.85}
@@ -120,9 +123,9 @@ def _place(node: NodePicture, left: float, top: float, width: float, number: int
 
 
 def _colours(head: NodePicture) -> dict[str, str]:
-    """A colour for each entry, in the order in which they appear; the ninth and later ones share the last."""
+    """A colour for each entry, in the order in which they appear: those that follow each other are told apart."""
     names = dict.fromkeys(_entries(head))
-    return {name: canvas.OKABE_ITO[min(n, len(canvas.OKABE_ITO) - 1)] for n, name in enumerate(names)}
+    return {name: ENTRY_COLOURS[n % len(ENTRY_COLOURS)] for n, name in enumerate(names)}
 
 
 def _entries(node: NodePicture) -> Iterator[str]:
@@ -204,13 +207,16 @@ def _box(left: float, bottom: float, width: float, colour: str) -> Rectangle:
 
 
 def _legend(ax: Axes, colours: dict[str, str]) -> None:
-    handles = [Patch(facecolor=colour, label=name) for name, colour in list(colours.items())[: len(canvas.OKABE_ITO)]]
+    handles = [Patch(facecolor=colour, label=canvas.short(name)) for name, colour in colours.items()]
+    more = len(handles) - len(ENTRY_COLOURS)
+    if more > 0:
+        handles = [*handles[: len(ENTRY_COLOURS)], Patch(facecolor=EMPTY, label=f"{more:,} more, same colours in turn")]
     handles += [Patch(facecolor=CHILD_GREY, label="node"), Patch(facecolor=EMPTY, edgecolor=LINE, label="empty")]
     ax.legend(
         handles=handles,
         loc="lower left",
         bbox_to_anchor=(0.01, 0.0),
-        ncols=12,
+        ncols=5,
         frameon=False,
         fontsize=6.5,
         handlelength=1,

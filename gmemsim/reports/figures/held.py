@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What each guest holds over time by account: a panel for each, all on one scale.
+
+The title is the answer where the guests were put the same question: what the first conversion to shared has cost each
+of them, if its size was the same for all.  It is computed from the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from gmemsim.host.accounts import ACCOUNTS
+from gmemsim.reports.figures import HOLDINGS, canvas, stack
+from gmemsim.reports.figures.curves import STEPS, UNITS, Axis, time_axis
+from gmemsim.reports.figures.sizes import geometry_of
+from gmemsim.reports.views import DataTable, View
+from gmemsim.results.timeline import Timeline
+from gmemsim.sim.holdings import Holding, Holdings
+from gmemsim.units import human_size, size_name
+
+MOST_PANELS = 8
+"""Guests that have a panel at most: those with the highest peaks."""
+
+MOST_ANSWERS = 5
+"""Guests that the title names at most."""
+
+
+def draw(view: View) -> Figure:
+    """The figure; the holdings must have been recorded."""
+    holdings, timeline = _holdings(view), view.result.timeline
+    axis, shown = time_axis(timeline), chosen(holdings)
+    title = answer(shown, timeline) or view.title
+    notes = [*([view.title] if title != view.title else []), "All panels have one scale."]
+    notes = canvas.notes_of([*notes, *_left_out(holdings, len(shown))])
+    fig, panels, (below,) = stack.sheet(title, len(shown), [canvas.note_height(notes)])
+    stacks = [
+        stack.Stack(
+            name,
+            f"peak {human_size(held.peak.total)}",
+            places(held, axis),
+            dict(zip(ACCOUNTS, np.array([point.row for point in held.points]).T, strict=True)),
+        )
+        for name, held in shown.items()
+    ]
+    stack.draw_all(panels, stacks, axis)
+    canvas.write_below(fig, below, notes)
+    return fig
+
+
+def chosen(holdings: Holdings) -> dict[str, Holding]:
+    """The guests that have a panel, in the scenario's order: those with the highest peaks."""
+    ranked = sorted(holdings.guests, key=lambda name: -holdings.guests[name].peak.total)
+    best = set(ranked[:MOST_PANELS])
+    return {name: held for name, held in holdings.guests.items() if name in best}
+
+
+def places(held: Holding, axis: Axis) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Where the points of ``held`` lie on ``axis``."""
+    if axis.unit == STEPS:
+        return np.array([point.event + 1.0 for point in held.points])
+    return np.array([point.time_ns for point in held.points]) / dict(UNITS)[axis.unit]
+
+
+def answer(shown: dict[str, Holding], timeline: Timeline) -> str:
+    """What the first conversion to shared has cost each guest; empty if there was not one of one size for all."""
+    costs = {name: held.first_shared for name, held in shown.items()}
+    sizes = {cost[1] for cost in costs.values() if cost is not None}
+    if len(sizes) != 1 or None in costs.values() or not 1 < len(costs) <= MOST_ANSWERS:
+        return ""
+    (size,) = sizes
+    page = geometry_of(timeline).page_size
+    what = f"One shared {size_name(page)} page" if size == page else f"The first {size_name(size)} shared"
+    told = [f"{human_size(cost[0])} ({canvas.short(name)})" for name, cost in costs.items() if cost is not None]
+    return f"{what} costs {', '.join(told)}"
+
+
+def table(view: View) -> DataTable:
+    """A row for every point of a guest: ``guest``, ``time_ns``, ``step`` (0: before the first), bytes by account."""
+    return DataTable(("guest", "time_ns", "step", *ACCOUNTS), _rows(_holdings(view)))
+
+
+def _rows(holdings: Holdings) -> Iterator[tuple[object, ...]]:
+    for name, held in holdings.guests.items():
+        for point in held.points:
+            yield name, point.time_ns, point.event + 1, *point.row
+
+
+def _holdings(view: View) -> Holdings:
+    holdings: Holdings = view.recording(HOLDINGS)
+    return holdings
+
+
+def _left_out(holdings: Holdings, shown: int) -> list[str]:
+    """Which guests are shown, if not all."""
+    if shown == holdings.total:
+        return []
+    of = f" of the {len(holdings.guests):,} watched" if len(holdings.guests) < holdings.total else ""
+    return [f"Shown: the {shown:,} of {holdings.total:,} guests whose peaks were highest{of}."]

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The strip of calls: a row each for conversions to shared, to private, those that changed nothing, and failures.
+
+Failures have a row for every errno, and for ENOMEM every account whose memory could not be had.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+from matplotlib.axes import Axes
+
+from gmemsim.reports.figures import canvas
+from gmemsim.reports.figures.curves import BUCKETS, Axis, Integers
+from gmemsim.reports.words import changed_nothing, failed_account
+from gmemsim.results.timeline import Event
+
+FEW = 40
+"""Up to so many marks in a row of the strip keep their shape; more become ticks."""
+
+MOST_FAILURES = 4
+"""Rows of failures; the rarer ones share the last."""
+
+ROW_HEIGHT = 0.17
+"""Inches of a row."""
+
+SHARED, PRIVATE, UNCHANGED, FAILED = "to shared", "to private", "unchanged", "failed"
+
+MARKERS = {SHARED: "v", PRIVATE: "^", UNCHANGED: "o", FAILED: "x"}
+
+
+@attrs.frozen(eq=False)
+class StripRow:
+    """A row: its ``name``, what stands beside its number in ``words``, and the indices of its ``events``."""
+
+    name: str
+    words: str
+    events: Integers
+
+
+def rows(events: Sequence[Event]) -> list[StripRow]:
+    """The rows that ``events`` need; conversions both ways always have one."""
+    kinds = [kind_of(event) for event in events]
+    failures = [kind for kind, _ in Counter(kind for kind in kinds if kind[0] == FAILED).most_common()]
+    common = failures if len(failures) <= MOST_FAILURES else failures[: MOST_FAILURES - 1]
+    wanted = [(SHARED, ""), (PRIVATE, ""), *([(UNCHANGED, "")] if (UNCHANGED, "") in kinds else []), *common]
+    place = {kind: i for i, kind in enumerate(wanted)}
+    rest = len(wanted)
+    of = np.array([place.get(kind, rest if kind[0] == FAILED else -1) for kind in kinds], dtype=np.int64)
+    if rest in of:
+        wanted.append((FAILED, "other"))
+    return [StripRow(name, words, np.flatnonzero(of == i)) for i, (name, words) in enumerate(wanted)]
+
+
+def kind_of(event: Event) -> tuple[str, str]:
+    """The row of ``event``, and of a failure its errno and account; ``("", "")`` of what has none."""
+    if event.errno is not None:
+        return FAILED, " ".join(filter(None, (event.errno, failed_account(event))))
+    if event.kind != "convert":
+        return "", ""
+    return (UNCHANGED if changed_nothing(event) else SHARED if "shared" in event.detail else PRIVATE), ""
+
+
+def height(strip: Sequence[StripRow]) -> float:
+    """Inches that :func:`draw` needs."""
+    return ROW_HEIGHT * len(strip)
+
+
+def draw(ax: Axes, above: Axes, axis: Axis, strip: Sequence[StripRow]) -> None:
+    """Draw the rows with their numbers at the right; where there are few, faint lines lead up through ``above``."""
+    for place, row in enumerate(strip):
+        x = axis.events[row.events]
+        bucket = np.unique((x * (BUCKETS / axis.end)).astype(np.int64), return_index=True)[1]
+        few = len(bucket) <= FEW
+        ax.plot(
+            x[bucket],
+            np.full(len(bucket), -place),
+            linestyle="none",
+            marker=MARKERS[row.name] if few else "|",
+            markersize=4,
+            markeredgewidth=0.8,
+            color=canvas.INK,
+        )
+        if few:
+            top = above.get_xaxis_transform()
+            above.vlines(x[bucket], 0, 1, transform=top, color=canvas.INK, lw=0.3, ls=":", zorder=0)
+        ax.annotate(
+            f"{len(x):,} × {row.words}".rstrip(),
+            (1, -place),
+            (4, 0),
+            xycoords=ax.get_yaxis_transform(),
+            textcoords="offset points",
+            va="center",
+            fontsize=7,
+        )
+    ax.set_yticks([-place for place in range(len(strip))], [row.name for row in strip])
+    ax.set_ylim(0.6 - len(strip), 0.6)
+    ax.tick_params(axis="both", length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)

@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Plots for Plotly: memory, folios and the folio map of a run over one axis of time; peaks; what calls took.
+
+Theory of operation
+-------------------
+A plot is a list of Plotly's traces and a layout, as plain values.  What is drawn comes from the same functions as the
+figures (:mod:`gmemsim.reports.figures`), and has the same colours.  Curves keep of every bucket of the axis the lowest
+and the highest sample, so no peak is lost (:func:`~gmemsim.reports.figures.curves.decimate`), and what is shown at the
+cursor is a sample's own value, in full.  Stacked areas are drawn as sums; the value at the cursor is the account's.
+
+Plotly reads some HTML in text, so names from outside go through :func:`~gmemsim.reports.page.parts.text`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+import attrs
+import numpy as np
+
+from gmemsim.reports.figures import LAYOUT, foliomap, strip
+from gmemsim.reports.figures.bars import Composition
+from gmemsim.reports.figures.calls import KINDS, QUANTILES, Calls
+from gmemsim.reports.figures.curves import Axis, Floats, Integers, common_axes, decimate, time_axis
+from gmemsim.reports.figures.sizes import COLOURS, EMPTY, by_class, geometry_of
+from gmemsim.reports.page.parts import Plot, text
+from gmemsim.reports.views import View
+from gmemsim.reports.words import account_colour, account_label
+from gmemsim.results.timeline import TOTAL, Column, Timeline
+from gmemsim.sim.layout import CLASSES, GuestLayout, Layout
+from gmemsim.units import human_duration, human_size
+
+Trace = dict[str, Any]
+
+BUCKETS = 1000
+"""Buckets of the axis of time for curves."""
+
+MAP_COLUMNS, MAP_ROWS = 400, 96
+"""Columns and rows of all folio maps together."""
+
+LEAST_ROWS = 24
+"""Rows of a guest's folio map at least."""
+
+MOST_MARKS = 2000
+"""Failed calls that are marked at most."""
+
+NEAR = 1e-9
+"""By this part of the axis a value's second point stands before the next value."""
+
+GAP = 34
+"""CSS pixels between two panels: a panel's name fits."""
+
+HUES = ("#3b7dd8", "#d9822b", "#2a9d5c", "#c2548f", "#8a6fd1", "#b5a11f", "#c8503c", "#4aa8b8")
+"""Curves of results: seen on light and on dark paper, in turn."""
+
+INK = "#7a7a7a"
+"""A grey that is seen on light and on dark paper."""
+
+
+@attrs.define
+class Panels:
+    """Panels below each other over one horizontal axis, from the top down."""
+
+    axis: Axis
+    traces: list[Trace] = attrs.field(factory=list)
+    layouts: list[dict[str, Any]] = attrs.field(factory=list)
+    heights: list[int] = attrs.field(factory=list)
+    names: list[str] = attrs.field(factory=list)
+    byte_axes: list[str] = attrs.field(factory=list)
+
+    def add(self, name: str, height: int, traces: Sequence[Trace], *, of_bytes: bool = False, **axis: Any) -> None:
+        """A panel called ``name``, of so many CSS pixels, with ``traces``; ``of_bytes``: its axis counts bytes."""
+        number = len(self.heights) + 1
+        key = "y" if number == 1 else f"y{number}"
+        self.traces += [{**trace, "xaxis": "x", "yaxis": key} for trace in traces]
+        self.layouts.append({"anchor": "x", "zeroline": False, **axis})
+        self.heights.append(height)
+        self.names.append(name)
+        if of_bytes:
+            self.byte_axes.append(_axis_name(number))
+
+    def plot(self, name: str, caption: str) -> Plot:
+        """All panels as one plot."""
+        whole = sum(self.heights) + GAP * len(self.heights)
+        layout: dict[str, Any] = {
+            "hovermode": "x unified",
+            "hoversubplots": "axis",
+            "hoverdistance": -1,
+            "barmode": "stack",
+            "legend": {"orientation": "h", "y": -46 / whole, "yanchor": "top"},
+            "annotations": [],
+            "xaxis": {
+                "title": {"text": self.axis.label},
+                "range": [0, self.axis.end],
+                "anchor": "y" if len(self.heights) == 1 else f"y{len(self.heights)}",
+                "showspikes": True,
+                "spikemode": "across",
+                "spikesnap": "cursor",
+                "spikethickness": 1,
+                "spikedash": "solid",
+                "spikecolor": INK,
+                "hoverformat": ".6~g",
+                "zeroline": False,
+            },
+        }
+        top = whole
+        for number, (title, height, axis) in enumerate(zip(self.names, self.heights, self.layouts, strict=True), 1):
+            top -= GAP
+            domain = [max(0.0, (top - height) / whole), top / whole]
+            layout[_axis_name(number)] = {**axis, "domain": domain}
+            layout["annotations"].append(_title(title, domain[1]))
+            top -= height
+        return Plot(name, caption, self.traces, layout, whole + 170, self.byte_axes)
+
+
+def _axis_name(number: int) -> str:
+    return "yaxis" if number == 1 else f"yaxis{number}"
+
+
+def _title(words: str, y: float) -> dict[str, Any]:
+    place = {"xref": "paper", "yref": "paper", "x": 0, "y": y, "xanchor": "left", "yanchor": "bottom"}
+    return {"text": text(words), "showarrow": False, **place}
+
+
+def over_time(view: View) -> Plot:
+    """Memory by account with the failed calls, folios by size, and the folio map of each guest that was watched."""
+    timeline = view.result.timeline
+    panels = Panels(time_axis(timeline))
+    panels.add("host memory held", 300, list(_memory(view, panels.axis)), of_bytes=True, rangemode="tozero")
+    folios = list(_folios(timeline, panels.axis))
+    if folios:
+        panels.add("folios", 170, folios, type="log", dtick=3 * float(np.log10(2)), tickformat=",d")
+    layout: Layout | None = view.recordings.get(LAYOUT)
+    if layout is not None:
+        rows = max(LEAST_ROWS, MAP_ROWS // len(layout.guests))
+        for guest in layout.guests:
+            trace = _map(guest, layout, panels.axis, rows)
+            panels.add(f"folio map of {guest.guest}, by offset", max(70, 2 * rows), [trace], of_bytes=True)
+        panels.traces += [_legend_of_size(panels, kind, layout) for kind in range(CLASSES)]
+    return panels.plot("time", "Drag to zoom in, double-click to zoom out; the cursor is shared by all panels.")
+
+
+def totals(timelines: Mapping[str, Timeline]) -> Plot:
+    """What each of ``timelines``, by name, holds in all, as curves in one panel."""
+    axes = common_axes(list(timelines.values()))
+    panels = Panels(max(axes, key=lambda axis: axis.end))
+    traces = []
+    for name, timeline, axis, colour in zip(timelines, timelines.values(), axes, cycle(HUES), strict=False):
+        total = timeline.columns()[TOTAL]
+        kept = decimate(axis.samples, [total], axis.end, BUCKETS)
+        x, (y,) = steps(axis.samples[kept], panels.axis.end, total[kept])
+        traces.append(curve(x, y, name, colour, hovertemplate="%{y:,} B"))
+    panels.add("host memory held", 320, traces, of_bytes=True, rangemode="tozero")
+    return panels.plot("time", "Drag to zoom in, double-click to zoom out.")
+
+
+def steps(x: Floats, end: float, *columns: Column) -> tuple[list[float], list[list[int]]]:
+    """``x`` and the ``columns`` of a curve whose values hold until the next one, and at last until ``end``.
+
+    Each value is there twice, at its beginning and just before the next one: the point nearest to the cursor then has
+    the value that holds at the cursor.
+    """
+    after = np.append(x[1:], end)
+    before = np.maximum(after - NEAR * end, x)
+    places = np.ravel(np.column_stack([x, before]))
+    return places.tolist(), [np.repeat(values, 2).tolist() for values in columns]
+
+
+def curve(x: Sequence[float], y: Sequence[Any], name: str, colour: str, **more: Any) -> Trace:
+    """A curve through points."""
+    line = {"color": colour, "width": 1.5}
+    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": text(name), "line": line, **more}
+
+
+def _memory(view: View, axis: Axis) -> Iterator[Trace]:
+    timeline = view.result.timeline
+    columns = timeline.columns()
+    used = [name for name in timeline.accounts if columns[name].any()]
+    kept = decimate(axis.samples, [columns[TOTAL], *(columns[name] for name in used)], axis.end, BUCKETS)
+    lower = np.zeros(len(kept), dtype=np.int64)
+    for name in used:
+        lower = lower + columns[name][kept]
+        x, (upper, values) = steps(axis.samples[kept], axis.end, lower, columns[name][kept])
+        yield {
+            **curve(x, upper, account_label(name), account_colour(name)),
+            "line": {"width": 0, "color": account_colour(name)},
+            "fill": "tozeroy" if name == used[0] else "tonexty",
+            "fillcolor": account_colour(name),
+            "customdata": values,
+            "hovertemplate": "%{customdata:,} B",
+        }
+    x, (total,) = steps(axis.samples[kept], axis.end, columns[TOTAL][kept])
+    yield curve(x, total, "total", INK, hovertemplate="%{y:,} B")
+    if view.kernel_memory is not None:
+        words = f"kernel_memory {human_size(view.kernel_memory)}"
+        limit = curve([0, axis.end], [view.kernel_memory] * 2, words, INK, hovertemplate="%{y:,} B")
+        far = view.kernel_memory > 2 * max(total, default=0)
+        yield {**limit, "line": {"dash": "dash", "color": INK}, **({"visible": "legendonly"} if far else {})}
+    yield from _failures(timeline, axis)
+
+
+def _failures(timeline: Timeline, axis: Axis) -> Iterator[Trace]:
+    """A cross for failed calls on the curve of the total, a trace for every errno and account."""
+    total, owners = timeline.columns()[TOTAL], timeline.owners()
+    for row in strip.rows(timeline.events):
+        if row.name != strip.FAILED or not len(total):
+            continue
+        kept = row.events[:: -(-len(row.events) // MOST_MARKS)]
+        at = np.maximum(np.searchsorted(owners, kept, side="right") - 1, 0)
+        yield {
+            "type": "scatter",
+            "mode": "markers",
+            "x": axis.events[kept].tolist(),
+            "y": total[at].tolist(),
+            "name": text(f"failed, {row.words} ({len(row.events):,} ×)"),
+            "marker": {"symbol": "x-thin", "size": 8, "line": {"width": 1.5, "color": INK}},
+            "hovertemplate": f"{text(row.words)} at %{{y:,}} B",
+        }
+
+
+def _folios(timeline: Timeline, axis: Axis) -> Iterator[Trace]:
+    names = geometry_of(timeline).class_names
+    for kind, counts in sorted(by_class(timeline).items(), reverse=True):
+        kept = decimate(axis.samples, [counts], axis.end, BUCKETS)
+        x, (values,) = steps(axis.samples[kept], axis.end, counts[kept])
+        above = [value or None for value in values]  # a logarithmic axis has no 0
+        legend = {"legendgroup": str(kind), "showlegend": False}
+        around = curve(x, above, names[kind], INK, hoverinfo="skip", **legend)
+        yield {**around, "line": {"color": INK, "width": 3.5}}  # the darkest and the palest need it, on some paper
+        yield curve(x, above, names[kind], COLOURS[kind], hovertemplate="%{y:,}", **legend)
+
+
+def _map(guest: GuestLayout, layout: Layout, axis: Axis, rows: int) -> Trace:
+    """The picture of :mod:`~gmemsim.reports.figures.foliomap`, coarser, with the size's name at the cursor."""
+    pages, _ = foliomap.states(guest, layout, axis, MAP_COLUMNS)
+    classes = foliomap.picture(guest, pages, layout.geometry.page_size, rows)
+    names = (*layout.geometry.class_names, "no memory")
+    width, height = axis.end / MAP_COLUMNS, guest.size / len(classes)
+    steps = [(colour, kind) for kind, colour in enumerate((*COLOURS, EMPTY))]
+    scale = [[(kind + edge) / (CLASSES + 1), colour] for colour, kind in steps for edge in (0, 1)]
+    return {
+        "type": "heatmap",
+        "x0": width / 2,
+        "dx": width,
+        "y0": height / 2,
+        "dy": height,
+        "z": classes.tolist(),
+        "customdata": [[names[kind] for kind in row] for row in classes.tolist()],
+        "colorscale": scale,
+        "zmin": -0.5,
+        "zmax": CLASSES + 0.5,
+        "showscale": False,
+        "name": text(guest.guest),
+        "hovertemplate": "%{customdata}",
+    }
+
+
+def _legend_of_size(panels: Panels, kind: int, layout: Layout) -> Trace:
+    """An entry of the legend."""
+    marker = {"symbol": "square", "size": 11, "color": COLOURS[kind], "line": {"width": 1, "color": INK}}
+    what = {"type": "scatter", "mode": "markers", "x": [None], "y": [None], "hoverinfo": "skip"}
+    name = f"folios of {layout.geometry.class_names[kind]}"
+    return {**what, "marker": marker, "name": name, "xaxis": "x", "yaxis": "y", "legendgroup": str(kind)}
+
+
+def peaks(held: Mapping[str, Composition], each: str) -> Plot:
+    """A bar for every name in ``held``, made of what it held at its peak by account; ``each`` says what they are."""
+    accounts = dict.fromkeys(name for parts in held.values() for name, size in parts.items() if size)
+    names = [text(name) for name in held]
+    traces = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "x": [parts.get(account, 0) for parts in held.values()],
+            "y": names,
+            "name": "total" if account == TOTAL else account_label(account),
+            "marker": {"color": INK if account == TOTAL else account_colour(account)},
+            "hovertemplate": "%{x:,} B",
+        }
+        for account in accounts
+    ]
+    layout = {
+        "barmode": "stack",
+        "hovermode": "y unified",
+        "xaxis": {"title": {"text": f"held by each {each} at the instant of its peak"}, "rangemode": "tozero"},
+        "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
+        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom"},
+    }
+    return Plot(
+        "peaks", f"What each {each} held at its peak, by account.", traces, layout, 190 + 24 * len(names), ["xaxis"]
+    )
+
+
+def call_times(calls: Calls) -> Plot:
+    """A box for every kind of call that has a price: quantiles of the modelled times, an estimate."""
+    traces, highest = [], 1.0
+    for kind, (name, _, colour) in enumerate(KINDS):
+        priced = calls.of(kind)
+        priced = priced[priced > 0]
+        if len(priced):
+            low, median, high, last = np.quantile(priced, QUANTILES).tolist()
+            highest = max(highest, float(priced.max()))
+            traces.append(_box(name, colour, (low, median, high), (float(priced.min()), last)))
+    decades = range(int(np.ceil(np.log10(highest))) + 1)
+    ticks = {"tickvals": [10.0**k for k in decades], "ticktext": [human_duration(10.0**k) for k in decades]}
+    layout = {
+        "xaxis": {"type": "log", "title": {"text": "modelled time of a call (≈, log)"}, **ticks},
+        "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
+        "showlegend": False,
+    }
+    caption = "Modelled times of calls by kind, an estimate: boxes from 10 to 90 % with the median, whiskers to 99 %."
+    return Plot("calls", caption, traces, layout, 130 + 44 * max(len(traces), 1))
+
+
+def _box(name: str, colour: str, box: tuple[float, float, float], whiskers: tuple[float, float]) -> Trace:
+    low, median, high = ([value] for value in box)
+    fences = {"lowerfence": [whiskers[0]], "upperfence": [whiskers[1]]}
+    return {
+        "type": "box",
+        "orientation": "h",
+        "y": [name],
+        "q1": low,
+        "median": median,
+        "q3": high,
+        **fences,
+        "name": name,
+        "line": {"color": INK if colour == "#000000" else colour},
+    }
+
+
+def kept_events(events: Integers, most: int) -> Integers:
+    """At most so many of ``events``, evenly."""
+    return events[:: max(1, -(-len(events) // max(most, 1)))]
