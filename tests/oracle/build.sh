@@ -92,6 +92,9 @@ build_harness() {
 compile() {
     local output=$1
     shift
+    if grep -q 'void xas_try_split(struct xa_state \*' "$tree/include/linux/xarray.h"; then
+        set -- -DORACLE_TRY_SPLIT "$@"
+    fi
     (cd "$harness" && "${CC:-cc}" -g -std=gnu11 -Wall -Wextra -Werror -D_LGPL_SOURCE -D_GNU_SOURCE \
         -DORACLE_KERNEL="\"$(kernel_version)\"" -include shared.h "${includes[@]/#/-isystem}" \
         "${ours[@]/#/$here/}" "$@" -o "$output.new" -lurcu -lpthread)

@@ -97,7 +97,7 @@ def _header(seed: int, found: Difference | None, length: int) -> list[str]:
         f"# name: oracle-difference-{seed}",
         "# quirks: none",
         f"# desc: results are of {kernel.version().removeprefix('gmem-oracle: ')}; seed {seed}; {what}",
-        "# desc: a split of more than one level was done on the kernel by one-level steps",
+        "# desc: a split of more levels than this kernel can do was done on it by one-level steps",
     ]
 
 

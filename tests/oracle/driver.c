@@ -15,10 +15,11 @@
  * Exit status: 0 done, 2 the input is not a trace, 3 the build is not what
  * it should be (chunk shift).
  *
- * What a stock kernel cannot do is answered by `< unsupported`, with the
- * tree untouched: try_split; a split of more than one level of nodes (6.12
- * refuses some and corrupts the tree on others, 12->0 among them); a split
- * whose index and old order are not those of an entry.
+ * What this kernel cannot do is answered by `< unsupported`, with the tree
+ * untouched: try_split before 6.15; a split of more levels of nodes than it
+ * gets right (stock 6.12: one; it refuses some deeper ones and corrupts the
+ * tree on others, 12->0 among them); a split whose index and old order are
+ * not those of an entry. --version says what it can do.
  *
  * The bench trace (--bench)
  *
@@ -55,6 +56,7 @@
 static struct xarray array;
 static struct text result;	/* of the current operation, without "< " */
 static unsigned long line_number;
+static unsigned int split_levels;	/* that one split may cross */
 
 /* One operation as it was read. */
 struct op {
@@ -217,13 +219,19 @@ static void op_release(const struct op *op)
 	answer("ok");
 }
 
+static bool can_split(unsigned long index, unsigned int old_order, unsigned int new_order)
+{
+	return old_order / XA_CHUNK_SHIFT - new_order / XA_CHUNK_SHIFT <= split_levels &&
+	       tree_has_entry(&array, index, old_order, new_order);
+}
+
 static void op_split(const struct op *op)
 {
 	unsigned long index = number(op, 0);
 	unsigned int old_order = order(op, 1), new_order = order(op, 2);
 	struct split_result split;
 
-	if (!tree_can_split(&array, index, old_order, new_order)) {
+	if (!can_split(index, old_order, new_order)) {
 		answer("unsupported");
 		return;
 	}
@@ -239,8 +247,22 @@ static void op_split(const struct op *op)
 
 static void op_try_split(const struct op *op)
 {
-	(void)op;
-	answer("unsupported");
+	unsigned long index = number(op, 0);
+	unsigned int old_order = order(op, 1), new_order = order(op, 2);
+	struct split_result split;
+
+	if (!tree_has_try_split() || !tree_has_entry(&array, index, old_order, new_order)) {
+		answer("unsupported");
+		return;
+	}
+	split = tree_try_split(&array, index, old_order, new_order,
+			       strcmp(op->args[3], "=") ? entry(op, 3) : tree_entry(&array, index));
+	if (split.error)
+		text_printf(&result, "err %d alloc=%lu freed=%lu\n", split.error,
+			    split.alloc.allocs, split.unused);
+	else
+		text_printf(&result, "ok alloc=%lu used=%lu freed=%lu\n", split.alloc.allocs,
+			    split.alloc.allocs - split.unused, split.unused);
 }
 
 static void op_set_mark(const struct op *op)
@@ -469,8 +491,9 @@ static bool chunk_shift_is_6(void)
 
 static int version(void)
 {
-	printf("gmem-oracle: Linux %s, XA_CHUNK_SHIFT %d, node %zu bytes, %s build\n",
-	       ORACLE_KERNEL, XA_CHUNK_SHIFT, sizeof(struct xa_node),
+	printf("gmem-oracle: Linux %s, XA_CHUNK_SHIFT %d, node %zu bytes, splits %u level%s, %stry_split, %s build\n",
+	       ORACLE_KERNEL, XA_CHUNK_SHIFT, sizeof(struct xa_node), split_levels,
+	       split_levels == 1 ? "" : "s", tree_has_try_split() ? "" : "no ",
 #ifdef ORACLE_FAST
 	       "fast"
 #else
@@ -492,6 +515,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "gmem-oracle: lib/xarray.c was not built at chunk shift 6\n");
 		return 3;
 	}
+	split_levels = tree_split_levels();
 	if (argc == 1)
 		return replay();
 	if (argc == 2 && !strcmp(argv[1], "--bench"))

@@ -20,6 +20,7 @@ from attrs import frozen
 
 from gmemsim.xarray.lab.interpreter import Interpreter
 from tests.bench.trace import bench_ops
+from tests.oracle import kernel
 from tests.oracle.kernel import Results
 from tests.oracle.rules import INDEX_MAX, LEVEL, Rules, is_deep, nodes_added
 
@@ -56,6 +57,7 @@ WEIGHTS = {
     "get_mark": 3,
     "count": 3,
     "store_range": 3,
+    "try_split": 4,
     "insert": 2,
     "cmpxchg": 2,
     "reserve": 2,
@@ -146,6 +148,8 @@ class Proposer:
                 return self._store_order()
             case "split":
                 return self._split()
+            case "try_split":
+                return self._split(one_step=True)
             case "store_range":
                 return self._range()
             case "cmpxchg":
@@ -198,8 +202,11 @@ class Proposer:
         self._places.append(index >> order << order)
         return index, order, self._entry(null=0.15)
 
-    def _split(self) -> tuple[object, ...]:
-        """A split of an entry that is there, if one of a few places has any that can be split."""
+    def _split(self, *, one_step: bool = False) -> tuple[object, ...]:
+        """A split of an entry that is there, if one of a few places has any that can be split.
+
+        ``one_step``: mostly by one order, which is all that try_split takes where it needs a node.
+        """
         tree = self._interpreter.array
         for _ in range(6):
             index = self._present()
@@ -209,7 +216,8 @@ class Proposer:
         else:
             return self._place(), 6, 0, "="
         entry = "=" if self._rng.random() < 0.7 else self._entry()
-        return index >> order << order, order, self._smaller(order), entry
+        new_order = order - 1 if one_step and self._rng.random() < 0.7 else self._smaller(order)
+        return index >> order << order, order, new_order, entry
 
     def _smaller(self, order: int) -> int:
         """An order to split to: at most one level below, or now and then any that makes no more than 4161 nodes."""
@@ -247,7 +255,7 @@ class Proposer:
 def trace(rng: random.Random, limit: int) -> Iterator[Step]:
     """One random trace of at most ``limit`` operations (but at least ``new`` and the ending)."""
     interpreter = Interpreter(eager=False)
-    rules = Rules()
+    rules = Rules(kernel.abilities())
     proposer = Proposer(rng, Character.draw(rng), interpreter)
     length = min(limit, rng.choice((30, 100, 300, 1000, 3000))) - len(ENDING) - 1
     proposals = (proposer.propose() for _ in range(4 * max(length, 0)))

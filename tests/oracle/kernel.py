@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 from attrs import frozen
+
+from tests.oracle.rules import STOCK, Abilities
 
 BUILD = Path(__file__).parent / "build"
 
@@ -48,6 +52,16 @@ def driver(*, fast: bool = False) -> Path:
 def version() -> str:
     """The driver's own words: kernel, chunk shift, size of a node."""
     return subprocess.run([driver(), "--version"], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@cache
+def abilities() -> Abilities:
+    """What the kernel that was built can do, in its driver's own words; a stock 6.12's where none was built."""
+    if not (BUILD / "gmem-oracle").exists():
+        return STOCK
+    words = version()
+    levels = re.search(r"splits (\d+) level", words)
+    return Abilities(int(levels[1]) if levels else 1, ", try_split," in words)
 
 
 def replay(ops: Iterable[str]) -> list[Results]:

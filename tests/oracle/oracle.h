@@ -46,11 +46,22 @@ struct split_result tree_split(struct xarray *xa, unsigned long index, unsigned 
 			       unsigned int new_order, void *entry);
 
 /*
- * Whether stock code splits this correctly: index is the first index of an
- * entry of old_order, and new_order is at most one level of nodes below.
+ * How many levels of nodes this kernel's xas_split() can cross in one call, 1
+ * to 3, as found by trying in a process of its own: stock 6.12 accepts deeper
+ * ones and builds a wrong tree, later kernels refuse or warn.
  */
-bool tree_can_split(struct xarray *xa, unsigned long index, unsigned int old_order,
+unsigned int tree_split_levels(void);
+
+/* Whether index is the first index of an entry of old_order, and new_order is smaller. */
+bool tree_has_entry(struct xarray *xa, unsigned long index, unsigned int old_order,
 		    unsigned int new_order);
+
+/* Whether this kernel has xas_try_split(), since Linux 6.15. */
+bool tree_has_try_split(void);
+
+/* xas_try_split() without memory taken beforehand: the nodes it got, or its error and none. */
+struct split_result tree_try_split(struct xarray *xa, unsigned long index, unsigned int old_order,
+				   unsigned int new_order, void *entry);
 
 /* The entry as it is stored: unlike xa_load(), a zero entry is not hidden. */
 void *tree_entry(struct xarray *xa, unsigned long index);

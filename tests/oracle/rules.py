@@ -3,9 +3,12 @@
 
 Left out is what that kernel is known to do wrong, so that every difference which remains is one of ours (or news):
 
-* a *split* must name an entry's first index and its order. One level of nodes at most is what 6.12 gets right (12→0
-  and its like build a wrong tree); a deeper one is asked for only while no failure is injected, and
-  :mod:`tests.oracle.compare` has the kernel do it by one-level steps, which add up to the same tree and node counts;
+* a *split* must name an entry's first index and its order. One level of nodes at most is what stock 6.12 gets right
+  (12→0 and its like build a wrong tree), and what a kernel gets right its driver finds out: see :class:`Abilities`. A
+  deeper one is asked for only while no failure is injected, and :mod:`tests.oracle.compare` has the kernel do it by
+  one-level steps, which add up to the same tree and node counts;
+* a *try_split* is asked for where the kernel has one (6.15), and not of the orders that it wrongly accepts: those that
+  leave the node of the entry at an order which is not one below;
 * values and pointers are not mixed in one array: a store of the other kind over a multi-index entry counts one slot
   only, and ``nr_values`` wraps later;
 * ``store_range`` makes runs whose length is no power of two. Nothing may then cover a part of such a run, nor may
@@ -14,13 +17,27 @@ Left out is what that kernel is known to do wrong, so that every difference whic
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
+
+from attrs import frozen
 
 LEVEL = 6
 """Bits of index that one level of nodes decides: the chunk shift of the build."""
 
 INDEX_MAX = (1 << 64) - 1
 """ULONG_MAX; ``store_range`` up to it would wrap in the kernel's loop."""
+
+
+@frozen
+class Abilities:
+    """What a kernel can do: the levels of nodes that one split may cross, and whether it has try_split."""
+
+    levels: int = 1
+    try_split: bool = False
+
+
+STOCK: Final = Abilities()
+"""Linux 6.12."""
 
 
 class Readable(Protocol):
@@ -33,9 +50,9 @@ class Readable(Protocol):
         """Its order."""
 
 
-def is_deep(order: int, new_order: int) -> bool:
-    """Whether a split crosses more than one level of nodes."""
-    return order // LEVEL - new_order // LEVEL > 1
+def is_deep(order: int, new_order: int, levels: int = 1) -> bool:
+    """Whether a split crosses more than ``levels`` levels of nodes."""
+    return order // LEVEL - new_order // LEVEL > levels
 
 
 def nodes_added(order: int, new_order: int) -> int:
@@ -43,10 +60,10 @@ def nodes_added(order: int, new_order: int) -> int:
     return sum(2 ** (order % LEVEL) * 64**level for level in range(order // LEVEL - new_order // LEVEL))
 
 
-def steps(op: str) -> list[str]:
-    """The operations that do ``op`` on the kernel: a deep split becomes splits of one level, all others stay."""
+def steps(op: str, abilities: Abilities = STOCK) -> list[str]:
+    """The operations that do ``op`` on the kernel: a split too deep for it becomes splits of one level."""
     words = op.split()
-    if words[0] != "split" or not is_deep(int(words[2]), int(words[3])):
+    if words[0] != "split" or not is_deep(int(words[2]), int(words[3]), abilities.levels):
         return [op]
     index, order, new_order = map(int, words[1:4])
     ops = []
@@ -60,9 +77,10 @@ def steps(op: str) -> list[str]:
 
 
 class Rules:
-    """Remembers of a trace what the rules need and the array does not tell."""
+    """Remembers of a trace what the rules need and the array does not tell; ``abilities`` are the kernel's."""
 
-    def __init__(self) -> None:
+    def __init__(self, abilities: Abilities = STOCK) -> None:
+        self._abilities = abilities
         self._start()
 
     def _start(self) -> None:
@@ -77,6 +95,8 @@ class Rules:
             return False
         if name == "split":
             return self._allow_split(array, *map(int, args[:3]))
+        if name == "try_split":
+            return self._allow_try_split(array, *map(int, args[:3]))
         if name == "store_order":
             index, order = map(int, args[:2])
             base = index >> order << order
@@ -86,14 +106,21 @@ class Rules:
         return True
 
     def _allow_split(self, array: Readable, index: int, order: int, new_order: int) -> bool:
+        too_deep = is_deep(order, new_order, self._abilities.levels)
+        return self._has_entry(array, index, order, new_order) and not (too_deep and self._armed)
+
+    def _has_entry(self, array: Readable, index: int, order: int, new_order: int) -> bool:
         return (
             new_order < order
-            and not (is_deep(order, new_order) and self._armed)
             and not index % (1 << order)
             and array.load(index) is not None
             and array.get_order(index) == order
             and not self._touches_odd_run(index, index + (1 << order) - 1)
         )
+
+    def _allow_try_split(self, array: Readable, index: int, order: int, new_order: int) -> bool:
+        wrongly_accepted = is_deep(order, new_order) and new_order % LEVEL == (order - 1) % LEVEL
+        return self._abilities.try_split and not wrongly_accepted and self._has_entry(array, index, order, new_order)
 
     def _allow_range(self, array: Readable, first: int, last: int) -> bool:
         if not first <= last < INDEX_MAX or self._cuts_odd_run(first, last):

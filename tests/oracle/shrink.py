@@ -45,8 +45,8 @@ class Difference:
 
 
 def kernel_answers(ops: Sequence[str]) -> list[Results]:
-    """The kernel's answer to each operation; a deep split is done by one-level steps and their counts added up."""
-    expanded = [steps(op) for op in ops]
+    """The kernel's answer to each operation; a split too deep for it is done by steps and their counts added up."""
+    expanded = [steps(op, kernel.abilities()) for op in ops]
     answers = iter(kernel.replay(step for group in expanded for step in group))
     combined: list[Results] = []
     for group in expanded:
@@ -91,7 +91,7 @@ def first_difference(trace: Sequence[Step], theirs: Sequence[Results]) -> Differ
 def allowed(ops: Sequence[str]) -> list[Step]:
     """Those of ``ops`` that the rules allow, each on the array as the ones before left it, with our answers."""
     interpreter = Interpreter(eager=False)
-    rules = Rules()
+    rules = Rules(kernel.abilities())
     trace = []
     for op in ops:
         if rules.allow(op, interpreter.array):

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <linux/xarray.h>
 
@@ -44,7 +46,96 @@ struct split_result tree_split(struct xarray *xa, unsigned long index, unsigned 
 	return result;
 }
 
-bool tree_can_split(struct xarray *xa, unsigned long index, unsigned int old_order,
+bool tree_has_try_split(void)
+{
+#ifdef ORACLE_TRY_SPLIT
+	return true;
+#else
+	return false;
+#endif
+}
+
+struct split_result tree_try_split(struct xarray *xa, unsigned long index, unsigned int old_order,
+				   unsigned int new_order, void *entry)
+{
+	struct split_result result = { .error = -EOPNOTSUPP };
+#ifdef ORACLE_TRY_SPLIT
+	XA_STATE_ORDER(xas, xa, index, new_order);
+	struct node_counts before = node_counts;
+
+	xas_lock(&xas);
+	xas_try_split(&xas, entry, old_order);
+	xas_unlock(&xas);
+	result.error = xas_error(&xas);
+	xas_destroy(&xas);
+	result.alloc.allocs = node_counts.allocs - before.allocs;
+	result.unused = node_counts.frees - before.frees;
+#else
+	(void)xa;
+	(void)index;
+	(void)old_order;
+	(void)new_order;
+	(void)entry;
+#endif
+	return result;
+}
+
+/* Exits with 0 if a split across so many levels builds the right tree. */
+static void __attribute__((noreturn)) try_levels(unsigned int levels)
+{
+	/* Ends and middles of a level: one node above, one slot or several, one entry a slot or several. */
+	static const unsigned int above[] = { 0, 0, 3, 5 }, below[] = { 0, 3, 0, 5 };
+	unsigned int i;
+
+	for (i = 0; i < sizeof(above) / sizeof(*above); i++) {
+		unsigned int order = levels * XA_CHUNK_SHIFT + above[i], new_order = below[i], level;
+		unsigned long nodes = 0, index;
+		struct split_result split;
+		struct xarray xa;
+
+		xa_init(&xa);
+		shim_reset();
+		tree_store_order(&xa, 1UL << order, order, pointer_entry(1));
+		split = tree_split(&xa, 1UL << order, order, new_order, pointer_entry(2));
+		for (level = 0; level < levels; level++)
+			nodes += 1UL << (above[i] + level * XA_CHUNK_SHIFT);
+		if (split.error || split.alloc.allocs != nodes || split.unused)
+			_exit(1);
+		for (index = 1UL << order; index < 2UL << order; index += (1UL << new_order))
+			if (xa_load(&xa, index) != pointer_entry(2) ||
+			    xa_get_order(&xa, index) != (int)new_order)
+				_exit(1);
+		xa_destroy(&xa);
+		shim_rcu_flush();
+		if (node_counts.allocs != node_counts.frees)
+			_exit(1);
+	}
+	_exit(0);
+}
+
+unsigned int tree_split_levels(void)
+{
+	unsigned int levels;
+
+	for (levels = 1; levels < 3; levels++) {
+		int status;
+		pid_t child;
+
+		fflush(stdout);
+		child = fork();
+		assert(child >= 0);
+		if (!child) {
+			if (!freopen("/dev/null", "w", stderr))	/* what it warns of is expected */
+				_exit(1);
+			try_levels(levels + 1);
+		}
+		if (waitpid(child, &status, 0) != child || status)
+			break;
+	}
+	return levels;
+}
+
+bool tree_has_entry(struct xarray *xa, unsigned long index, unsigned int old_order,
 		    unsigned int new_order)
 {
 	unsigned int level = old_order / XA_CHUNK_SHIFT;
@@ -52,7 +143,7 @@ bool tree_can_split(struct xarray *xa, unsigned long index, unsigned int old_ord
 	XA_STATE(xas, xa, index);
 	void *entry;
 
-	if (new_order > old_order || level - new_order / XA_CHUNK_SHIFT > 1)
+	if (new_order > old_order)
 		return false;
 	entry = xas_load(&xas);
 	if (!entry || xa_is_zero(entry) || !xas.xa_node)
