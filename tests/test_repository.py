@@ -248,15 +248,35 @@ def inherited(owner: ast.ClassDef, method: str) -> str:
     return said
 
 
-def described_beside(said: str, body: list[ast.stmt]) -> str:
-    """The attributes that a string below them describes, with the defaults that the class mentions for all."""
-    default = "default" if "default" in said else ""
-    named = []
+def described_below(body: list[ast.stmt]) -> set[str]:
+    """The attributes that a string on the next line describes."""
+    named = set()
     for statement, below in pairwise(body):
         if isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(below, ast.Expr):
             target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
-            named.append(f"``{ast.unparse(target).removeprefix('self.')}`` {default}")
-    return "\n\n".join(named)
+            named.add(ast.unparse(target).removeprefix("self."))
+    return named
+
+
+def undescribed(value: ast.ClassDef) -> Iterator[str]:
+    """The fields of a value that neither its docstring names, nor a string below them, nor an annotation describes."""
+    said, below = ast.get_docstring(value) or "", described_below(value.body)
+    for statement in value.body:
+        if isinstance(statement, ast.AnnAssign) and not ast.unparse(statement.annotation).startswith(
+            ("ClassVar", "Annotated")
+        ):
+            name = ast.unparse(statement.target)
+            if not (name.startswith("_") or name in below or re.search(rf"``{name}(\[\w+\])?``", said)):
+                yield name
+
+
+def values(module: str) -> Iterator[ast.ClassDef]:
+    """The public classes of a module whose constructor is made from their fields."""
+    for node in parsed(module).body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            made_by = [ast.unparse(part) for part in (*node.decorator_list, *node.bases)]
+            if any(part.startswith(("attrs.", "dataclass", "NamedTuple")) for part in made_by):
+                yield node
 
 
 def public(body: list[ast.stmt], owner: ast.ClassDef | None = None) -> Iterator[tuple[str, Function, str]]:
@@ -266,7 +286,8 @@ def public(body: list[ast.stmt], owner: ast.ClassDef | None = None) -> Iterator[
             yield from public(node.body, node)
         elif isinstance(node, Function) and owner is not None and node.name == "__init__":
             said = f"{ast.get_docstring(owner) or ''}\n\n{ast.get_docstring(node) or ''}"
-            yield owner.name, node, f"{said}\n\n{described_beside(said, node.body)}"
+            default = "default" if "default" in said else ""  # one sentence may say it for all of them
+            yield owner.name, node, "\n\n".join([said, *(f"``{it}`` {default}" for it in described_below(node.body))])
         elif isinstance(node, Function) and not node.name.startswith("_"):
             if any(ast.unparse(decorator).endswith((".setter", "overload")) for decorator in node.decorator_list):
                 continue
@@ -318,3 +339,32 @@ def test_a_public_docstring_names_every_argument_and_its_default(room: str) -> N
     ]
     assert functions
     assert {where: lacking for where, lacking in functions if lacking} == {}
+
+
+def test_what_a_field_lacks_is_found() -> None:
+    source = '''
+class Row:
+    """A row of ``width``."""
+    width: int
+    key: ClassVar[str] = "row"
+    height: int
+    """In lines."""
+    size: Annotated[int, Size("its bytes")]
+    place: int = 0
+'''
+    (row,) = ast.parse(source).body
+    assert isinstance(row, ast.ClassDef)
+    assert list(undescribed(row)) == ["place"]
+
+
+@pytest.mark.parametrize("room", DOCUMENTED[:-1])
+def test_every_field_of_a_public_value_is_described(room: str) -> None:
+    """By the class, by a string below it, or by the kind in its annotation, which messages and the schema show."""
+    found = [
+        (f"{module}:{value.lineno} {value.name}", list(undescribed(value)))
+        for module in MODULES
+        if module.startswith(f"gmemsim/{room}/")
+        for value in values(module)
+    ]
+    assert found
+    assert {where: lacking for where, lacking in found if lacking} == {}

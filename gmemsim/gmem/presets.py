@@ -22,7 +22,7 @@ _NAME: Final = re.compile(r"[\w.+-]+")
 
 @attrs.frozen
 class Preset:
-    """A named policy, what it does, and who does or wants it."""
+    """A named ``policy``, and its ``description``: what it does, and who does or wants it."""
 
     policy: Policy
     description: str

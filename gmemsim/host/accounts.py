@@ -39,7 +39,8 @@ class Account:
 
     ``object_bytes``: bytes of one object, ``None`` for base pages.  ``estimate``: the number of objects is an estimate
     and not a count.  ``colour``: the account's colour in every figure, as ``#rrggbb``.  ``words``: what it is.
-    ``charged``: why a guest's objects are charged to its memcg; empty if they are not (see above).
+    ``charged``: why a guest's objects are charged to its memcg; empty if they are not (see above).  ``name`` is how
+    files, metrics and figures call it.
     """
 
     name: str

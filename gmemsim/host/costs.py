@@ -39,11 +39,12 @@ from gmemsim.host.work import COUNTERS, PHASES, Work
 
 @attrs.frozen
 class Price:
-    """The price of one unit of a count, in ns; ``None``: there is no public figure, the count is not priced.
+    """The price of one unit of a count: ``ns``; ``None``: there is no public figure, the count is not priced.
 
-    ``extrapolated``: it was measured on another machine, size or operation than the one it is used for, or
-    not at all.  ``within``: the true figure is between ``ns / within`` and ``ns * within`` (default: a factor of 2,
-    **assumed** for a figure from another machine).
+    ``source`` says where the figure is published.  ``extrapolated`` (default: yes): it was measured on another machine,
+    size or operation than the one it is used for, or not at all.  ``within``: the true figure is between
+    ``ns / within`` and ``ns * within`` (default: a factor of 2, **assumed** for a figure from another machine).
+    ``ValueError`` for a negative price or a factor below 1.
     """
 
     ns: float | None = attrs.field(validator=attrs.validators.optional(attrs.validators.ge(0)))
@@ -58,10 +59,10 @@ def _copy(figures: Mapping[str, Price]) -> Mapping[str, Price]:
 
 @attrs.frozen
 class CostProfile:
-    """A price for every count; ``ValueError`` if one is missing or unknown.
+    """A price for every count, in ``figures``; ``ValueError`` if one is missing or unknown.
 
-    ``leaves_out``: what is in the total that its source published and in no run, to be said beside a time (default:
-    nothing).
+    ``name`` is how scenarios call it, ``description`` says what it is made of.  ``leaves_out``: what is in the total
+    that its source published and in no run, to be said beside a time (default: nothing).
     """
 
     name: str

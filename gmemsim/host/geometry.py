@@ -38,7 +38,9 @@ STRUCT_PAGE_BYTES = 64
 
 @attrs.frozen
 class Geometry:
-    """The base page size (bytes) and what follows from it.
+    """The base page size, ``page_size`` in bytes (default: 4096), and what follows from it.
+
+    ``ValueError`` for a size that no machine has (:data:`PAGE_SIZES`).
 
     >>> Geometry(4096).order_of(1 << 30)
     18

@@ -49,7 +49,14 @@ Here it is taken of the hugepage pool, rounded up to pages; a host has it for al
 
 @attrs.frozen(kw_only=True)
 class KernelSwitches:
-    """What differs between the kernels that a host may run; see ``scenario.schema.HostSpec`` for the meanings."""
+    """What differs between the kernels that a host may run.
+
+    ``xarray``: what its splits can do.  ``memdesc``: what describes a page.  ``synchronize_rcu``: vmemmap is restored
+    and optimised only after a grace period.  ``account_nodes``: preallocated nodes are charged.  ``shared_tail_pages``:
+    one vmemmap tail page for each order and zone.  ``pamt``: TDX's metadata.  ``vmemmap_fallback``: restored vmemmap
+    may come from another node.  ``clearing``: when hugepages are cleared.  Values and defaults are those of the
+    scenario key ``host`` (``scenario.hostspec.HostSpec``).
+    """
 
     xarray: Profile = "rfc"
     memdesc: str = attrs.field(default="struct-page", validator=attrs.validators.in_(STRUCT_PAGE_BYTES_OF))

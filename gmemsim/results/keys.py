@@ -26,7 +26,7 @@ Unit = Literal["bytes", "count", "ns"]
 
 @attrs.frozen
 class Number:
-    """A number of a summary: its unit, and whether it is an estimate and no exact count.
+    """A number of a summary: its ``unit`` (default: a count), and whether it is an ``estimate`` (default: no).
 
     ``demand``: it is what the workload asks for, the same under every policy (default: not).
     """

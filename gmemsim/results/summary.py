@@ -83,6 +83,7 @@ class State:
     ``profile``: what prices it.  ``partial``: whether the workload is not at its end.  ``replays``: what the recorded
     logs of the workload hold.  ``verdicts``: those on expectations so far.  ``version``: gmemsim's.
     ``scenario_sha256``: of the scenario's text, ``None`` if it has none.  ``settings``: what was put into that.
+    ``title`` and ``seed`` are the scenario's; ``host`` and ``guests`` are as they are then.
     """
 
     title: str

@@ -50,11 +50,12 @@ _TIME, _OWNER, _HEAD = 0, 1, 2
 class Event:
     """One step that was carried out, successfully or not.
 
-    ``time_ns`` is the simulated time of the step; ``step`` counts the steps of the run from 0; ``id`` is the
-    step's name in the scenario; ``kind`` is the step's key there (``"convert"``, ``"allocate"``, …);
-    ``offset`` and ``size`` are bytes in the guest's memory; ``detail`` is what else tells it apart (``"to
-    shared"``).  For a step that failed, ``errno`` is the errno's name and ``error_offset`` the byte at which
-    it stopped, where the call has one. ``work`` is what it made the host do.
+    ``time_ns`` is the simulated time of the step; ``step`` counts the steps of the run from 0; ``id`` is the step's
+    name in the scenario; ``kind`` is the step's key there (``"convert"``, ``"allocate"``, …); ``offset`` and ``size``
+    are bytes in the guest's memory; ``detail`` is what else tells it apart (``"to shared"``).  For a step that failed,
+    ``errno`` is the errno's name and ``error_offset`` the byte at which it stopped, where the call has one.  ``work``
+    is what it made the host do.  ``guest`` is the name of the guest that it was carried out on, ``None`` if it was on
+    none.
     """
 
     time_ns: int
@@ -72,7 +73,8 @@ class Event:
 
 @attrs.frozen
 class Peak:
-    """The highest ``value`` of an account (bytes), the time it was first reached, and the index of its event.
+    """The highest ``value`` of an account (bytes), ``time_ns`` when it was first reached, and the index of its
+    ``event``.
 
     ``event`` is ``None`` where no step caused it: before the first sample, or after the last event.
     """
@@ -83,7 +85,10 @@ class Peak:
 
 
 class Label(NamedTuple):
-    """What tells events apart in words, and whether they did any work: equal for most events of a run."""
+    """What tells events apart in words, and whether they did any work: equal for most events of a run.
+
+    ``id``, ``kind``, ``guest``, ``detail`` and ``errno`` are those of :class:`Event`; ``works`` is whether it has work.
+    """
 
     id: str | None
     kind: str

@@ -26,7 +26,7 @@ With an AMD CPU and memory that reaches 0xfd00000000 (1012G) it is 1T instead (`
 
 @attrs.frozen
 class MachineType:
-    """A machine of ``limit`` bytes of memory or more keeps ``split`` of them below the hole."""
+    """A machine ``name`` of ``limit`` bytes of memory or more keeps ``split`` of them below the hole."""
 
     name: str
     limit: int

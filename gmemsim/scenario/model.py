@@ -64,7 +64,7 @@ Operator = Literal["eq", "ne", "le", "ge", "approx"]
 
 @attrs.frozen
 class Place:
-    """Where in the file something stands, from 1; 0 for what is not from a file."""
+    """Where in the file something stands, ``line`` and ``column`` from 1; 0 for what is not from a file."""
 
     line: int = 0
     column: int = 0
@@ -133,7 +133,8 @@ class Retry:
 class Step:
     """One line of the workload.  ``at`` is when it begins, ``None`` for right after the step before.
 
-    ``key`` is its name in a file; ``can_fail`` whether it is a call that the kernel may refuse.
+    ``key`` is its name in a file; ``can_fail`` whether it is a call that the kernel may refuse.  ``where`` is its place
+    in the file.
     """
 
     key: ClassVar[str]
@@ -268,7 +269,8 @@ class Unshare(SizedStep):
 
     What it converts is known when it is its turn, and counts as ``convert``: one conversion for each contiguous part
     that is shared, cut at every multiple of ``piece`` bytes from the offset on if that is given.  The conversions come
-    as the range is gone through in ``span`` ns.
+    as the range is gone through in ``span`` ns.  ``size`` is in bytes; ``retry`` (default: none) says how a conversion
+    that fails is tried again.
     """
 
     key: ClassVar[str] = "convert"
@@ -302,7 +304,8 @@ class Unshare(SizedStep):
 class Touch(SizedStep):
     """The host touches what of the range is shared; only generators make it.
 
-    What that is is known when it is its turn, and counts as ``fault``: one fault for each contiguous part.
+    What that is is known when it is its turn, and counts as ``fault``: one fault for each contiguous part.  ``size`` is
+    in bytes.
     """
 
     key: ClassVar[str] = "fault"
@@ -357,7 +360,7 @@ _STEP_KEYS: dict[type[Step], dict[str, Entry]] = {}
 class Expectation:
     """``metric``, a path into the summary, must be ``op`` ``value`` after the step ``after``, or at the end.
 
-    ``rel`` is the tolerance of ``approx``, relative to ``value``.
+    ``rel`` is the tolerance of ``approx``, relative to ``value``.  ``where`` is its place in the file.
     """
 
     metric: str
@@ -397,7 +400,8 @@ class Scenario:
     ``message_id`` is that of the mail that asked what the scenario is about, ``answer`` what its run says, in one line.
     ``source`` is the file's name as messages show it; ``sha256`` is of the text that it was read from, ``None`` for
     what was made in Python.  ``settings`` (default: none) were put into that text, each ``KEY=VALUE``.  A guest that
-    names no ``mapping`` has here the one that the host's page size gives it.
+    names no ``mapping`` has here the one that the host's page size gives it.  ``title`` and ``seed`` are what outputs
+    say of it; ``host``, ``guests``, ``workload`` and ``expect`` what the file says.
     """
 
     title: str

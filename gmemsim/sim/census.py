@@ -46,7 +46,7 @@ DECADES = 7.0
 
 @attrs.frozen
 class CensusRow:
-    """All filemaps and page tables at one instant, after event number ``event`` (-1: before the first).
+    """All filemaps and page tables at ``time_ns``, after event number ``event`` (-1: before the first).
 
     ``nodes`` and ``slots_used`` are XArray nodes and their slots in use by the shift of the node; ``guest_leaves`` the
     leaves of the guests' second-stage tables by order; ``host_pages`` the base pages that host processes have mapped.
@@ -67,7 +67,10 @@ class CensusRow:
 
 @attrs.frozen
 class Census:
-    """Rows in the order of time; a node has ``slots`` slots; ``orders`` are those that leaves may have."""
+    """``rows`` in the order of time; a node has ``slots`` slots; ``orders`` are those that leaves may have.
+
+    ``page_size`` is the base page in bytes.
+    """
 
     page_size: int
     slots: int

@@ -17,7 +17,10 @@ import attrs
 
 @attrs.define
 class Frames:
-    """The frames of a run so far: where each begins, in ns and as the index of its first event; at most ``most``."""
+    """The frames of a run so far, ``most`` at most: where each begins, in ``times`` (ns) and ``events``.
+
+    The latter are indices of the frames' first events.
+    """
 
     most: int
     times: list[int] = attrs.field(factory=list)

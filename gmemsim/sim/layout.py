@@ -68,7 +68,7 @@ _WEIGHTS = np.arange(CLASSES, 0, -1)
 
 @attrs.frozen(eq=False)
 class GuestLayout:
-    """A guest's memory, ``size`` bytes in cells of ``cell_bytes``; a row for every frame in which it was called.
+    """The memory of ``guest``, ``size`` bytes in cells of ``cell_bytes``; a row for every frame in which it was called.
 
     ``frames``: the frames' numbers, ascending.  ``finest`` and ``left``: pages by frame, cell and class, in the finest
     state of the frame and at its end; ``shared`` and ``shared_left``: whether some of the cell was shared then.
@@ -96,10 +96,11 @@ class GuestLayout:
 
 @attrs.frozen(eq=False)
 class Layout:
-    """The layouts of the guests that are shown, in the scenario's order, of ``total`` that there are.
+    """The layouts of the ``guests`` that are shown, in the scenario's order, of ``total`` that there are.
 
     Frame *i* begins at ``times[i]`` ns with event ``events[i]``; frame 0 is the state before the first event, with
-    event -1.  ``watched``: how many guests the shown ones were chosen from.
+    event -1.  ``watched``: how many guests the shown ones were chosen from.  ``geometry``: the host's
+    pages.
     """
 
     geometry: Geometry

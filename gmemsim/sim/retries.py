@@ -25,7 +25,11 @@ TRANSIENT = frozenset(("EAGAIN", "ENOMEM"))
 
 @attrs.frozen(order=True)
 class Try:
-    """One more try of ``step`` for the guest ``name`` at the time ``due``, after ``tried`` others."""
+    """One more try of ``step`` for the guest ``name`` at the time ``due`` (ns), after ``tried`` others.
+
+    ``index`` is that of the step in the workload; ``number`` counts tries, so that of those due at one time the first
+    comes first.
+    """
 
     due: int
     number: int

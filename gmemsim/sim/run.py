@@ -55,7 +55,7 @@ from gmemsim.version import __version__
 
 @attrs.frozen(repr=False)
 class Result:
-    """What a run leaves: the scenario, its timeline, and the summary (the object that ``--json`` prints)."""
+    """What a run of ``scenario`` leaves: its ``timeline``, and its ``summary`` (the object that ``--json`` prints)."""
 
     scenario: Scenario
     timeline: Timeline

@@ -51,7 +51,7 @@ USUAL_QUANTILE: Final = 0.999
 
 @attrs.frozen(kw_only=True)
 class Question:
-    """What is run: copies of ``only`` (``None``: of all guests), ``stagger`` ns apart, under one of ``policies``.
+    """What is run: copies of ``only`` (default: of all guests) of ``scenario``, ``stagger`` ns apart (default: 0).
 
     ``policies``: by name, ``None`` for those of the scenario itself.
     """
@@ -163,7 +163,8 @@ class BudgetRow:
     ``guests``: copies; with a host, how many fit it.  ``bytes``: the kernel memory that they need, the ``quantile``
     over ``seeds`` runs, in an interval from ``low`` to ``high`` (``None``: too few seeds).  ``need``: of the run that
     needs so much.  ``uses``: with a host, its bytes by what they are for; ``short``: how many bytes one copy more
-    lacks, ``None`` where that was not run.  ``refused``: why there is no answer.
+    lacks, ``None`` where that was not run.  ``refused``: why there is no answer.  ``instances``: guests in all, those
+    that are not copied included.
     """
 
     policy: str
@@ -182,7 +183,7 @@ class BudgetRow:
 
 @attrs.frozen(kw_only=True)
 class Budget:
-    """A row for every policy.
+    """The ``rows`` that answer ``question``, one for every policy.
 
     ``random``: whether the workload depends on the seed; if not, one run is the answer.  ``host``: the host to fill, or
     ``None``.  ``needed``: seeds that it takes for an upper end.  ``left``: runs that have not been made.

@@ -28,7 +28,7 @@ CHUNK: Final = 6
 
 @attrs.frozen
 class ClosedForm:
-    """How many objects of ``account`` are needed for N pages: as ``text``, and by calling :attr:`value` with N."""
+    """How many objects of ``account`` are needed for N pages: as ``text``, and by calling ``value`` with N."""
 
     account: str
     text: str

@@ -75,7 +75,10 @@ def usual_policies(scenario: Scenario) -> dict[str, Policy]:
 
 @attrs.frozen
 class ComparisonRow:
-    """One figure of every result: its ``metric``, a ``label`` in words, and ``values`` in the order of the results."""
+    """One figure of every result: its ``metric``, a ``label`` in words, and ``values`` in the order of the results.
+
+    ``unit`` is that of the values; ``estimate`` (default: no) says that they are no exact counts.
+    """
 
     metric: str
     label: str
@@ -102,11 +105,11 @@ class ComparisonRow:
 
 @attrs.frozen(repr=False)
 class Comparison:
-    """Results by name, the reference first, and the rows of their figures; ``what`` is being compared.
+    """``results`` by name, the reference first, and the ``rows`` of their figures; ``what`` is being compared.
 
-    ``metrics`` (default: none) have rows after those that every comparison has; all results must have them.  ``costs``
-    (default: none) are names of cost profiles, each of which has a row with the modelled time under it.
-    ``partial``: not all that was to be compared has been run to its end.
+    ``title`` is what the table is called.  ``metrics`` (default: none) have rows after those that every comparison has;
+    all results must have them.  ``costs`` (default: none) are names of cost profiles, each of which has a row with the
+    modelled time under it.  ``partial`` (default: no): not all that was to be compared has been run to its end.
     """
 
     title: str

@@ -31,7 +31,10 @@ SEED_STRIDE: Final = 1 << 32
 
 @attrs.frozen(kw_only=True)
 class Copies(Composite):
-    """The workload of ``of`` for ``number`` copies of its guest ``only`` (``None``: of all), ``stagger`` ns apart."""
+    """The workload of ``of`` for ``number`` copies of its guest ``only`` (``None``: of all), ``stagger`` ns apart.
+
+    ``steps`` is always empty: it has none of its own.
+    """
 
     key: ClassVar[str] = "copies"
 

@@ -24,7 +24,7 @@ from gmemsim.xarray import Profile, XArray
 
 @attrs.frozen
 class Level:
-    """New nodes of one ``shift``."""
+    """``nodes`` new nodes of one ``shift``."""
 
     shift: int
     nodes: int
@@ -32,7 +32,10 @@ class Level:
 
 @attrs.frozen
 class SplitFacts:
-    """What splitting one folio of ``order`` into folios of ``new_order`` takes."""
+    """What splitting one folio of ``order`` into folios of ``new_order`` takes, with the pages of ``geometry``.
+
+    ``levels`` are the new nodes, from the top.
+    """
 
     geometry: Geometry
     order: int
@@ -116,7 +119,10 @@ def explain_split(order: int, new_order: int, geometry: Geometry | None = None) 
 
 @attrs.frozen
 class PolicyCost:
-    """What sharing one base page out of a private hugepage costs under one policy."""
+    """What sharing one base page out of a private hugepage costs under ``policy``.
+
+    ``vmemmap_page_bytes`` is the size of a vmemmap page.
+    """
 
     policy: Policy
     nodes: int

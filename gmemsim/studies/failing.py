@@ -62,7 +62,10 @@ class Request:
 
 @attrs.frozen
 class Strike:
-    """Object ``nth`` (from 1) of request ``request`` cannot be had: ``once``, or ``forever`` with all after it."""
+    """Object ``nth`` (from 1) of request ``request`` cannot be had.
+
+    ``mode`` is ``"once"``, or ``"forever"`` with all objects after it.
+    """
 
     request: int
     nth: int

@@ -50,7 +50,7 @@ LEAST_SERIES = 5
 
 @attrs.frozen
 class Variant:
-    """What is asked: ``policy`` as it was given (``None``: the scenario's own), the ``ordering``, the scenario."""
+    """What is asked: ``scenario``, with ``policy`` as it was given (``None``: the scenario's own), in ``ordering``."""
 
     policy: str | None
     ordering: str
@@ -61,7 +61,7 @@ class Variant:
 class Row:
     """So many failures (``count``) of one kind: of objects of ``account``, in calls that do ``call`` for ``step``.
 
-    ``place`` is the step's index in the workload.
+    ``place`` is the step's index in the workload.  ``outcome`` is what they leave, under ``policy`` in ``ordering``.
     """
 
     policy: str | None
@@ -76,10 +76,10 @@ class Row:
 
 @attrs.frozen
 class Broken:
-    """One failure after which an invariant does not hold, and what that says.
+    """One failure after which an invariant does not hold, and what that says: ``told``.
 
     ``nth`` is the number of the object among those of ``account`` that are requested from step ``place`` of the
-    workload on (from 0): ``inject`` before that step repeats it.
+    workload on (from 0): ``inject`` before that ``step`` repeats it, with ``mode``, under ``policy`` in ``ordering``.
     """
 
     policy: str | None
@@ -99,7 +99,8 @@ class Faults:
     ``variants``: policy and ordering of each.  ``rows``: the worst outcome first.  ``points``: failures covered;
     ``carried_out``: those that were run.  ``left``: failures that are not covered, because the study was stopped; if it
     is a sample, ``sample_of`` is how many there are (default: no sample).  ``refused``: variants that cannot be, and
-    why.  ``broken``: failures after which an invariant did not hold, those carried out.
+    why.  ``broken``: failures after which an invariant did not hold, those carried out.  ``title`` is the scenario's.
+    ``to_end``: whether runs went on to their end after the failure.
     """
 
     title: str

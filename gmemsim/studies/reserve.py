@@ -131,7 +131,7 @@ class ReserveRow:
 
 @attrs.frozen
 class Reserve:
-    """The answer to ``question``: rows by policy, then by pages; ``policies`` by the names in the rows.
+    """The answer to ``question``: ``rows`` by policy, then by pages; ``policies`` by the names in the rows.
 
     ``left``: rows that were not worked out, because the study was stopped.
     """

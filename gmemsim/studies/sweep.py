@@ -49,7 +49,7 @@ _RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})", re.ASCII)
 
 @attrs.frozen
 class Variation:
-    """The values that one key takes, as text of the file: ``host.kernel_memory`` and ``("64M", "unlimited")``."""
+    """``values`` that one ``key`` takes, as text of the file: ``host.kernel_memory`` and ``("64M", "unlimited")``."""
 
     key: str
     values: tuple[str, ...]
@@ -139,11 +139,12 @@ class Plan:
 
 @attrs.frozen
 class SweepRow:
-    """The result of a point: the metrics' values, or why it could not be simulated.
+    """The result of a point: its ``values`` of the variations, and in ``results`` those of the metrics.
 
-    ``made`` says what made it: the seed, the kernel generations and the cost profile (default, and where it was
-    refused: nothing).  A row of ``gather.Folding`` holds means, the ``deviations``, the ``intervals`` of the means
-    (``None`` of a single run), and over how many ``runs`` they are; refused points are not among these.
+    ``refused`` says why it could not be simulated (default: it could).  ``made`` says what made it: the seed, the
+    kernel generations and the cost profile (default, and where it was refused: nothing).  A row of ``gather.Folding``
+    holds means, the ``deviations``, the ``intervals`` of the means (``None`` of a single run), and over how many
+    ``runs`` they are; refused points are not among these.
     """
 
     values: tuple[str, ...]
@@ -165,7 +166,7 @@ class Sweep:
 
     ``folded`` is the variation over which rows are means; it is not among ``variations`` (default: none).  ``total``
     rows there are, of which ``rows`` may be the first ones only; ``refusals`` counts reasons.  ``provenance`` says what
-    made the table.
+    made the table.  ``title`` is the scenario's, ``metrics`` are the columns of results.
     """
 
     title: str

@@ -49,7 +49,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
 
 @attrs.frozen
 class Kind:
-    """What a key holds: one line for people, and its name in the file where the attribute's name differs."""
+    """What a key holds: ``doc`` is one line for people, ``key`` its name in the file where the attribute's differs."""
 
     doc: str
     key: str | None = attrs.field(default=None, kw_only=True)
@@ -400,7 +400,9 @@ class Prices(Kind):
 
 @attrs.frozen
 class PolicyRule(Kind):
-    """A policy's value for ``of``, a key whose rules may take a parameter: a rule's name, or ``{PARAMETER: VALUE}``."""
+    """A policy's value for ``of``, a key whose rules may take a ``parameter``: a rule's name, or
+    ``{PARAMETER: VALUE}``.
+    """
 
     of: Key
     parameter: Parameter
@@ -434,7 +436,7 @@ def _maker(entry: Entry) -> Callable[[], Any]:
 
 @attrs.frozen(eq=False)
 class Entry:
-    """One key of a mapping: the attribute it sets, its kind, its default (``attrs.NOTHING``: required)."""
+    """A ``key`` of mappings: the ``attribute`` set, its ``kind``, its ``default`` (``attrs.NOTHING``: required)."""
 
     key: str
     attribute: str

@@ -60,9 +60,10 @@ IMAGE_END: Final = 64 << 20
 
 @attrs.frozen
 class Demands:
-    """How many places of which sort a boot needs: pages of kvmclock, GHCBs, and buffers of at most ``granule`` bytes.
+    """How many places of which sort a boot needs in ``memory`` bytes of pages of ``page_size`` bytes.
 
-    ``block`` is the bounce buffer; ``firmware`` bytes just below it are the firmware's.
+    ``clocks`` are pages of kvmclock, ``ghcbs`` GHCBs, ``buffers`` buffers of at most ``granule`` bytes.  ``block`` is
+    the bounce buffer; ``firmware`` bytes just below it are the firmware's.
     """
 
     page_size: int
@@ -83,7 +84,9 @@ class Demands:
 
 @attrs.frozen
 class Places:
-    """Where they are: offsets of the pages of kvmclock and of the GHCBs, and a pool for all other buffers."""
+    """Where they are: offsets of the pages of kvmclock, ``clocks``, and of the ``ghcbs``, and a ``pool`` for all other
+    buffers.
+    """
 
     clocks: list[int]
     ghcbs: list[int]

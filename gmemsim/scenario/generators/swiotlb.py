@@ -39,7 +39,7 @@ ALIGNMENT: Final = 2 << 20
 
 @attrs.frozen
 class Block:
-    """Where the bounce buffer is, bytes from the start of the guest_memfd; ``size`` 0: there is none."""
+    """Where the bounce buffer is: ``offset`` in bytes from the start of the guest_memfd; ``size`` 0: there is none."""
 
     offset: int
     size: int

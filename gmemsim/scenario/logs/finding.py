@@ -70,7 +70,7 @@ class LogFormat:
     Every event begins with what ``mark`` matches.  One that can be read matches ``event``, with the groups ``start``,
     ``size`` and ``to``; ``state`` tells from the last what the range becomes, ``None`` if that is not ours to model.
     ``details`` reads what else an event of the format says, from the texts of the groups ``more``, each empty if the
-    event does not have it.
+    event does not have it.  ``name`` is how scenarios call it.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Events:
     ``lines`` and ``columns`` say where they begin, from 1; ``stamps`` are ns or ``None``; ``pids`` the processes that
     stamps name; ``starts`` and ``sizes`` are bytes, in the event's own terms; ``states`` what the ranges become, as
     :attr:`LogFormat.state` says.  ``unreadable`` is the line of an event behind them that cannot be read, 0 if there is
-    none.
+    none.  ``details`` is what else the events say.
     """
 
     lines: list[int] = attrs.field(factory=list)

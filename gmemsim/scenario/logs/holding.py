@@ -72,9 +72,12 @@ class Conversions:
 
 @attrs.frozen
 class Holding:
-    """What a log holds for a guest: its ``tally`` and its ``conversions``, and what these mean for a guest_memfd that
-    begins private but for what ``never_private`` says: how many change nothing, those to private among them, and the
-    ranges that the log never makes private, in bytes."""
+    """What a log holds for a guest: its ``tally`` and its ``conversions``, and what these mean for a guest_memfd.
+
+    It begins private, save for what the step's own ``never_private`` says.  ``unchanged`` conversions change nothing,
+    ``unchanged_to_private`` of them to private.  ``never_private`` are the ranges, in bytes, that the log never makes
+    private.
+    """
 
     tally: Tally
     conversions: Conversions

@@ -53,8 +53,11 @@ GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 class Block(NamedTuple):
-    """Usable events as columns: lines, times in ns from the first event, ranges in the file in bytes, and what these
-    become (1: shared, 0: private)."""
+    """Usable events as columns: ``lines``, ``times`` in ns from the first event, ranges in the file, and what these
+    become.
+
+    ``offsets`` and ``sizes`` are in bytes; ``shared`` is 1 for shared, 0 for private.
+    """
 
     lines: npt.NDArray[np.int64]
     times: npt.NDArray[np.int64]
@@ -69,10 +72,10 @@ _CODES: Final[dict[State | None, int]] = {"private": 0, "shared": 1, None: 2}
 
 @attrs.frozen(kw_only=True)
 class Log:
-    """A file of events: its format and how its times are read.
+    """A file of events: its ``path``, its ``format``, and how its times are read.
 
-    ``spacing`` is the time in ns between events without timestamps, ``reorder`` how far stamps may go back, ``pid``
-    the only process and ``fd`` the only descriptor whose events count (``None``: all do).
+    ``spacing`` is the time in ns between events without timestamps (default: 1 ms), ``reorder`` how far stamps may go
+    back (ns; default: 0), ``pid`` the only process and ``fd`` the only descriptor whose events count (default: all do).
     """
 
     path: str

@@ -25,7 +25,9 @@ _SECOND: Final = 1_000_000_000
 
 
 class Stamp(NamedTuple):
-    """Where a timestamp begins, its time in ns, and the process that it names."""
+    """A timestamp: ``start`` is where it begins, ``time`` its time in ns, ``pid`` the process that it names, if it
+    does.
+    """
 
     start: int
     time: int

@@ -39,7 +39,7 @@ Source = tuple[int | None, int]
 
 @attrs.define
 class Unusable:
-    """How many events could not be used for one reason, and the first few of their lines."""
+    """How many events (``count``) could not be used for one reason, and the first few of their ``lines``."""
 
     count: int = 0
     lines: list[int] = attrs.field(factory=list)
@@ -59,7 +59,10 @@ class Unusable:
 
 @attrs.define
 class Tally:
-    """What a log holds, as far as it has been read.  ``last`` is the time of the latest event in ns."""
+    """What a log holds, as far as it has been read: its ``lines``, and how many events were ``usable``.
+
+    ``unusable`` has the others by reason.  ``last`` is the time of the latest event in ns.
+    """
 
     lines: int = 0
     found: int = 0

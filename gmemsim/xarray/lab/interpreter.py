@@ -32,7 +32,7 @@ class TraceError(GmemsimError):
 
 @attrs.frozen
 class Pointer:
-    """An ordinary pointer entry, ``pN`` in a trace."""
+    """An ordinary pointer entry, ``pN`` in a trace, N being its ``number``."""
 
     number: int
 

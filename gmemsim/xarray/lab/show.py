@@ -27,7 +27,10 @@ Marks = tuple[int, ...]
 
 @attrs.frozen
 class Entries:
-    """``number`` equal entries side by side, each ``width`` slots wide, from slot ``first`` on."""
+    """``number`` equal entries of ``order`` side by side, each ``width`` slots wide, from slot ``first`` on.
+
+    ``entry`` is what the dump writes for one, ``marks`` are those that it has.
+    """
 
     first: int
     number: int
@@ -58,7 +61,7 @@ class Children:
 
 @attrs.frozen
 class Rest:
-    """Children that are not shown: the slots where they are, and the nodes of all of them."""
+    """Children that are not shown: ``where`` has their slots, ``nodes`` counts the nodes of all of them."""
 
     where: tuple[int, ...]
     nodes: int
@@ -79,7 +82,12 @@ Part = Entries | Children | Rest
 
 @attrs.frozen
 class NodePicture:
-    """One node: its fields, the nodes of its subtree, and its parts in slot order (empty slots are left out)."""
+    """One node: its fields ``shift``, ``offset``, ``count`` and ``nr_values``, the ``marks`` that something below it
+    has.
+
+    ``nodes`` are those of its subtree, itself included; ``parts`` what is in it in slot order (empty slots are left
+    out).
+    """
 
     shift: int
     offset: int = attrs.field(eq=False)
@@ -103,7 +111,9 @@ class NodePicture:
 
 @attrs.frozen
 class Picture:
-    """A tree: its top node, or the lone entry in its head, or neither."""
+    """A tree: in ``head`` its top node, or the lone entry in its head, or ``None``; with so many ``nodes``, and its
+    ``marks``.
+    """
 
     head: NodePicture | str | None
     nodes: int
