@@ -67,10 +67,11 @@ class Instants:
 
 @attrs.frozen(kw_only=True)
 class Measured:
-    """One policy's run: the ``values`` of :data:`WEIGHED` and of the metrics asked for.
+    """The run of one ``policy``: the ``values`` of :data:`WEIGHED` and of the metrics asked for.
 
     ``failed``: calls that failed for want of memory.  ``merges``: folios merged; ``host_faults``: how often the host
-    touched shared memory.  ``accounts``: bytes by account at the peak.  ``refused``: why it could not be run.
+    touched shared memory.  ``accounts``: bytes by account at the peak.  ``instants``: what was live when, by
+    account.  ``refused``: why it could not be run.
     """
 
     policy: Policy
@@ -85,8 +86,11 @@ class Measured:
 
 @attrs.frozen(kw_only=True)
 class Workload:
-    """What is run under every policy.  ``metrics``: those of the summary that are wanted beside the three (default:
-    none).  ``kept``: bytes of vmemmap that are there all the time on a host with HVO."""
+    """What is run under every policy: ``scenario``.
+
+    ``metrics``: those of the summary that are wanted beside the three (default: none).  ``kept``: bytes of vmemmap that
+    are there all the time on a host with HVO (default: 0).
+    """
 
     scenario: Scenario
     metrics: tuple[str, ...] = ()

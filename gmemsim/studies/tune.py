@@ -76,7 +76,7 @@ class Constraint:
 
 @attrs.frozen(kw_only=True)
 class Tuning:
-    """What was found.
+    """What was found for ``scenario``.
 
     ``best``: the policy with the least ``minimize`` that keeps ``subject_to``, ``None`` if none does.  ``front``: what
     no other policy that was run beats in peak and time, or in peak and longest call.  ``named``: the policies with a

@@ -97,11 +97,11 @@ def test_ctrl_c_ends_a_run_with_what_it_has_done(scenario: Path, tmp_path: Path,
 
 
 def test_sigterm_ends_a_run_with_what_it_has_done(scenario: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+    out = tmp_path / "summary.json"
     code, stdout, terminal = interrupted("run", str(scenario), "--json", "--out", str(out), number=signal.SIGTERM)
     assert code == 143, terminal
     assert json.loads(stdout)["partial"] is True
-    assert json.loads((out / "summary.json").read_text()) == json.loads(stdout)
+    assert json.loads(out.read_text()) == json.loads(stdout)
     assert "gmemsim: interrupted after " in terminal
 
 
