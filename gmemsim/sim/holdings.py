@@ -58,7 +58,7 @@ class Point:
 
 @attrs.frozen
 class Holding:
-    """What one guest held: its points in the order of time, and the one at which it held most.
+    """What one guest held: its ``points`` in the order of time, and the one at which it held most, ``peak``.
 
     ``first_shared``: what the guest's first successful conversion to shared changed, in bytes, and the size of its
     range; ``None`` if there was none.
@@ -71,7 +71,7 @@ class Holding:
 
 @attrs.frozen
 class Holdings:
-    """The guests watched, of ``total`` that there are, by name in the scenario's order."""
+    """The ``guests`` watched, of ``total`` that there are, by name in the scenario's order."""
 
     guests: dict[str, Holding]
     total: int
