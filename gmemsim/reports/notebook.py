@@ -64,7 +64,8 @@ def figure(shown: Reportable | Comparison, name: str = "memory") -> Figure:
         from gmemsim.reports.figures import overlay
 
         return overlay.figure(shown)
-    if FIGURES[name].needs is None:
+    kind = FIGURES[name]
+    if kind.needs is None or (kind.optional and not isinstance(shown, Result)):
         return _figures.figure(name, View(shown))
     if not isinstance(shown, Result):
         raise ValueError(f"the figure {name} looks at a run while it goes on, expected the result of a scenario")
