@@ -42,6 +42,7 @@ COUNTERPARTS: dict[str, tuple[set[str], str]] = {
     "budget": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
     "reserve": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
     "faults": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
+    "fuzz": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
     "explain": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
     "sweep": ({"cli", "studies", "reports/screen"}, "one study: its command, its question, its table"),
     "run": ({"cli", "sim", "reports/screen"}, "a run: its command, the run, its table"),

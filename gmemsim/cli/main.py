@@ -71,6 +71,10 @@ for _name, _section, _place, _words in (
         *("xarray", "Look inside, and test", "gmemsim.cli.xarray:xarray"),
         "The XArray on its own: replay operation traces, draw trees.",
     ),
+    (
+        *("fuzz", "Look inside, and test", "gmemsim.cli.fuzz:fuzz"),
+        "Run random scenarios until one breaks a law, and show the shortest scenario that breaks it.",
+    ),
 ):
     COMMANDS.add(_name, CommandRow(_section, _place, _words))
 

@@ -25,6 +25,7 @@ for _name in (
     "treeview",
     "faults",
     "reserve",
+    "fuzz",
 ):
     SCREENS.add(_name, f"gmemsim.reports.screen.{_name}")
 
