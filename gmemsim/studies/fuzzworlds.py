@@ -41,21 +41,6 @@ MOST_BASE_PAGES = 200
 MOST_STEPS = 40
 """Steps of a workload."""
 
-CALLS: Final = {
-    "share": 6,
-    "take_back": 6,
-    "allocate": 2,
-    "fault": 3,
-    "use": 3,
-    "unpin": 2,
-    "punch_hole": 2,
-    "poison": 0.3,
-    "close": 0.3,
-    "inject": 1.5,
-    "wait": 1,
-}
-"""What a step does, and how often in proportion."""
-
 
 @attrs.define
 class _Guest:
@@ -185,15 +170,29 @@ class _Workload:
         self._rng = rng
         self._page = page
         self._guests = guests
+        self._calls = {
+            self._share: 6,
+            self._take_back: 6,
+            self._allocate: 2,
+            self._fault: 3,
+            self._use: 3,
+            self._unpin: 2,
+            self._punch_hole: 2,
+            self._poison: 0.3,
+            self._close: 0.3,
+            self._inject: 1.5,
+            self._wait: 1,
+        }
+        """What makes the next steps, and how often in proportion."""
 
     def steps(self, number: int) -> list[dict[str, Any]]:
         """So many steps; most guests get their memory at first."""
         made = [_step("allocate", guest=guest.name, offset=0, size="all") for guest in self._guests]
         made = [step for step in made if self._rng.random() < 0.8]
-        names, weights = zip(*CALLS.items(), strict=True)
+        calls, weights = zip(*self._calls.items(), strict=True)
         while len(made) < number:
-            call = self._rng.choices(names, weights)[0]
-            made += getattr(self, f"_{call}")(self._rng.choice(self._to_call()))
+            call = self._rng.choices(calls, weights)[0]
+            made += call(self._rng.choice(self._to_call()))
         return made
 
     def _to_call(self) -> list[_Guest]:
