@@ -18,6 +18,7 @@ REV      ?= 6861c5a
 JSON     ?=
 MARKDOWN ?=
 KERNEL_OPTIONS ?=
+TIME     ?= 1m
 WORKERS  ?= auto
 TESTS    ?= gmemsim tests
 
@@ -37,7 +38,7 @@ BENCH = --rows '$(ROWS)' --rounds $(ROUNDS) $(if $(BIG),--big) $(if $(JSON),--js
 SOURCES = gmemsim tests
 FORMATTED = $(SOURCES) notebooks
 
-.PHONY: help run test test-compiled quick fast wheel dist audit lint types imports dead bench bench-compare cluster oracle kernel notebooks clean
+.PHONY: help run test test-compiled quick fast wheel dist audit lint types imports dead bench bench-compare cluster oracle kernel fuzz notebooks clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -125,6 +126,12 @@ kernel: $(VENV)/.installed-dev ## boot a packaged kernel (or KERNEL_IMAGE) in an
 	@tests/kernel/build.sh
 	@echo "== kernel: booting it twice"
 	@$(PY) -m tests.kernel.compare $(if $(SEED),--seed $(SEED)) $(KERNEL_OPTIONS)
+
+fuzz: $(VENV)/.installed-dev ## look for crashes of every reader for TIME (default 1m), and for broken laws as long; SEED=1
+	@echo "== fuzz: every reader, for $(TIME)"
+	@$(PY) -m tests.fuzz.readers --time $(TIME) $(if $(SEED),--seed $(SEED)) --out $(OUT)/crashes
+	@echo "== fuzz: random scenarios, for $(TIME)"
+	@$(PY) -m gmemsim fuzz --time $(TIME) $(if $(SEED),--seed $(SEED))
 
 notebooks: $(VENV)/.installed-dev ## execute the notebooks
 	@echo "== notebooks: nbmake"

@@ -146,7 +146,7 @@ def fuzz(
 
     ``watch`` (default: none) is the place (``"package.module:name"``) of a function that makes a :data:`Watcher` for a
     scenario.  ``executor`` (default: none, here) carries the runs out; which of them fails first may depend on it.
-    ``progress`` is told after every run.
+    ``stop`` (default: never) is asked between runs, ``progress`` (default: nobody) is told after every run.
     """
     found = Fuzz(seed, watch)
     numbers = count() if runs is None else iter(range(runs))
@@ -173,7 +173,7 @@ def world_of(seed: int, number: int) -> World:
 
 
 def as_text(made: World) -> str:
-    """The world as a scenario file."""
+    """The world that was ``made``, as a scenario file."""
     text: str = yaml.safe_dump(made, sort_keys=False, default_flow_style=None, width=110)
     return text
 
@@ -186,7 +186,7 @@ def _attempt(shared: _Shared, number: int) -> Trial:
 
 
 def trial(text: str, watch: str | None = None) -> Trial:
-    """Carry out the scenario in ``text`` before all judges; ``watch`` as for :func:`fuzz`."""
+    """Carry out the scenario in ``text`` before all judges; ``watch`` (default: none) as for :func:`fuzz`."""
     try:
         scenario = parse_scenario(text.encode(), source="fuzz.yaml")
         runs = Run(scenario, check=True), _eager(scenario)
@@ -198,7 +198,8 @@ def trial(text: str, watch: str | None = None) -> Trial:
 
 
 def replay(scenario: Scenario, text: str, watch: str | None = None) -> Fuzz:
-    """Carry out ``scenario``, which was read from ``text``, before all judges; ``watch`` as for :func:`fuzz`.
+    """Carry out ``scenario``, which was read from ``text``, before all judges; ``watch`` (default: none) as for
+    :func:`fuzz`.
 
     The finding is not shortened.  ``SimulationRefused`` if its guests cannot be created.
     """

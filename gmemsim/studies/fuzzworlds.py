@@ -55,7 +55,7 @@ class _Guest:
 
 
 def world(rng: Random) -> World:
-    """A random world, of one to three guests and up to :data:`MOST_STEPS` steps."""
+    """A random world, of one to three guests and up to :data:`MOST_STEPS` steps, drawn from ``rng``."""
     page = rng.choice((4 * K, 4 * K, 4 * K, 16 * K, 64 * K))
     host = _host(rng, page)
     left = dict(POOLS[page])

@@ -199,7 +199,7 @@ class _Loader:
         What the checks find is told after what reading has found, where both are about one place.
         """
         built: list[Step] = []
-        found = Faults(self._faults.path)
+        found = self._faults.beside()
 
         def read() -> Iterator[tuple[type[Step], Values] | None]:
             for node in nodes:

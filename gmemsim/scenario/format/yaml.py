@@ -177,6 +177,10 @@ class Faults:
         self.source = "<stdin>" if path == STDIN else path if path.isprintable() else ascii(path)
         self._found: dict[Fault, None] = {}
 
+    def beside(self) -> Faults:
+        """An empty collection for the same file with the same settings."""
+        return Faults(self.path, self._settings)
+
     def add(self, where: Place, message: str) -> None:
         """Note ``message`` for ``where``."""
         if not where.line and where.column:
