@@ -83,7 +83,7 @@ class Trial:
 
 @attrs.frozen
 class Finding:
-    """A failure of run ``number``, in the shortest world that was found.
+    """The ``failure`` of run ``number``, in the shortest ``world`` that was found.
 
     ``steps_before`` is what the world had at first, ``trials`` how many it took to shorten it.
     """

@@ -76,3 +76,10 @@ def test_a_check_of_a_setting_in_the_workload_is_told() -> None:
     setting = read_setting("workload.0.allocate.size=6M", "--set")
     with pytest.raises(InputError, match=r"--set workload\.0\.allocate\.size=6M: found"):
         parse_with(readers.SIMPLE, "f.yaml", (setting,))
+
+
+def test_a_long_word_of_a_trace_is_not_repeated_in_full(tmp_path: Path) -> None:
+    """Found by the target ``xarray``: a refusal was as long as the line."""
+    with chdir(tmp_path):
+        for line in (b"> " + b"s" * 5000, b"> store 1 " + b"p" * 5000, b"> load " + b"9" * 5000):
+            assert readers.attempt(readers.xarray, line) == (False, None)

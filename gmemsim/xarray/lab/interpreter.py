@@ -13,6 +13,7 @@ from collections.abc import Callable
 import attrs
 
 from gmemsim.errors import GmemsimError, Invalid, KernelError, OutOfMemory
+from gmemsim.messages import quote
 from gmemsim.xarray.allocator import CountingAllocator, Prealloc
 from gmemsim.xarray.array import XArray
 from gmemsim.xarray.dump import summary, token
@@ -72,7 +73,7 @@ class Interpreter:
             raise TraceError(1, "found an empty operation, expected its name")
         column, name = words[0]
         if name not in OPERATIONS:
-            raise TraceError(column, f"found operation {name!r}, expected one of {', '.join(sorted(OPERATIONS))}")
+            raise TraceError(column, f"found operation {quote(name)}, expected one of {', '.join(sorted(OPERATIONS))}")
         handler, kinds = OPERATIONS[name]
         required = sum(not kind.startswith("?") for kind in kinds)
         if not required <= len(words) - 1 <= len(kinds):
@@ -94,7 +95,7 @@ class Interpreter:
             return None
         low, high = RANGES[kind]
         if not re.fullmatch(r"[0-9]{1,20}", word) or not low <= int(word) <= high:
-            raise TraceError(column, f"found {word!r}, expected {EXPECTED.get(kind, kind)} from {low} to {high}")
+            raise TraceError(column, f"found {quote(word)}, expected {EXPECTED.get(kind, kind)} from {low} to {high}")
         return int(word)
 
     def _entry(self, column: int, word: str) -> object:
@@ -104,7 +105,7 @@ class Interpreter:
             return ZERO
         match = re.fullmatch(r"([vp])([0-9]{1,20})", word)
         if match is None or int(match[2]) > VALUE_MAX:
-            raise TraceError(column, f"found {word!r}, expected an entry: 0, z, vN or pN with N up to {VALUE_MAX}")
+            raise TraceError(column, f"found {quote(word)}, expected an entry: 0, z, vN or pN with N up to {VALUE_MAX}")
         number = int(match[2])
         return number if match[1] == "v" else self._pointers.setdefault(number, Pointer(number))
 
