@@ -70,9 +70,10 @@ class Failure:
 
 @attrs.frozen
 class Trial:
-    """One world carried out: ``refused`` if it could not be, else its calls by errno (``None``: succeeded).
+    """One world carried out: ``refused`` if it could not be, else its ``calls`` by errno (``None``: succeeded).
 
-    ``watched`` is how many calls the watch knew everything of; 0 without a watch.
+    ``failure`` is what broke (default: nothing did).  ``watched`` is how many calls the watch knew
+    everything of; 0 without a watch.
     """
 
     refused: bool = False
@@ -108,7 +109,7 @@ class Finding:
 
 @attrs.define
 class Fuzz:
-    """What ``runs`` runs of ``seed`` came to: how many were ``refused``, all calls by errno, and the finding if any.
+    """What ``runs`` runs of ``seed`` came to: how many were ``refused``, ``calls`` by errno, the ``finding`` if any.
 
     ``watch`` names what watched (``None``: nothing did), ``watched`` is the number of calls that it knew all of.
     ``lost`` runs ended the process that worked on them.  ``replayed`` is the file that was carried out instead of
