@@ -252,11 +252,14 @@ def opened(path: Path, plan: Plan) -> Iterator[SweepTable]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
+    """Nobody else writes to ``path``.  Workers forked meanwhile share the lock, so it is given back, not only closed."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         if fcntl is not None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
     except BlockingIOError:
         raise _wrong(path, "found another sweep writing to it, expected none") from None
     finally:
