@@ -252,7 +252,7 @@ def opened(path: Path, plan: Plan) -> Iterator[SweepTable]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Nobody else writes to ``path``.  Workers forked meanwhile share the lock, so it is given back, not only closed."""
+    """Nobody else writes to ``path``.  Workers forked meanwhile share the lock, so closing it gives nothing back."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         if fcntl is not None:
