@@ -85,7 +85,11 @@ def test_ctrl_c_ends_a_run_with_what_it_has_done(scenario: Path, tmp_path: Path,
     assert summary["conversions"]["requested"] > 0
     assert summary["expect"] == []
     if form:
-        assert sorted(path.name for path in out.iterdir()) == ["timeline.csv", "timeline.events.csv"]
+        assert sorted(path.name for path in out.iterdir()) == [
+            "timeline.csv",
+            "timeline.events.csv",
+            "timeline.provenance.csv",
+        ]
     else:
         assert json.loads((out / "summary.json").read_text()) == summary
         assert (out / "plot.png").read_bytes().startswith(b"\x89PNG")
