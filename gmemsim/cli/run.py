@@ -85,7 +85,7 @@ def run(
       gmemsim run rfc-cover --json | jq .accounts.filemap_nodes.peak
       gmemsim run rfc-cover --out rfc-cover.png
       gmemsim run rfc-cover --out out --force
-      gmemsim run staged --set seed=7 --set guests.whole.policy=staged-partial
+      gmemsim run staged --set host.rcu_grace=1s --set host.costs=roth-snp-2025
       gmemsim run staged --out staged --figure map --figure calls --figure-data
       gmemsim run staged --out report.html
       gmemsim run staged --format csv --out frames/
