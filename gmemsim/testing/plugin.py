@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gmemsim.gmem.guest import GuestMemfd
     from gmemsim.host.host import Host
     from gmemsim.scenario.model import Expectation, Scenario
-    from gmemsim.testing.fail_nth import Failure
+    from gmemsim.testing.each_nth import Failure
 
 SUFFIX = ".gmem.yaml"
 """What a scenario that is a test is called."""
@@ -60,7 +60,7 @@ def gmem_guest(gmem_host: Host) -> Iterator[GuestMemfd]:
 @pytest.fixture
 def gmem_fail_nth() -> Callable[..., Iterator[Failure]]:
     """:func:`gmemsim.testing.fail_nth`: fail each allocation of a call in turn."""
-    from gmemsim.testing.fail_nth import fail_nth
+    from gmemsim.testing.each_nth import fail_nth
 
     return fail_nth
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import doctest
-import sys
 
 import pytest
 
@@ -12,7 +11,7 @@ from gmemsim.errors import KernelError
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.policy import Policy
 from gmemsim.host.host import Host
-from gmemsim.testing import fail_nth
+from gmemsim.testing import each_nth, fail_nth
 
 M = 1 << 20
 BUSY = ("filemap_nodes", "vmemmap", "attributes", "stage2_page_tables")
@@ -29,7 +28,7 @@ def share(guest: GuestMemfd) -> None:
 
 
 def test_the_example_of_the_documentation() -> None:
-    assert doctest.testmod(sys.modules["gmemsim.testing.fail_nth"]).failed == 0
+    assert doctest.testmod(each_nth).failed == 0
 
 
 def test_every_allocation_fails_once_and_nothing_is_lost() -> None:
