@@ -116,8 +116,8 @@ def sweep(
       gmemsim sweep rfc-cover --vary policy=b-today,staged,staged-partial
       gmemsim sweep staged --vary policy=b-today,staged --vary seed=0..3
       gmemsim sweep boot-16g-2m --vary seed=0..9 --mean seed --metric 'splits.2M->4K'
-      gmemsim sweep staged --vary seed=0..99999 --mean seed --table seeds.csv --resume
-      gmemsim sweep staged --vary seed=0..999999 --dask tcp://head:8786 --table seeds.parquet
+      gmemsim sweep staged --vary seed=0..99 --mean seed --table seeds.csv
+      gmemsim sweep staged --vary seed=0..99 --mean seed --table seeds.csv --resume
     """
     _check_options(ctx, out, table, resume, force)
     files = sweep_files(len(varied) - (folded is not None))
