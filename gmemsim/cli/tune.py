@@ -52,8 +52,8 @@ def tune(ctx: click.Context, /, **given: Any) -> None:
     \b
     Examples:
       gmemsim tune rfc-cover
-      gmemsim tune replay-qemu --minimize modelled_time --subject-to peak_bytes<=4M
-      gmemsim tune replay-qemu --minimize longest_call --out front.png --force
+      gmemsim tune rfc-cover --minimize modelled_time --subject-to 'peak_bytes<=4M'
+      gmemsim tune rfc-cover --minimize longest_call --out front.png --force
     """
     plan = planned(ctx, given["out"], tune_files(), force=given["force"])
     found = _tune(given)
