@@ -22,7 +22,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -86,30 +86,12 @@ def with_bar(
     if console is None or not console.is_terminal:
         yield from calls
         return
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=18),
-        TextColumn("{task.fields[facts]}"),
-    )
-    progress = Progress(*columns, console=console, transient=True, auto_refresh=False)
     end = expected_end(run.scenario)
-    task = progress.add_task(label, total=end or None, facts="")
-    began = time.monotonic()
-    due = began + PATIENCE
-    try:
-        for number, event in enumerate(calls, 1):
-            now = time.monotonic()
-            if now >= due:
-                due = now + INTERVAL
-                progress.start()
-                progress.update(task, completed=run.now, facts=_facts(run, number, now - began, end))
-                progress.refresh()
-            yield event
-    finally:
-        if progress.live.is_started:
-            progress.stop()
+
+    def told(number: int, seconds: float) -> tuple[int, str]:
+        return run.now, _facts(run, number, seconds, end)
+
+    yield from _shown(calls, console, label, end or None, told)
 
 
 def with_count(items: Iterable[T], what: str, total: int, done: int = 0) -> Iterator[T]:
@@ -123,6 +105,27 @@ def with_count(items: Iterable[T], what: str, total: int, done: int = 0) -> Iter
     if not console.is_terminal:
         yield from items
         return
+
+    def told(number: int, seconds: float) -> tuple[int, str]:
+        rate = number / seconds
+        left = human_duration(int((total - done - number) / rate * 1e9))
+        return done + number, f"{done + number:,} of {total:,}, {rate:,.1f}/s, {left} left"
+
+    yield from _shown(items, console, what, total, told, done)
+
+
+def _shown(
+    items: Iterable[T],
+    console: Console,
+    label: str,
+    total: int | None,
+    told: Callable[[int, float], tuple[int, str]],
+    done: int = 0,
+) -> Generator[T, None, None]:
+    """``items``; while they come, a bar on ``console`` labelled ``label``, which begins at ``done`` (default 0).
+
+    ``told`` says after so many items in so many seconds how far it is, of ``total``, and what stands beside it.
+    """
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (
@@ -131,7 +134,7 @@ def with_count(items: Iterable[T], what: str, total: int, done: int = 0) -> Iter
         TextColumn("{task.fields[facts]}"),
     )
     progress = Progress(*columns, console=console, transient=True, auto_refresh=False)
-    task = progress.add_task(what, total=total, completed=done, facts="")
+    task = progress.add_task(label, total=total, completed=done, facts="")
     began = time.monotonic()
     due = began + PATIENCE
     try:
@@ -139,11 +142,9 @@ def with_count(items: Iterable[T], what: str, total: int, done: int = 0) -> Iter
             now = time.monotonic()
             if now >= due:
                 due = now + INTERVAL
-                rate = number / (now - began)
-                left = human_duration(int((total - done - number) / rate * 1e9))
+                completed, facts = told(number, now - began)
                 progress.start()
-                facts = f"{done + number:,} of {total:,}, {rate:,.1f}/s, {left} left"
-                progress.update(task, completed=done + number, facts=facts)
+                progress.update(task, completed=completed, facts=facts)
                 progress.refresh()
             yield item
     finally:
