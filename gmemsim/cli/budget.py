@@ -9,10 +9,10 @@ import click
 
 from gmemsim.cli.executors import Workers, executor_options
 from gmemsim.cli.parameters import (
-    complete_presets,
     complete_scenarios,
     duration_parameter,
     format_options,
+    policy_option,
     set_option,
     size_parameter,
 )
@@ -34,15 +34,7 @@ MOST_SEEDS = 1_000_000
 @click.command()
 @click.argument("file", shell_complete=complete_scenarios)
 @set_option
-@click.option(
-    "--policy",
-    "policies",
-    metavar="POLICY",
-    multiple=True,
-    shell_complete=complete_presets,
-    help="Give every guest this policy, one row each (default: the scenario's own): PRESET, NAME=PRESET,"
-    " or NAME=key:value,key:value…; repeat it.",
-)
+@policy_option("Give every guest this policy, one row each (default: the scenario's own)")
 @click.option(
     "--guests",
     type=click.IntRange(min=1),

@@ -12,7 +12,7 @@ import click
 
 from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import check_free, destination, tell_written, write_all
-from gmemsim.cli.parameters import complete_presets, complete_scenarios, format_options, price_option, set_option
+from gmemsim.cli.parameters import complete_scenarios, format_options, policy_option, price_option, set_option
 from gmemsim.cli.simulate import simulate
 from gmemsim.cli.terminal import show
 from gmemsim.cli.verdicts import name_failures
@@ -38,15 +38,7 @@ OUTPUTS = tuple(compare_files())
 @click.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, shell_complete=complete_scenarios)
 @set_option
-@click.option(
-    "--policy",
-    "policies",
-    metavar="POLICY",
-    multiple=True,
-    shell_complete=complete_presets,
-    help="Give every guest this policy (repeat it; the first is what the others are compared with):"
-    " PRESET, NAME=PRESET, or NAME=key:value,key:value…",
-)
+@policy_option("Give every guest this policy; the first is what the others are compared with")
 @click.option(
     "--metric",
     "metrics",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gmemsim.cli.executors import Workers, executor_options
-from gmemsim.cli.parameters import complete_presets, complete_scenarios, format_options, set_option
+from gmemsim.cli.parameters import complete_scenarios, format_options, policy_option, set_option
 from gmemsim.cli.progress import Interruption
 from gmemsim.cli.studies import deliver, out_options, planned, read_policies
 from gmemsim.errors import Fault, InputError
@@ -56,15 +56,7 @@ def _orderings(ctx: click.Context, param: click.Parameter, value: tuple[str, ...
     help="Let every conversion follow this ordering, side by side if repeated; `all`: every ordering."
     " Default: the policies' own.",
 )
-@click.option(
-    "--policy",
-    "policies",
-    metavar="POLICY",
-    multiple=True,
-    shell_complete=complete_presets,
-    help="Give every guest this policy (default: the scenario's own): PRESET, NAME=PRESET,"
-    " or NAME=key:value,key:value…; repeat it.",
-)
+@policy_option("Give every guest this policy (default: the scenario's own)")
 @click.option("--to-end", is_flag=True, help="Go on to the end of the run after the call that fails.")
 @click.option("--every", is_flag=True, help="Carry out failures that are equal to others too, and do not count them.")
 @click.option(
@@ -102,12 +94,11 @@ def faults(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _faults(given: dict[str, Any]) -> Faults:
-    from gmemsim.scenario.format.template import parse_with
-    from gmemsim.scenario.format.yaml import read_file
+    from gmemsim.scenario.format.template import load_with
     from gmemsim.studies.faults import faults as asked
 
     file: str = given["file"]
-    scenario = parse_with(read_file(file), file, given["settings"])
+    scenario = load_with(file, given["settings"])
     policies = read_policies(given["policies"], scenario)
     workers: Workers = given["workers"]
     with Interruption() as interruption, _bar() as progress, _executor(workers) as executor:

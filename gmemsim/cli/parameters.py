@@ -87,6 +87,18 @@ def complete_scenarios(
     return [*names, CompletionItem(incomplete, type="file")]
 
 
+def policy_option(words: str) -> Callable[[Decorated], Decorated]:
+    """The option ``--policy`` of a command, whose help begins with ``words``; the parameter is ``policies``."""
+    return click.option(
+        "--policy",
+        "policies",
+        metavar="POLICY",
+        multiple=True,
+        shell_complete=complete_presets,
+        help=f"{words}: PRESET, NAME=PRESET, or NAME=key:value,key:value…; repeat it.",
+    )
+
+
 class RegistryChoice(TextType):
     """The name of a row of a registry, as it is when the command is called; a mistyped one is answered with the
     name that was probably meant.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gmemsim.cli.parameters import complete_presets, format_options, size_parameter
+from gmemsim.cli.parameters import format_options, policy_option, size_parameter
 from gmemsim.cli.progress import Interruption
 from gmemsim.cli.studies import deliver, out_options, planned
 from gmemsim.errors import Fault, InputError
@@ -22,14 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--policy",
-    "policies",
-    metavar="POLICY",
-    multiple=True,
-    shell_complete=complete_presets,
-    help="This policy (default: some that differ): PRESET, NAME=PRESET, or NAME=key:value,key:value…; repeat it.",
-)
+@policy_option("This policy (default: some that differ)")
 @click.option("--backing", callback=size_parameter, default="1G", show_default=True, help="The hugepage: 1G, 2M, …")
 @click.option(
     "--pages",
