@@ -75,8 +75,8 @@ def fuzz(ctx: click.Context, /, **given: Any) -> None:
     \b
     Examples:
       gmemsim fuzz
-      gmemsim fuzz --seed 7 --time 10m --out broken.yaml
-      gmemsim fuzz --replay broken.yaml
+      gmemsim fuzz --seed 7 --runs 20 --jobs 1 --out broken.yaml
+      gmemsim fuzz --replay my.yaml
     """
     _check_options(ctx, given)
     out = None if given["out"] is None else Path(given["out"])
