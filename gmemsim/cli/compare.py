@@ -14,6 +14,7 @@ from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import check_free, destination, tell_written, write_all
 from gmemsim.cli.parameters import complete_scenarios, format_options, policy_option, price_option, set_option
 from gmemsim.cli.simulate import simulate
+from gmemsim.cli.studies import read_policies
 from gmemsim.cli.terminal import show
 from gmemsim.cli.verdicts import name_failures
 from gmemsim.errors import Fault, InputError, SimulationRefused
@@ -22,7 +23,6 @@ from gmemsim.reports.export import COMPARE_EXPORTS
 from gmemsim.reports.filesets import bound, compare_files
 
 if TYPE_CHECKING:
-    from gmemsim.gmem.policy import Policy
     from gmemsim.scenario.format.settings import Setting
     from gmemsim.scenario.model import Scenario
     from gmemsim.sim.run import Result
@@ -149,39 +149,8 @@ def _policies_of(file: str, settings: tuple[Setting, ...], texts: tuple[str, ...
     from gmemsim.studies.compare import usual_policies, with_policy
 
     scenario = load_with(file, settings)
-    wanted: Mapping[str, tuple[str, Policy]]
-    if texts:
-        wanted = _read_policies(texts)
-    else:
-        wanted = {name: (name, policy) for name, policy in usual_policies(scenario).items()}
-    found, faults = {}, []
-    for name, (text, policy) in wanted.items():
-        try:
-            found[name] = with_policy(scenario, policy)
-        except ValueError as error:
-            faults.append(Fault(f"--policy {text}", 0, 0, str(error)))
-    if faults:
-        raise InputError(faults)
-    return found
-
-
-def _read_policies(texts: tuple[str, ...]) -> dict[str, tuple[str, Policy]]:
-    from gmemsim.gmem.presets import read_policy
-
-    wanted: dict[str, tuple[str, Policy]] = {}
-    faults = []
-    for text in texts:
-        try:
-            name, policy = read_policy(text)
-        except ValueError as error:
-            faults.append(Fault(f"--policy {text}", 0, 0, str(error)))
-            continue
-        if name in wanted:
-            faults.append(Fault(f"--policy {text}", 0, 0, f"found a second policy {name!r}, expected each name once"))
-        wanted[name] = text, policy
-    if faults:
-        raise InputError(faults)
-    return wanted
+    policies = read_policies(texts, scenario, by_name=True) if texts else usual_policies(scenario)
+    return {name: with_policy(scenario, policy) for name, policy in policies.items()}
 
 
 def _check_metrics(scenarios: Mapping[str, Scenario], metrics: tuple[str, ...]) -> None:

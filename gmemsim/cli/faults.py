@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +15,8 @@ from gmemsim.cli.parameters import complete_scenarios, format_options, policy_op
 from gmemsim.cli.progress import Interruption
 from gmemsim.cli.studies import deliver, out_options, planned, read_policies
 from gmemsim.errors import Fault, InputError
-from gmemsim.messages import did_you_mean, shown
+from gmemsim.messages import did_you_mean
+from gmemsim.options import Options
 from gmemsim.reports.export import FAULTS_EXPORTS
 from gmemsim.reports.filesets import faults_files
 
@@ -35,12 +37,14 @@ def _orderings(ctx: click.Context, param: click.Parameter, value: tuple[str, ...
     """The names of orderings, each of which must exist."""
     from gmemsim.gmem.rules import ORDERINGS
 
-    names = [name for text in value for name in (ORDERINGS if text == ALL else (text,))]
-    for name in names:
-        if name not in ORDERINGS:
-            hint = did_you_mean(name, (ALL, *ORDERINGS)) or f" ({ALL}, {', '.join(ORDERINGS)})"
-            raise InputError([Fault(f"--ordering {shown(name)}", 0, 0, f"expected the name of an ordering{hint}")])
-    return tuple(dict.fromkeys(names))
+    def read(text: str) -> tuple[str, ...]:
+        if text != ALL and text not in ORDERINGS:
+            hint = did_you_mean(text, (ALL, *ORDERINGS)) or f" ({ALL}, {', '.join(ORDERINGS)})"
+            raise ValueError(f"expected the name of an ordering{hint}")
+        return ORDERINGS.names() if text == ALL else (text,)
+
+    with Options() as options:
+        return tuple(dict.fromkeys(chain.from_iterable(options.read("--ordering", value, read))))
 
 
 @click.command()

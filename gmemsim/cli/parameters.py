@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gmemsim.errors import Fault, InputError
-from gmemsim.messages import did_you_mean, quote, shown
+from gmemsim.messages import did_you_mean, quote
+from gmemsim.options import Options
 from gmemsim.registry import Registry
 from gmemsim.units import parse_duration, parse_size
 
@@ -156,17 +156,9 @@ def _settings(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
         return ()
     from gmemsim.scenario.format.settings import ALLOW_PYTHON, Setting, read_setting
 
-    found, faults = [], []
-    if ctx.meta.get(ALLOWS):
-        found.append(Setting("", "", ALLOW_PYTHON))
-    for text in value:
-        try:
-            found.append(read_setting(text, param.opts[0]))
-        except ValueError as error:
-            faults.append(Fault(f"{param.opts[0]} {shown(text)}", 0, 0, str(error)))
-    if faults:
-        raise InputError(faults)
-    return tuple(found)
+    allowed = (Setting("", "", ALLOW_PYTHON),) if ctx.meta.get(ALLOWS) else ()
+    with Options() as options:
+        return (*allowed, *options.read(param.opts[0], value, lambda text: read_setting(text, param.opts[0])))
 
 
 def set_option(command: Decorated) -> Decorated:

@@ -9,15 +9,12 @@ import click
 
 from gmemsim.cli.parameters import format_options, policy_option, size_parameter
 from gmemsim.cli.progress import Interruption
-from gmemsim.cli.studies import deliver, out_options, planned
-from gmemsim.errors import Fault, InputError
+from gmemsim.cli.studies import deliver, out_options, planned, read_policies
 from gmemsim.host.host import PAMTS, STRUCT_PAGE_BYTES_OF
-from gmemsim.messages import shown
 from gmemsim.reports.export import RESERVE_EXPORTS
 from gmemsim.reports.filesets import reserve_files
 
 if TYPE_CHECKING:
-    from gmemsim.gmem.policy import Policy
     from gmemsim.studies.reserve import Reserve
 
 
@@ -102,7 +99,7 @@ def _reserve(given: dict[str, Any]) -> Reserve:
         )
         with Interruption() as interruption:
             found = asked(
-                _policies(given["policies"]),
+                read_policies(given["policies"]) or None,
                 given["pages"],
                 question,
                 prove=given["prove"],
@@ -113,19 +110,3 @@ def _reserve(given: dict[str, Any]) -> Reserve:
     if found.left and not found.rows:
         raise KeyboardInterrupt
     return found
-
-
-def _policies(texts: tuple[str, ...]) -> dict[str, Policy] | None:
-    """The policies in ``texts``, by the text itself; all that is wrong is said at once."""
-    from gmemsim.gmem.presets import read_policy
-
-    found: dict[str, Policy] = {}
-    faults = []
-    for text in texts:
-        try:
-            found[text] = read_policy(text)[1]
-        except ValueError as error:
-            faults.append(Fault(f"--policy {shown(text)}", 0, 0, str(error)))
-    if faults:
-        raise InputError(faults)
-    return found or None

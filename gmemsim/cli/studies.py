@@ -11,8 +11,7 @@ import click
 from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import Destination, check_free, destination, tell_written, write_all
 from gmemsim.cli.terminal import say, show
-from gmemsim.errors import Fault, InputError
-from gmemsim.messages import shown
+from gmemsim.options import Options
 from gmemsim.reports.filesets import FileSet, bound
 
 if TYPE_CHECKING:
@@ -76,24 +75,21 @@ def deliver(
         ctx.exit(interrupted())
 
 
-def read_policies(texts: tuple[str, ...], scenario: Scenario) -> dict[str, Policy]:
-    """The policies in ``texts`` of ``--policy``, by the text itself; :class:`InputError` with all that do not fit."""
-    from gmemsim.gmem.presets import read_policy
-    from gmemsim.studies.compare import with_policy
+def read_policies(
+    texts: tuple[str, ...], scenario: Scenario | None = None, *, by_name: bool = False
+) -> dict[str, Policy]:
+    """The policies in ``texts`` of ``--policy``, each once, by the text itself, or ``by_name`` (default: no).
 
-    found: dict[str, Policy] = {}
-    faults = []
-    for text in texts:
-        place = f"--policy {shown(text)}"
-        try:
-            _, policy = read_policy(text)
-            with_policy(scenario, policy)
-        except ValueError as error:
-            faults.append(Fault(place, 0, 0, str(error)))
-            continue
-        if text in found:
-            faults.append(Fault(place, 0, 0, "found this policy twice, expected it once"))
-        found[text] = policy
-    if faults:
-        raise InputError(faults)
-    return found
+    ``InputError`` with all that is wrong, and with those that do not fit the guests of ``scenario`` (default: of none).
+    """
+    from gmemsim.gmem.presets import read_policy
+    from gmemsim.studies.compare import check_fit
+
+    def read(text: str) -> tuple[str, Policy]:
+        name, policy = read_policy(text)
+        if scenario is not None:
+            check_fit(scenario, policy)
+        return name if by_name else text, policy
+
+    with Options() as options:
+        return options.by_key("--policy", texts, read, "policy")

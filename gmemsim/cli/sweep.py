@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,7 +20,8 @@ from gmemsim.cli.parameters import complete_scenarios, format_options, set_optio
 from gmemsim.cli.progress import Interruption, with_count
 from gmemsim.cli.terminal import say, show
 from gmemsim.errors import Fault, InputError, WorkersLost
-from gmemsim.messages import did_you_mean, quote, shown
+from gmemsim.messages import did_you_mean, quote
+from gmemsim.options import Options
 from gmemsim.reports.export import SWEEP_EXPORTS
 from gmemsim.reports.filesets import MOST_KEYS, bound, sweep_files
 from gmemsim.version import __version__
@@ -29,15 +30,13 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from gmemsim.scenario.format.settings import Setting
-    from gmemsim.studies.sweep import Plan, Sweep, SweepRow
+    from gmemsim.studies.sweep import Plan, Sweep, SweepRow, Variation
 
 TABLES = tuple(sweep_files(MOST_KEYS + 1))
 HEATMAPS = tuple(name for name in sweep_files(1) if name not in TABLES)
 
 SHOWN = 60
 """Rows that are kept for the screen when a table has them all."""
-
-T = TypeVar("T")
 
 
 @click.command()
@@ -190,19 +189,14 @@ def _plan(
     from gmemsim.scenario.format.yaml import read_file
     from gmemsim.studies.sweep import Plan, read_variation
 
-    faults: list[Fault] = []
-    variations = [*_read("--vary", varied, read_variation, faults)]
-    metrics = tuple(_read("--metric", metrics, _metric, faults))
-    keys = [variation.key for variation in variations]
-    for key in {key for key in keys if keys.count(key) > 1}:
-        faults.append(Fault(f"--vary {shown(key)}", 0, 0, "found this key twice, expected it once"))
-    if folded is not None and folded not in keys:
-        faults.append(Fault(f"--mean {shown(folded)}", 0, 0, f"expected a key of --vary{did_you_mean(folded, keys)}"))
-    if faults:
-        raise InputError(faults)
+    with Options() as options:
+        variations = options.by_key("--vary", varied, lambda text: _by_key(read_variation(text)), "key")
+        metrics = tuple(options.read("--metric", metrics, _metric))
+        if folded is not None and folded not in variations:
+            options.wrong("--mean", folded, f"expected a key of --vary{did_you_mean(folded, variations)}")
     data = read_file(file)  # once: it may be a pipe
     title = parse_with(data, file, settings).title
-    plan = Plan(data, file, variations, metrics, settings)
+    plan = Plan(data, file, tuple(variations.values()), metrics, settings)
     plan.check()
     return plan, title
 
@@ -215,13 +209,8 @@ def _metric(text: str) -> str:
     return text
 
 
-def _read(option: str, texts: tuple[str, ...], read: Callable[[str], T], faults: list[Fault]) -> Iterator[T]:
-    """Read every text; what is wrong goes to ``faults``."""
-    for text in texts:
-        try:
-            yield read(text)
-        except ValueError as error:
-            faults.append(Fault(f"{option} {shown(text)}", 0, 0, str(error)))
+def _by_key(variation: Variation) -> tuple[str, Variation]:
+    return variation.key, variation
 
 
 class _Gathered:

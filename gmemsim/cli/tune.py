@@ -12,7 +12,7 @@ from gmemsim.cli.parameters import complete_scenarios, format_options, set_optio
 from gmemsim.cli.progress import Interruption
 from gmemsim.cli.studies import deliver, out_options, planned
 from gmemsim.errors import Fault, InputError
-from gmemsim.messages import shown
+from gmemsim.options import Options
 from gmemsim.reports.export import TUNE_EXPORTS
 from gmemsim.reports.filesets import tune_files
 
@@ -89,20 +89,18 @@ def _constraints(scenario: Scenario, minimize: str, texts: tuple[str, ...]) -> l
     from gmemsim.studies.trials import WEIGHED
     from gmemsim.studies.tune import Constraint
 
-    found, faults = [], []
-    for option, text in [("--minimize", minimize), *(("--subject-to", text) for text in texts)]:
+    def unit_of(metric: str) -> str:
+        return WEIGHED[metric][0] if metric in WEIGHED else find_metric(metric, scenario.guest_names).unit
+
+    def read(text: str) -> Constraint:
         metric, sign, value = text.partition("<=")
-        try:
-            if option == "--subject-to" and not sign:
-                raise ValueError("expected METRIC<=VALUE such as peak_bytes<=4M")
-            unit = WEIGHED[metric][0] if metric in WEIGHED else find_metric(metric, scenario.guest_names).unit
-            if sign and option == "--subject-to":
-                found.append(Constraint(metric, _amount(value, unit)))
-        except ValueError as error:
-            faults.append(Fault(f"{option} {shown(text)}", 0, 0, str(error)))
-    if faults:
-        raise InputError(faults)
-    return found
+        if not sign:
+            raise ValueError("expected METRIC<=VALUE such as peak_bytes<=4M")
+        return Constraint(metric, _amount(value, unit_of(metric)))
+
+    with Options() as options:
+        options.read("--minimize", [minimize], unit_of)
+        return options.read("--subject-to", texts, read)
 
 
 def _amount(text: str, unit: str) -> float:

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from gmemsim.errors import Fault, InputError
 from gmemsim.host.work import COUNTERS, PHASES
-from gmemsim.messages import did_you_mean, quote, shown
+from gmemsim.messages import did_you_mean, quote
+from gmemsim.options import Options
 from gmemsim.scenario.format.kinds import UnitPrice
 from gmemsim.scenario.model import Scenario
 
@@ -39,21 +39,9 @@ def read_price(text: str) -> tuple[str, float]:
 
 
 def read_prices(texts: Iterable[str]) -> dict[str, float]:
-    """All prices in ``texts``, by counter; :class:`InputError` with every one that is wrong, or given twice."""
-    prices: dict[str, float] = {}
-    faults = []
-    for text in texts:
-        try:
-            counter, price = read_price(text)
-        except ValueError as error:
-            faults.append(Fault(f"{OPTION} {shown(text)}", 0, 0, str(error)))
-            continue
-        if counter in prices:
-            faults.append(Fault(f"{OPTION} {shown(text)}", 0, 0, f"found a second price of {counter}, expected one"))
-        prices[counter] = price
-    if faults:
-        raise InputError(faults)
-    return prices
+    """All prices in ``texts``, by counter; ``InputError`` with every one that is wrong, or given twice."""
+    with Options() as options:
+        return options.by_key(OPTION, texts, read_price, "price of")
 
 
 def with_prices(scenario: Scenario, prices: Mapping[str, float]) -> Scenario:

@@ -41,17 +41,22 @@ ERRORS_OF_WORKLOAD: Final = ("EBADF", "EFAULT", "ENOTTY")
 """Errors that a call deserves under every policy: a closed file, the host in private memory, no in-place conversion."""
 
 
-def with_policy(scenario: Scenario, policy: Policy) -> Scenario:
-    """``scenario`` with ``policy`` for every guest; ``ValueError`` if it does not fit the backing of one.
-
-    Of its expectations those stay that are about the workload (``results.metrics.is_demand``): calls asked for, say.
-    The others were written for its own policies, and so were its errors, except :data:`ERRORS_OF_WORKLOAD`.
-    """
+def check_fit(scenario: Scenario, policy: Policy) -> None:
+    """``ValueError`` if ``policy`` does not fit the backing of a guest of ``scenario``."""
     for guest in scenario.guests:
         try:
             policy.rungs(scenario.host.geometry.order_of(guest.backing), scenario.host.geometry)
         except ValueError as error:
             raise ValueError(f"guest {guest.name}: {error}") from None
+
+
+def with_policy(scenario: Scenario, policy: Policy) -> Scenario:
+    """``scenario`` with ``policy`` for every guest; ``ValueError`` as of :func:`check_fit`.
+
+    Of its expectations those stay that are about the workload (``results.metrics.is_demand``): calls asked for, say.
+    The others were written for its own policies, and so were its errors, except :data:`ERRORS_OF_WORKLOAD`.
+    """
+    check_fit(scenario, policy)
     guests = tuple(attrs.evolve(guest, policy=policy) for guest in scenario.guests)
     workload = tuple(map(_without_errors_of_policies, scenario.workload))
     expect = tuple(expectation for expectation in scenario.expect if is_demand(expectation.metric))
@@ -68,7 +73,7 @@ def usual_policies(scenario: Scenario) -> dict[str, Policy]:
     fitting = {}
     for name in distinct_splits():
         with contextlib.suppress(ValueError):
-            with_policy(scenario, PRESETS[name].policy)
+            check_fit(scenario, PRESETS[name].policy)
             fitting[name] = PRESETS[name].policy
     return fitting
 

@@ -91,7 +91,7 @@ def test_a_host_to_fill(scenario: Path, columns: int) -> None:
         (["--guests", "5000"], "expected at most 4,096"),
         (["--policy", "stagedd"], "did you mean 'staged'"),
         (["--policy", "x=split:9-0"], "starts at order 9"),
-        (["--policy", "staged", "--policy", "staged"], "found this policy twice"),
+        (["--policy", "staged", "--policy", "staged"], "found a second policy staged, expected one"),
         (["--force"], "needs --out PATH"),
         (["--stagger", "1"], "expected a time with a unit"),
     ],

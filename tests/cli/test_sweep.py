@@ -76,7 +76,7 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_is_written(scenario: Path
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 3)
     assert "did you mean 'vmemmap'" in result.stderr
     result = sweep(scenario, "--vary", "seed=1", "--vary", "seed=2")
-    assert (result.exit_code, result.stderr) == (2, "--vary seed: found this key twice, expected it once\n")
+    assert (result.exit_code, result.stderr) == (2, "--vary seed=2: found a second key seed, expected one\n")
     result = sweep(scenario, "--vary", "host.memdsc=a,b", "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert "did you mean 'memdesc'?" in result.stderr
