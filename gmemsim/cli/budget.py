@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gmemsim.cli import completion
 from gmemsim.cli.executors import Workers, executor_options
 from gmemsim.cli.parameters import (
-    complete_scenarios,
     duration_parameter,
     format_options,
     policy_option,
@@ -32,7 +32,7 @@ MOST_SEEDS = 1_000_000
 
 
 @click.command()
-@click.argument("file", shell_complete=complete_scenarios)
+@click.argument("file", shell_complete=completion.files)
 @set_option
 @policy_option("Give every guest this policy, one row each (default: the scenario's own)")
 @click.option(
@@ -41,7 +41,13 @@ MOST_SEEDS = 1_000_000
     metavar="N",
     help="Copies of all guests of the scenario; the pool grows with them. Default: 1.",
 )
-@click.option("--for-each", "only", metavar="GUEST", help="Copy this guest alone; the others stay as they are.")
+@click.option(
+    "--for-each",
+    "only",
+    metavar="GUEST",
+    shell_complete=completion.guests,
+    help="Copy this guest alone; the others stay as they are.",
+)
 @click.option(
     "--stagger",
     callback=duration_parameter,

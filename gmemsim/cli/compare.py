@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gmemsim.cli import completion
 from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import check_free, destination, tell_written, write_all
-from gmemsim.cli.parameters import complete_scenarios, format_options, policy_option, price_option, set_option
+from gmemsim.cli.parameters import format_options, policy_option, price_option, set_option
 from gmemsim.cli.simulate import simulate
 from gmemsim.cli.studies import read_policies
 from gmemsim.cli.terminal import show
@@ -36,7 +37,7 @@ OUTPUTS = tuple(compare_files())
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, shell_complete=complete_scenarios)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, shell_complete=completion.files)
 @set_option
 @policy_option("Give every guest this policy; the first is what the others are compared with")
 @click.option(
@@ -44,12 +45,14 @@ OUTPUTS = tuple(compare_files())
     "metrics",
     metavar="METRIC",
     multiple=True,
+    shell_complete=completion.metrics,
     help="Compare this metric, too, a path into the summary as in `expect`; with --markdown, only such. Repeat it.",
 )
 @click.option(
     "--costs",
     metavar="PROFILE",
     multiple=True,
+    shell_complete=completion.profiles,
     help="Show modelled times under this cost profile, too, and whether the order is the same (repeat it, or `all`).",
 )
 @price_option

@@ -5,19 +5,14 @@ from __future__ import annotations
 
 import click
 
+from gmemsim.cli import completion
 from gmemsim.cli.parameters import price_option
 from gmemsim.cli.terminal import show
 from gmemsim.messages import did_you_mean, quote
 
 
-def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from gmemsim.host.costs import PROFILES
-
-    return [name for name in PROFILES if name.startswith(incomplete)]
-
-
 @click.command()
-@click.argument("profile", required=False, shell_complete=_complete)
+@click.argument("profile", required=False, shell_complete=completion.profiles)
 @price_option
 @click.option("--json", "as_json", is_flag=True, help="Print the profiles as one JSON object.")
 @click.pass_context

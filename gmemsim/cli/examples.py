@@ -8,20 +8,15 @@ from pathlib import Path
 
 import click
 
+from gmemsim.cli import completion
 from gmemsim.cli.outputs import check_free, tell_written, write_all
 from gmemsim.cli.outputs import copy as copy_file
 from gmemsim.cli.terminal import show
 from gmemsim.messages import did_you_mean, quote
 
 
-def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from gmemsim.scenario.shipped import scenarios
-
-    return [name for name in scenarios() if name.startswith(incomplete)]
-
-
 @click.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=_complete)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=completion.scenario_names)
 @click.option(
     "--copy",
     metavar="DIR",

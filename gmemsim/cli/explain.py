@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import click
 
+from gmemsim.cli import completion
 from gmemsim.cli.group import SuggestingGroup
-from gmemsim.cli.parameters import complete_presets, preset_parameter, size_parameter
+from gmemsim.cli.parameters import preset_parameter, size_parameter
 from gmemsim.cli.terminal import show
 
 
@@ -23,7 +24,7 @@ def explain() -> None:
     "policies",
     multiple=True,
     callback=preset_parameter,
-    shell_complete=complete_presets,
+    shell_complete=completion.presets,
     help="Compare only this policy (may be repeated); `gmemsim policies` lists them.",
 )
 @click.option(

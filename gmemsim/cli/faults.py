@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gmemsim.cli import completion
 from gmemsim.cli.executors import Workers, executor_options
-from gmemsim.cli.parameters import complete_scenarios, format_options, policy_option, set_option
+from gmemsim.cli.parameters import format_options, policy_option, set_option
 from gmemsim.cli.progress import Interruption
 from gmemsim.cli.studies import deliver, out_options, planned, read_policies
 from gmemsim.errors import Fault, InputError
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
 
 ALL = "all"
 """The name that stands for all orderings."""
-
-
-def _complete_orderings(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from gmemsim.gmem.rules import ORDERINGS
-
-    return [name for name in (ALL, *ORDERINGS) if name.startswith(incomplete)]
 
 
 def _orderings(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -48,7 +43,7 @@ def _orderings(ctx: click.Context, param: click.Parameter, value: tuple[str, ...
 
 
 @click.command()
-@click.argument("file", shell_complete=complete_scenarios)
+@click.argument("file", shell_complete=completion.files)
 @set_option
 @click.option(
     "--ordering",
@@ -56,7 +51,7 @@ def _orderings(ctx: click.Context, param: click.Parameter, value: tuple[str, ...
     metavar="all|NAME",
     multiple=True,
     callback=_orderings,
-    shell_complete=_complete_orderings,
+    shell_complete=completion.orderings,
     help="Let every conversion follow this ordering, side by side if repeated; `all`: every ordering."
     " Default: the policies' own.",
 )

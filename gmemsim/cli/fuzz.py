@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from gmemsim.cli import completion
 from gmemsim.cli.executors import Workers, executor_options
 from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import check_free, write_all, write_text
-from gmemsim.cli.parameters import complete_scenarios
 from gmemsim.cli.progress import Interruption
 from gmemsim.cli.terminal import say, show
 from gmemsim.units import parse_duration
@@ -57,7 +57,7 @@ def _time(ctx: click.Context, param: click.Parameter, value: str | None) -> floa
 @click.option(
     "--replay",
     metavar="FILE",
-    shell_complete=complete_scenarios,
+    shell_complete=completion.files,
     help="Carry out this scenario before the same judges, instead of random ones.",
 )
 @click.option("--out", metavar="FILE", help="Write the scenario that fails into this file. Default: it is shown.")

@@ -8,6 +8,7 @@ Commands import what they need when they run, so that ``gmemsim --help`` does no
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import Any
 
@@ -18,6 +19,9 @@ from gmemsim.cli import exits
 from gmemsim.cli.group import CommandRow, LateGroup
 from gmemsim.registry import Registry
 from gmemsim.version import __version__
+
+ASKED = "_GMEMSIM_COMPLETE"
+"""The variable of the environment by which a shell asks for completions."""
 
 COMMANDS: Registry[CommandRow] = Registry("command")
 """Every command, in the order of the help; sections are what people want, and the words begin its docstring."""
@@ -134,6 +138,10 @@ def gmemsim() -> None:
 def main() -> None:
     """Run the command line of this process, and exit."""
     exits.hold_standard_descriptors()
+    if ASKED in os.environ:
+        from gmemsim.cli.bash import register
+
+        register()
     exits.notice_sigterm()
     sys.stdout = exits.standard_output()
     if isinstance(sys.stderr, io.TextIOWrapper):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gmemsim.cli import completion
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.options import Options
 from gmemsim.registry import Registry
@@ -56,13 +57,6 @@ def preset_parameter(ctx: click.Context, param: click.Parameter, value: tuple[st
     return value
 
 
-def complete_presets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """The names of policy presets that begin with what has been typed, for the shell."""
-    from gmemsim.gmem.presets import PRESETS
-
-    return [name for name in PRESETS if name.startswith(incomplete)]
-
-
 def price_option(command: Decorated) -> Decorated:
     """``--price``: the parameter ``prices`` is what was given, as text."""
     return click.option(
@@ -70,21 +64,10 @@ def price_option(command: Decorated) -> Decorated:
         "prices",
         metavar="COUNTER=TIME",
         multiple=True,
+        shell_complete=completion.prices,
         help="Price one unit of this counter of work, above the profile and the scenario: rmp_updates=2us, repeat it."
         " `gmemsim costs default` lists the counters.",
     )(command)
-
-
-def complete_scenarios(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[click.shell_completion.CompletionItem]:
-    """The names of shipped scenarios that begin with what has been typed, and files, for the shell."""
-    from click.shell_completion import CompletionItem
-
-    from gmemsim.scenario.shipped import scenarios
-
-    names = [CompletionItem(name) for name in scenarios() if name.startswith(incomplete)]
-    return [*names, CompletionItem(incomplete, type="file")]
 
 
 def policy_option(words: str) -> Callable[[Decorated], Decorated]:
@@ -94,7 +77,7 @@ def policy_option(words: str) -> Callable[[Decorated], Decorated]:
         "policies",
         metavar="POLICY",
         multiple=True,
-        shell_complete=complete_presets,
+        shell_complete=completion.policies,
         help=f"{words}: PRESET, NAME=PRESET, or NAME=key:value,key:value…; repeat it.",
     )
 
@@ -180,6 +163,7 @@ def set_option(command: Decorated) -> Decorated:
         metavar="KEY=VALUE",
         multiple=True,
         callback=_settings,
+        shell_complete=completion.settings,
         help="Give this key of FILE another value, such as host.kernel_memory=64M, guests.vm0.memory=4G,"
         " guests.*.vcpus=8 or policy=staged; a policy is what --policy takes. Repeat it.",
     )

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gmemsim.cli import completion
 from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import Destination, check_free, destination, tell_written, write_all
-from gmemsim.cli.parameters import RegistryOption, complete_scenarios, price_option, set_option
+from gmemsim.cli.parameters import RegistryOption, price_option, set_option
 from gmemsim.cli.simulate import simulate
 from gmemsim.cli.terminal import show
 from gmemsim.cli.verdicts import name_failures
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", shell_complete=complete_scenarios)
+@click.argument("file", shell_complete=completion.files)
 @set_option
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object and nothing else.")
 @click.option(

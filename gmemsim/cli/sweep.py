@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gmemsim.cli import completion
 from gmemsim.cli.executors import Workers, executor_options
 from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import check_free, destination, tell_written, write_all
-from gmemsim.cli.parameters import complete_scenarios, format_options, set_option
+from gmemsim.cli.parameters import format_options, set_option
 from gmemsim.cli.progress import Interruption, with_count
 from gmemsim.cli.terminal import say, show
 from gmemsim.errors import Fault, InputError, WorkersLost
@@ -40,13 +41,14 @@ SHOWN = 60
 
 
 @click.command()
-@click.argument("file", shell_complete=complete_scenarios)
+@click.argument("file", shell_complete=completion.files)
 @set_option
 @click.option(
     "--vary",
     "varied",
     metavar="KEY=VALUE,…",
     multiple=True,
+    shell_complete=completion.variations,
     required=True,
     help="Give this key of FILE these values, such as host.kernel_memory=64M,unlimited or seed=0..9,"
     " guests.*.memory=1G,2G, policy=b-today,staged, policy=staged;x=split:18-9-0,vmemmap:partial."
@@ -57,6 +59,7 @@ SHOWN = 60
     "metrics",
     metavar="METRIC",
     multiple=True,
+    shell_complete=completion.metrics,
     default=("total.peak_bytes",),
     show_default=True,
     help="Show this metric, a path into the summary as in `expect`; repeat it.",
@@ -65,6 +68,7 @@ SHOWN = 60
     "--mean",
     "folded",
     metavar="KEY",
+    shell_complete=completion.varied,
     help="Show mean ± standard deviation over the values of this key of --vary, such as seed, and the 95 % interval of"
     " the mean (Student's t).",
 )

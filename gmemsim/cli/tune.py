@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gmemsim.cli import completion
 from gmemsim.cli.executors import Workers, executor_options
-from gmemsim.cli.parameters import complete_scenarios, format_options, set_option
+from gmemsim.cli.parameters import format_options, set_option
 from gmemsim.cli.progress import Interruption
 from gmemsim.cli.studies import deliver, out_options, planned
 from gmemsim.errors import Fault, InputError
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", shell_complete=complete_scenarios)
+@click.argument("file", shell_complete=completion.files)
 @set_option
 @click.option(
     "--minimize",
     default="peak_bytes",
     show_default=True,
     metavar="METRIC",
+    shell_complete=completion.weighed,
     help="What shall be least: peak_bytes, modelled_time, longest_call, or a path into the summary as in `expect`.",
 )
 @click.option(
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     "constraints",
     multiple=True,
     metavar="METRIC<=VALUE",
+    shell_complete=completion.weighed,
     help="Only policies that keep this, such as peak_bytes<=4M or modelled_time<=20ms; repeat it.",
 )
 @executor_options

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gmemsim.cli import completion
 from gmemsim.cli.outputs import check_free, write_all
-from gmemsim.cli.parameters import complete_scenarios, set_option
+from gmemsim.cli.parameters import set_option
 from gmemsim.cli.terminal import show as show_screen
 from gmemsim.cli.tracefile import STDIN, Machine, TraceLine, check_readable, read_lines
 from gmemsim.errors import Fault, InputError
@@ -27,10 +28,14 @@ WIDTH = 200
 
 
 @click.command()
-@click.argument("file", shell_complete=complete_scenarios)
+@click.argument("file", shell_complete=completion.files)
 @set_option
 @click.option("--at", type=click.IntRange(min=0), help="Draw the tree after this many operations (default: all).")
-@click.option("--guest", help="Whose filemap to draw, in a scenario (default: the first guest's).")
+@click.option(
+    "--guest",
+    shell_complete=completion.guests,
+    help="Whose filemap to draw, in a scenario (default: the first guest's).",
+)
 @click.option("--figure", type=click.Path(path_type=Path), help="Write a figure to this .png or .svg file, too.")
 @click.option("--force", is_flag=True, help="Overwrite the figure's file.")
 def show(

@@ -46,10 +46,12 @@ class Variable:
     """A key that depends on the run.
 
     ``expected`` is what a message says after "expected"; ``check`` raises ``ValueError`` for any other text.
+    ``usual`` (default: none) are keys that a run is likely to have, for who types one.
     """
 
     expected: str
     check: Callable[[str], None]
+    usual: tuple[str, ...] = ()
 
 
 Fixed: TypeAlias = "Mapping[str | Variable, Keys]"
@@ -89,7 +91,15 @@ def _check_node(text: str) -> None:
         raise ValueError(f"found {quote(text)}, expected {NODE.expected}")
 
 
-NODE = Variable("the number of a NUMA node, such as 0", _check_node)
-SIZE = Variable("a size as reports write it, such as 4K", _check_size)
-CHANGE = Variable("two sizes, such as 1G->4K", _check_change)
-ERRNO = Variable("the name of an errno, such as EAGAIN", _check_errno)
+_SIZES = ("1G", "2M", "4K")
+
+NODE = Variable("the number of a NUMA node, such as 0", _check_node, ("0", "1"))
+SIZE = Variable("a size as reports write it, such as 4K", _check_size, _SIZES)
+CHANGE = Variable(
+    "two sizes, such as 1G->4K",
+    _check_change,
+    tuple(f"{before}->{after}" for before in _SIZES for after in _SIZES if before != after),
+)
+ERRNO = Variable(
+    "the name of an errno, such as EAGAIN", _check_errno, ("EAGAIN", "ENOMEM", "EINVAL", "EFAULT", "EHWPOISON")
+)

@@ -13,7 +13,7 @@ What may live here: how paths are read.  A new metric is a new row there and not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gmemsim.errors import Fault
@@ -65,6 +65,30 @@ def check_metric(text: str, guests: Sequence[str] | None = None) -> None:
     :func:`find_metric`.
     """
     find_metric(text, guests)
+
+
+def parts_after(path: str, guests: Sequence[str] = ()) -> Iterator[tuple[str, bool]]:
+    """What may follow ``path`` (empty: at the beginning) on the way to a metric, and whether that goes on.
+
+    Of keys that depend on the run the usual ones; ``guests`` (default: none) are the names of its guests.
+    """
+    parts = path.split(".") if path else []
+    keys: Keys = _keys_of(PARTS)
+    if not parts:
+        yield "guests", True
+    elif parts[0] == "guests":
+        if len(parts) == 1:
+            yield from ((name, True) for name in guests)
+            return
+        parts, keys = parts[2:], _keys_of(GUEST_PARTS)
+    try:
+        for part in parts:
+            keys = _descend({} if isinstance(keys, Number) else _fixed(keys), part, ())
+    except ValueError:
+        return
+    for key, below in ({} if isinstance(keys, Number) else _fixed(keys)).items():
+        for part in (key,) if isinstance(key, str) else key.usual:
+            yield part, not isinstance(below, Number)
 
 
 def metric_faults(metrics: Iterable[str], guests: Sequence[str], source: str) -> list[Fault]:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import click
 import pytest
-from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from gmemsim import __version__, compiled
@@ -206,18 +205,3 @@ def test_the_shells_can_complete(shell: str) -> None:
     if "Couldn't detect Bash version" not in shown.stderr:
         assert "_GMEMSIM_COMPLETE" in shown.stdout
     assert f"_GMEMSIM_COMPLETE={shell}_source" in CliRunner().invoke(gmemsim, ["--help"]).stdout
-
-
-@pytest.mark.parametrize(
-    ("words", "begun", "wanted"),
-    [
-        ([], "com", {"compare"}),
-        (["run", "x", "--figure"], "o", {"orders", "occupancy"}),
-        (["run", "x", "--format"], "per", {"perfetto"}),
-        (["compare", "x", "--policy"], "staged-", {"staged-reoptimize", "staged-partial"}),
-        (["explain", "split", "--policy"], "no", {"nonuniform", "nonuniform-partial", "no-hvo"}),
-    ],
-)
-def test_what_has_been_typed_is_completed(words: list[str], begun: str, wanted: set[str]) -> None:
-    completion = ShellComplete(gmemsim, {}, "gmemsim", "_GMEMSIM_COMPLETE")
-    assert {item.value for item in completion.get_completions(words, begun)} == wanted
