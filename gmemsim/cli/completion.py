@@ -12,7 +12,7 @@ What may live here: what is offered.  How bash is spoken to is in :mod:`gmemsim.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from gmemsim.scenario.format.yaml import Node
 
 Offer = list[CompletionItem[Any]]
-Completer = Callable[[click.Context, click.Parameter, str], Offer]
 
 JOINTS = ".=:,;"
 """What a word ends in that must go on."""

@@ -67,7 +67,10 @@ def offered(line: str) -> list[str]:
         ("gmemsim sweep staged --vary seed=0..3 --mean ", ["seed"]),
         ("gmemsim sweep staged --metric vmemmap.pe", ["vmemmap.peak", "vmemmap.peak_bytes"]),
         ("gmemsim compare staged --metric guests.wh", ["guests.whole."]),
-        ("gmemsim compare staged --metric guests.whole.folios.", [f"guests.whole.folios.{s}" for s in ("1G", "2M", "4K")]),
+        (
+            "gmemsim compare staged --metric guests.whole.folios.",
+            [f"guests.whole.folios.{s}" for s in ("1G", "2M", "4K")],
+        ),
         ("gmemsim compare staged --metric conversions.failed.EA", ["conversions.failed.EAGAIN"]),
         ("gmemsim tune staged --minimize peak", ["peak_bytes"]),
         ("gmemsim tune staged --subject-to peak", ["peak_bytes<="]),
