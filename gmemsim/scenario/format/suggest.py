@@ -60,7 +60,7 @@ def keys_after(node: Node | None, path: Sequence[str]) -> Iterator[str]:
 
 
 def values_of(node: Node | None, path: Sequence[str]) -> Iterator[str]:
-    """Values of the key at ``path`` that are known: by name, the usual one, and that of the file."""
+    """Values of the key at ``path`` that are known: by name, the usual one, that of the file below ``node``."""
     place, _ = _at(node, path)
     for shape in place.shapes:
         yield from (str(value) for value in shape.get("enum", ()))
