@@ -8,6 +8,7 @@
 # Results, in the git-ignored tests/oracle/build/:
 #   gmem-oracle        objects of the kernel's own tools/testing/radix-tree harness: XA_DEBUG, ASan, UBSan
 #   gmem-oracle-fast   the same sources at -O2 without any of them, for timing
+#   gmem-reproducers   the tests of reproducers/, on those sources
 # Nothing is rebuilt while source, our files and compiler stay the same. Kernel files are used, never changed or committed.
 set -euo pipefail
 
@@ -22,6 +23,7 @@ readonly parts=(Makefile lib/xarray.c lib/test_xarray.c lib/radix-tree.c lib/rad
     tools/testing/radix-tree tools/testing/shared)
 readonly harness_objects=(xarray-shared.o radix-tree.o find_bit.o bitmap.o hweight.o vsprintf.o)
 readonly ours=(shim.c tree.c driver.c bench.c)
+readonly judges=(shim.c tree.c reproducers/main.c)
 readonly includes=(../shared . ../../include ../../../lib)
 
 die() {
@@ -88,7 +90,7 @@ build_harness() {
     grep -qx "#define XA_CHUNK_SHIFT $SHIFT" "$harness/generated/map-shift.h" || die "chunk shift is not $SHIFT"
 }
 
-# compile OUTPUT FLAGS-AND-SOURCES...: our files and the given ones, in the harness's folder.
+# compile OUTPUT FLAGS-AND-SOURCES...: the given files, in the harness's folder.
 compile() {
     local output=$1
     shift
@@ -97,19 +99,26 @@ compile() {
     fi
     (cd "$harness" && "${CC:-cc}" -g -std=gnu11 -Wall -Wextra -Werror -D_LGPL_SOURCE -D_GNU_SOURCE \
         -DORACLE_KERNEL="\"$(kernel_version)\"" -include shared.h "${includes[@]/#/-isystem}" \
-        "${ours[@]/#/$here/}" "$@" -o "$output.new" -lurcu -lpthread)
-    "$output.new" --version | grep -q "XA_CHUNK_SHIFT $SHIFT," || die "$output does not run at chunk shift $SHIFT"
+        "$@" -o "$output.new" -lurcu -lpthread)
     mv "$output.new" "$output"
 }
 
+# check_shift OUTPUT: die unless this driver runs at our chunk shift.
+check_shift() {
+    "$1" --version | grep -q "XA_CHUNK_SHIFT $SHIFT," || die "$1 does not run at chunk shift $SHIFT"
+}
+
 build_drivers() {
-    compile "$build/gmem-oracle" -O1 -fsanitize=address,undefined "${harness_objects[@]}"
+    compile "$build/gmem-oracle" -O1 -fsanitize=address,undefined "${ours[@]/#/$here/}" "${harness_objects[@]}"
+    check_shift "$build/gmem-oracle"
     local source
     for source in ../../../lib/xarray.c radix-tree.c ../../lib/{find_bit,bitmap,hweight,vsprintf}.c; do
         (cd "$harness" && "${CC:-cc}" -O2 -w -D_LGPL_SOURCE -include shared.h "${includes[@]/#/-I}" \
             -c "$source" -o "$build/fast-$(basename "$source" .c).o")
     done
-    compile "$build/gmem-oracle-fast" -O2 -DORACLE_FAST "$build"/fast-*.o
+    compile "$build/gmem-oracle-fast" -O2 -DORACLE_FAST "${ours[@]/#/$here/}" "$build"/fast-*.o
+    check_shift "$build/gmem-oracle-fast"
+    compile "$build/gmem-reproducers" -O2 -DORACLE_FAST "${judges[@]/#/$here/}" "$build"/fast-*.o
 }
 
 main() {
@@ -119,7 +128,7 @@ main() {
     install_packages
     local source stamp
     source=$(source_identity)
-    stamp=$(echo "$source"; "${CC:-cc}" --version | head -1; cat "$here"/*.[ch] "${BASH_SOURCE[0]}" | cksum)
+    stamp=$(echo "$source"; "${CC:-cc}" --version | head -1; cat "$here"/*.[ch] "$here"/reproducers/*.c "${BASH_SOURCE[0]}" | cksum)
     if [[ ! -e $build/stamp || $(<"$build/stamp") != "$stamp" ]]; then
         rm -f "$build/stamp"
         if [[ ! -e $build/source || $(<"$build/source") != "$source" ]]; then

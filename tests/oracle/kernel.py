@@ -64,8 +64,17 @@ def abilities() -> Abilities:
     return Abilities(int(levels[1]) if levels else 1, ", try_split," in words)
 
 
-def replay(ops: Iterable[str]) -> list[Results]:
-    """What the kernel's code answers to each operation.
+def reproducers() -> dict[str, str]:
+    """What the C tests of ``reproducers/`` find in this kernel, by the key of a row of KERNEL_DIFFERENCES.md."""
+    path = BUILD / "gmem-reproducers"
+    if not path.exists():
+        raise OracleError("the oracle is not built: run tests/oracle/build.sh")
+    end = subprocess.run([path], check=True, capture_output=True, text=True, timeout=TIMEOUT)
+    return dict(line.split(": ", 1) for line in end.stdout.splitlines())
+
+
+def replay(ops: Iterable[str], *, fast: bool = False) -> list[Results]:
+    """What the kernel's code answers to each operation; ``fast`` asks the driver whose code does not check itself.
 
     When it dies or hangs, the last answer says so and the list ends there.
     """
@@ -73,7 +82,7 @@ def replay(ops: Iterable[str]) -> list[Results]:
         trace.writelines(f"> {op}\n" for op in ops)
         trace.flush()
         trace.seek(0)
-        command = [driver()]
+        command = [driver(fast=fast)]
         try:
             end = subprocess.run(
                 command, stdin=trace, stdout=output, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT

@@ -27,6 +27,12 @@ void shim_reset(void);
  */
 void shim_fail_after(unsigned long n, unsigned long k);
 
+/*
+ * From now on hand out one and the same node again and again, and call more()
+ * once n have been handed out; more = NULL ends this.
+ */
+void shim_phantom(unsigned long n, void (*more)(void));
+
 /* Run every callback queued by call_rcu(): the end of a grace period. */
 void shim_rcu_flush(void);
 

@@ -35,6 +35,12 @@ static struct {
 	unsigned long failures;		/* failures still to come once it is there */
 } injection;
 
+static struct {
+	unsigned long left;		/* that are handed out before more() is called */
+	void (*more)(void);		/* NULL: nodes are real */
+	struct xa_node *node;
+} phantom;
+
 static struct cds_wfcq_node *rcu_queue;	/* linked by rcu_head.next, newest first */
 
 void shim_reset(void)
@@ -47,6 +53,12 @@ void shim_fail_after(unsigned long n, unsigned long k)
 {
 	injection.countdown = k ? n : 0;
 	injection.failures = k;
+}
+
+void shim_phantom(unsigned long n, void (*more)(void))
+{
+	phantom.left = n;
+	phantom.more = more;
 }
 
 static bool attempt_fails(void)
@@ -85,6 +97,12 @@ void *kmem_cache_alloc_lru(struct kmem_cache *cache, struct list_lru *lru, int g
 	(void)gfp;
 	if (attempt_fails())
 		return NULL;
+	if (phantom.more) {
+		if (!phantom.left--)
+			phantom.more();
+		phantom.node = phantom.node ? phantom.node : aligned_alloc(64, cache->size);
+		return phantom.node;
+	}
 	node = cache->idle;
 	if (node) {
 		cache->idle = node->parent;

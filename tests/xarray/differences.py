@@ -118,10 +118,11 @@ FIGURES = (
         "two-levels-refused",
         "1G to 2M in one step is refused, with an errno that tells something else",
         "upstream to 6.18, xas_split_alloc (FORMAT.md, point 7)",
-        "18 to 9: ENOMEM and a warning, nothing allocated",
+        "18 to 9: ENOMEM and a warning, nothing allocated; 6.12 takes one node and makes entries of order 15",
         _profiles,
-        "Upstream's splits add one level of nodes; 18 to 9 needs two (1 + 64 nodes). The RFC takes the limit away, and "
-        "so does our default profile. A profile of today's kernels keeps it (trace operation `usplit`).",
+        "Upstream's splits add one level of nodes; 18 to 9 needs two (1 + 64 nodes). The guard in 6.12 is off by one "
+        "and lets it through, to a wrong tree. The RFC takes the limit away, and so does our default profile. A "
+        "profile of today's kernels keeps it (trace operation `usplit`).",
     ),
 )
 
@@ -195,14 +196,22 @@ def page() -> str:
         '`< ` is what the kernel answers and a line `= ` after it is what ours answers instead. "RFC" is the series',
         '"Extend xas_split* to support splitting arbitrarily large entries" (November 2025) on top of Linux 6.18.',
         "",
+        "Each point has a reproducer in C, in the style of lib/test_xarray.c and to be put there:",
+        "`tests/oracle/reproducers/check_differences.c`, a function by the key that the point names. After",
+        "`tests/oracle/build.sh`, or with a tree of yours `KERNEL=/path/to/linux tests/oracle/build.sh`,",
+        "`tests/oracle/build/gmem-reproducers` says of each whether that kernel is right or wrong, or that it lacks",
+        "the operation. tests/oracle/test_reproducers.py compares that, and what the kernel answers to the traces,",
+        "with the words below. The oracle's stock kernel is 6.12: it shows the points of every kernel and of",
+        "upstream. Those of the RFC and of 6.15 are shown by a tree that has them, and by the recorded traces.",
+        "",
         "## The kernel is wrong",
     ]
     for number, difference in enumerate(DIFFERENCES, 1):
         lines += ["", f"### {number}. {difference.title}", ""]
-        lines += [f"{difference.where}. Known from: {difference.known_from}."]
+        lines += [f"{difference.where}. Known from: {difference.known_from}. Reproducer: `{difference.key}`."]
         lines += ["", *_trace_block(difference.records, ours(difference.records)), "", difference.why]
     for number, figure in enumerate(FIGURES, len(DIFFERENCES) + 1):
-        lines += ["", f"### {number}. {figure.title}", "", f"{figure.where}.", ""]
+        lines += ["", f"### {number}. {figure.title}", "", f"{figure.where}. Reproducer: `{figure.key}`.", ""]
         lines += [f"- kernel: {figure.kernel}", f"- ours: {figure.ours()}", "", figure.why]
     lines += [
         "",
