@@ -21,6 +21,12 @@
  * tree on others, 12->0 among them); a split whose index and old order are
  * not those of an entry. --version says what it can do.
  *
+ * Two operations are not in the format, since only the oracle asks for them:
+ * `watch`, right after `new`, gives the array the update callback of
+ * mm/workingset.c, and `listed` says how many nodes are on that one's list.
+ * A watched array is stored to, erased, split, marked and looked at; what
+ * else changes an array takes no callback and is unsupported.
+ *
  * The bench trace (--bench)
  *
  * First, untimed: 256 entries of order 18 (1G pages of 4K), at index
@@ -147,6 +153,7 @@ static void answer(const char *line)
 static void op_new(const struct op *op)
 {
 	(void)op;
+	tree_unwatch();
 	xa_destroy(&array);
 	shim_rcu_flush();
 	shim_reset();
@@ -156,14 +163,45 @@ static void op_new(const struct op *op)
 
 static void op_destroy(const struct op *op)
 {
+	bool watched = tree_watched();
+
 	(void)op;
+	tree_unwatch();
 	xa_destroy(&array);
+	if (watched)
+		tree_watch();
 	answer("ok");
+}
+
+static void op_watch(const struct op *op)
+{
+	(void)op;
+	if (!xa_empty(&array))
+		bad_input("`watch`: the array is not empty");
+	tree_watch();
+	answer("ok");
+}
+
+static void op_listed(const struct op *op)
+{
+	(void)op;
+	text_printf(&result, "listed=%lu\n", tree_listed());
+}
+
+/* Whether an operation that takes no callback cannot be done; then it is answered. */
+static bool unsupported_when_watched(void)
+{
+	if (tree_watched())
+		answer("unsupported");
+	return tree_watched();
 }
 
 static void op_store(const struct op *op)
 {
-	answer_entry(xa_store(&array, number(op, 0), entry(op, 1), GFP_KERNEL));
+	if (tree_watched())
+		answer_entry(tree_store(&array, number(op, 0), entry(op, 1)));
+	else
+		answer_entry(xa_store(&array, number(op, 0), entry(op, 1), GFP_KERNEL));
 }
 
 static void op_store_order(const struct op *op)
@@ -178,8 +216,11 @@ static void op_store_order(const struct op *op)
 
 static void op_store_range(const struct op *op)
 {
-	void *old = xa_store_range(&array, number(op, 0), number(op, 1), entry(op, 2), GFP_KERNEL);
+	void *old;
 
+	if (unsupported_when_watched())
+		return;
+	old = xa_store_range(&array, number(op, 0), number(op, 1), entry(op, 2), GFP_KERNEL);
 	answer_entry(xa_is_err(old) ? old : NULL);
 }
 
@@ -190,7 +231,7 @@ static void op_load(const struct op *op)
 
 static void op_erase(const struct op *op)
 {
-	answer_entry(xa_erase(&array, number(op, 0)));
+	answer_entry(tree_watched() ? tree_store(&array, number(op, 0), NULL) : xa_erase(&array, number(op, 0)));
 }
 
 static void op_get_order(const struct op *op)
@@ -200,21 +241,29 @@ static void op_get_order(const struct op *op)
 
 static void op_insert(const struct op *op)
 {
+	if (unsupported_when_watched())
+		return;
 	answer_number(xa_insert(&array, number(op, 0), entry(op, 1), GFP_KERNEL));
 }
 
 static void op_cmpxchg(const struct op *op)
 {
+	if (unsupported_when_watched())
+		return;
 	answer_entry(xa_cmpxchg(&array, number(op, 0), entry(op, 1), entry(op, 2), GFP_KERNEL));
 }
 
 static void op_reserve(const struct op *op)
 {
+	if (unsupported_when_watched())
+		return;
 	answer_number(xa_reserve(&array, number(op, 0), GFP_KERNEL));
 }
 
 static void op_release(const struct op *op)
 {
+	if (unsupported_when_watched())
+		return;
 	xa_release(&array, number(op, 0));
 	answer("ok");
 }
@@ -405,6 +454,8 @@ static const struct {
 	{ "fail_after", 1, 2, op_fail_after },
 	{ "new", 0, 0, op_new },
 	{ "destroy", 0, 0, op_destroy },
+	{ "watch", 0, 0, op_watch },
+	{ "listed", 0, 0, op_listed },
 	{ "usplit", 4, 4, op_split },		/* upstream's own split: what this is */
 	{ "try_split", 4, 4, op_try_split },
 };

@@ -23,6 +23,7 @@ from tests.bench.trace import bench_ops
 from tests.oracle import kernel
 from tests.oracle.kernel import Results
 from tests.oracle.rules import INDEX_MAX, LEVEL, Rules, is_deep, nodes_added
+from tests.oracle.watched import ALLOWED, WatchedInterpreter
 
 SPACES = (0, 1, 3, 5, 6, 7, 9, *2 * (12, 13, 18, 19, 20), *3 * (24, 28, 30, 36))
 """Bits of an index space: from one page to 2**36 pages (256 TiB); the tiny ones, which do little, less often."""
@@ -66,12 +67,15 @@ WEIGHTS = {
     "empty": 1,
     "dump": 0.5,
     "list": 0.5,
+    "listed": 5,
     "destroy": 0.1,
 }
-"""How often each operation is proposed. ``fail_after`` comes by a trace's character; all others always may."""
+"""How often each operation is proposed (``listed`` to a watched array).
 
-ENDING = ("hash", "count", "dump", "list", "destroy", "count")
-"""How every trace ends."""
+``fail_after`` comes by a trace's character; all others always may."""
+
+ENDING = ("hash", "count", "dump", "list", "listed", "destroy", "listed", "count")
+"""How every trace ends; only a watched one says what is listed."""
 
 
 class Step(NamedTuple):
@@ -92,19 +96,22 @@ class Character:
     odd_runs: bool
     failure_rate: float
     deep_rate: float
+    watched: bool
 
     @classmethod
     def draw(cls, rng: random.Random) -> Character:
         bits = rng.choice(SPACES)
         at_the_top = rng.random() < 0.1
+        kind = rng.choice("vp")
         return cls(
             bits=bits,
             origin=INDEX_MAX + 1 - (1 << bits) if at_the_top else rng.choice((0, 0, 0, 1)) << bits,
-            kind=rng.choice("vp"),
+            kind=kind,
             entries=rng.choice((2, 10, 1 << 20)),
             odd_runs=rng.random() < 0.4,
             failure_rate=rng.choice((0.0, 0.0, 0.02, 0.1)),
             deep_rate=rng.choice((0.0, 0.1, 0.5)),
+            watched=kind == "v" and rng.random() < 0.5,
         )
 
 
@@ -126,8 +133,8 @@ class Proposer:
         self._places: deque[int] = deque([character.origin], maxlen=24)
         self._last = character.origin + (1 << character.bits) - 1
         self._orders = [order for order in FAVOURED_ORDERS if order <= max(character.bits - 2, 0)]
-        self._names = tuple(WEIGHTS)
-        self._weights = tuple(WEIGHTS.values())
+        self._names = tuple(name for name in WEIGHTS if (name in ALLOWED if character.watched else name != "listed"))
+        self._weights = tuple(WEIGHTS[name] for name in self._names)
 
     def propose(self) -> str:
         """An operation; the rules may still refuse it."""
@@ -254,13 +261,16 @@ class Proposer:
 
 def trace(rng: random.Random, limit: int) -> Iterator[Step]:
     """One random trace of at most ``limit`` operations (but at least ``new`` and the ending)."""
-    interpreter = Interpreter(eager=False)
+    interpreter = WatchedInterpreter(eager=False)
     rules = Rules(kernel.abilities())
-    proposer = Proposer(rng, Character.draw(rng), interpreter)
+    character = Character.draw(rng)
+    proposer = Proposer(rng, character, interpreter)
     length = min(limit, rng.choice((30, 100, 300, 1000, 3000))) - len(ENDING) - 1
     proposals = (proposer.propose() for _ in range(4 * max(length, 0)))
     done = 0
-    yield Step("new", answer(interpreter, "new"))
+    for op in ("new", "watch") if character.watched else ("new",):
+        yield Step(op, answer(interpreter, op))
+        rules.note(op)
     for op in proposals:
         if done >= length or interpreter.array.nodes > 2 * LARGE:
             break
@@ -268,7 +278,7 @@ def trace(rng: random.Random, limit: int) -> Iterator[Step]:
             yield Step(op, answer(interpreter, op))
             rules.note(op)
             done += 1
-    for op in ENDING:
+    for op in ENDING if character.watched else (op for op in ENDING if op != "listed"):
         if op not in ("dump", "list") or interpreter.array.nodes <= SMALL:
             yield Step(op, answer(interpreter, op))
 

@@ -44,6 +44,21 @@ struct split_result {
 	unsigned long unused;	/* nodes that xas_destroy() gave back after the split */
 };
 
+/*
+ * Whether operations have an update callback from now on: the one of
+ * mm/workingset.c, which keeps a list of the nodes that hold nothing but
+ * values.  Ends with tree_unwatch(), before an array is destroyed.
+ */
+void tree_watch(void);
+void tree_unwatch(void);
+bool tree_watched(void);
+
+/* The nodes on that list. */
+unsigned long tree_listed(void);
+
+/* xas_store() of one index with GFP_KERNEL, the callback included: what was there, or an error entry. */
+void *tree_store(struct xarray *xa, unsigned long index, void *entry);
+
 /* xas_store() with GFP_KERNEL until it no longer wants memory: 0 or an errno. */
 int tree_store_order(struct xarray *xa, unsigned long index, unsigned int order, void *entry);
 

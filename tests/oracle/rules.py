@@ -12,7 +12,10 @@ Left out is what that kernel is known to do wrong, so that every difference whic
 * values and pointers are not mixed in one array: a store of the other kind over a multi-index entry counts one slot
   only, and ``nr_values`` wraps later;
 * ``store_range`` makes runs whose length is no power of two. Nothing may then cover a part of such a run, nor may
-  ``store_range`` cover a part of any entry: the slots left over would be siblings of a slot that is one itself.
+  ``store_range`` cover a part of any entry: the slots left over would be siblings of a slot that is one itself;
+* an array is *watched* from its beginning (``watch`` comes right after ``new``) by a callback, and then changed by
+  operations that have one.  Of a kernel that splits more than one level at once no such split is asked for then: it
+  tells nobody of the new leaves.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from attrs import frozen
+
+from tests.oracle.watched import ALLOWED
 
 LEVEL = 6
 """Bits of index that one level of nodes decides: the chunk shift of the build."""
@@ -87,10 +92,16 @@ class Rules:
         self._kind = ""
         self._odd_runs: list[tuple[int, int]] = []
         self._armed = False
+        self._new = False
+        self._watched = False
 
     def allow(self, op: str, array: Readable) -> bool:
         """Whether ``op`` may come next, ``array`` being as it is before it."""
         name, *args = op.split()
+        if name in ("watch", "listed") or self._watched:
+            usable = self._new if name == "watch" else self._watched and name in ALLOWED
+            if not usable:
+                return False
         if len({self._kind, *map(_kind_of, args)} - {""}) > 1:
             return False
         if name == "split":
@@ -107,7 +118,8 @@ class Rules:
 
     def _allow_split(self, array: Readable, index: int, order: int, new_order: int) -> bool:
         too_deep = is_deep(order, new_order, self._abilities.levels)
-        return self._has_entry(array, index, order, new_order) and not (too_deep and self._armed)
+        silent = self._watched and not too_deep and is_deep(order, new_order)
+        return self._has_entry(array, index, order, new_order) and not (too_deep and self._armed) and not silent
 
     def _has_entry(self, array: Readable, index: int, order: int, new_order: int) -> bool:
         return (
@@ -145,8 +157,12 @@ class Rules:
         """Take in that ``op`` was done."""
         name, *args = op.split()
         self._kind = self._kind or next(filter(None, map(_kind_of, args)), "")
+        self._new = name == "new"
         if name == "new":
             self._start()
+            self._new = True
+        elif name == "watch":
+            self._watched = True
         elif name == "fail_after":
             self._armed = args[0] != "0"
         elif name == "store_range":

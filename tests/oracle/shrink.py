@@ -8,11 +8,11 @@ from itertools import islice, zip_longest
 
 from attrs import evolve, frozen
 
-from gmemsim.xarray.lab.interpreter import Interpreter
 from tests.oracle import kernel
 from tests.oracle.generate import Step, answer
 from tests.oracle.kernel import Results
 from tests.oracle.rules import Rules, steps
+from tests.oracle.watched import WatchedInterpreter
 
 READABLE = 20
 """Lines of a dump that a reader is willing to look through."""
@@ -72,7 +72,7 @@ def _total(parts: Sequence[Results]) -> Results:
 
 def eager_answers(ops: Sequence[str]) -> list[Results]:
     """The answers of our eager form."""
-    interpreter = Interpreter(eager=True)
+    interpreter = WatchedInterpreter(eager=True)
     return [answer(interpreter, op) for op in ops]
 
 
@@ -90,7 +90,7 @@ def first_difference(trace: Sequence[Step], theirs: Sequence[Results]) -> Differ
 
 def allowed(ops: Sequence[str]) -> list[Step]:
     """Those of ``ops`` that the rules allow, each on the array as the ones before left it, with our answers."""
-    interpreter = Interpreter(eager=False)
+    interpreter = WatchedInterpreter(eager=False)
     rules = Rules(kernel.abilities())
     trace = []
     for op in ops:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 from tests.bench.trace import bench_ops
 from tests.oracle import kernel, shrink
 from tests.oracle.compare import compare_chunk
-from tests.oracle.generate import Step, traces
+from tests.oracle.generate import Character, Step, trace, traces
 from tests.oracle.kernel import Results
 from tests.oracle.rules import STOCK, Abilities, Rules, nodes_added, steps
+from tests.oracle.watched import ALLOWED, WatchedInterpreter
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -104,12 +106,41 @@ def test_rules_of_runs_whose_length_is_no_power_of_two() -> None:
     assert not allowed("store_range 5 262144 p1"), "would cover a part of the entry"
 
 
+def test_rules_of_watched_arrays() -> None:
+    assert allowed("new", "watch")
+    assert not allowed("new", "store 5 v1", "watch"), "nodes that are there already were told to nobody"
+    assert not allowed("new", "listed")
+    assert allowed("new", "watch", "listed")
+    assert not allowed("new", "watch", "insert 5 v1"), "takes no callback"
+    assert not allowed("new", "watch", "new", "listed")
+    assert allowed("new", "watch", "split 0 18 0 ="), "by steps, which tell"
+    assert not allowed("new", "watch", "split 0 18 0 =", abilities=Abilities(levels=3)), "KERNEL_DIFFERENCES, 9"
+
+
+@pytest.mark.parametrize("eager", [False, True], ids=["lazy", "eager"])
+def test_a_watched_array_lists_nodes_of_values(eager: bool) -> None:
+    ours = WatchedInterpreter(eager=eager)
+    ops = ["new", "watch", "store_order 0 9 v1", "listed", "split 0 9 0 =", "listed", "erase 7", "listed"]
+    assert [ours.execute(op)[0] for op in ops][3::2] == ["listed=1", "listed=8", "listed=8"]
+    ops = ["store 64 p1", "listed", "destroy", "listed"]
+    assert [ours.execute(op)[0] for op in ops][1::2] == ["listed=7", "listed=0"]
+
+
 def test_generated_traces_are_the_same_again_and_start_anew() -> None:
     first, second = (list(traces("7", 500)) for _ in range(2))
     assert first == second
     assert all(trace[0] == Step("new", ["ok"]) for trace in first)
     assert sum(map(len, first)) >= 500
     assert list(bench_ops(3, 4)) == list(bench_ops(3, 4))
+
+
+def test_some_traces_are_watched_and_the_watched_hold_values() -> None:
+    drawn = [Character.draw(random.Random(seed)) for seed in range(40)]
+    assert {one.kind for one in drawn if one.watched} == {"v"}
+    seed = next(seed for seed, one in enumerate(drawn) if one.watched)
+    watched = list(trace(random.Random(seed), 400))
+    assert watched[1] == Step("watch", ["ok"])
+    assert {"listed"} < {step.op.split()[0] for step in watched} <= ALLOWED | {"watch"}
 
 
 def test_shrinks_to_the_operations_that_matter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +181,26 @@ def test_driver_refuses_what_this_kernel_gets_wrong(op: str) -> None:
     answers = kernel.replay(["store_order 0 18 p1", "hash", op, "hash"])
     assert answers[2] == ["unsupported"]
     assert answers[1] == answers[3]
+
+
+@pytest.mark.oracle
+@built
+def test_the_kernel_keeps_the_same_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the callback of mm/workingset.c would list; and a split of ours that tells nobody is found out."""
+    ops = ["new", "watch", "store_order 0 9 v1", "split 0 9 0 =", "erase 7", "listed", "store_order 0 9 0", "listed"]
+    assert shrink.compare(ops) is None
+    monkeypatch.setattr("gmemsim.xarray.split._observe_new", lambda *args: None)
+    found = shrink.compare(ops)
+    assert found is not None
+    assert found.steps[-1] == Step("listed", ["listed=8"])
+
+
+@pytest.mark.oracle
+@built
+def test_what_takes_no_callback_is_not_done_to_a_watched_array() -> None:
+    refused = ["insert 5 v1", "cmpxchg 5 0 v1", "reserve 5", "release 5", "store_range 0 5 v1"]
+    answers = kernel.replay(["new", "watch", *refused, "empty"])
+    assert answers == [["ok"], ["ok"], *[["unsupported"]] * len(refused), ["1"]]
 
 
 @pytest.mark.oracle

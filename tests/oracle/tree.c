@@ -6,16 +6,73 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <linux/list.h>
 #include <linux/xarray.h>
 
 #include "oracle.h"
 
 #define POINTER_STEP 16UL	/* pointer number N is the address (N + 1) * 16: aligned, never NULL */
 
+static struct list_head value_nodes = LIST_HEAD_INIT(value_nodes);
+static unsigned long listed;
+static xa_update_node_t watcher;
+
+/* As workingset_update_node() of mm/workingset.c does. */
+static void update(struct xa_node *node)
+{
+	if (node->count && node->count == node->nr_values) {
+		if (list_empty(&node->private_list)) {
+			list_add(&node->private_list, &value_nodes);
+			listed++;
+		}
+	} else if (!list_empty(&node->private_list)) {
+		list_del_init(&node->private_list);
+		listed--;
+	}
+}
+
+void tree_watch(void)
+{
+	watcher = update;
+}
+
+void tree_unwatch(void)
+{
+	watcher = NULL;
+	while (!list_empty(&value_nodes))
+		list_del_init(value_nodes.next);
+	listed = 0;
+}
+
+bool tree_watched(void)
+{
+	return watcher;
+}
+
+unsigned long tree_listed(void)
+{
+	return listed;
+}
+
+void *tree_store(struct xarray *xa, unsigned long index, void *entry)
+{
+	XA_STATE(xas, xa, index);
+	void *old;
+
+	xas_set_update(&xas, watcher);
+	do {
+		xas_lock(&xas);
+		old = xas_store(&xas, entry);
+		xas_unlock(&xas);
+	} while (xas_nomem(&xas, GFP_KERNEL));
+	return xas_error(&xas) ? XA_ERROR(xas_error(&xas)) : old;
+}
+
 int tree_store_order(struct xarray *xa, unsigned long index, unsigned int order, void *entry)
 {
 	XA_STATE_ORDER(xas, xa, index, order);
 
+	xas_set_update(&xas, watcher);
 	do {
 		xas_lock(&xas);
 		xas_store(&xas, entry);
@@ -31,6 +88,7 @@ struct split_result tree_split(struct xarray *xa, unsigned long index, unsigned 
 	struct node_counts before = node_counts;
 	struct split_result result = { 0 };
 
+	xas_set_update(&xas, watcher);
 	xas_split_alloc(&xas, entry, old_order, GFP_KERNEL);
 	result.error = xas_error(&xas);
 	result.alloc.allocs = node_counts.allocs - before.allocs;
@@ -63,6 +121,7 @@ struct split_result tree_try_split(struct xarray *xa, unsigned long index, unsig
 	XA_STATE_ORDER(xas, xa, index, new_order);
 	struct node_counts before = node_counts;
 
+	xas_set_update(&xas, watcher);
 	xas_lock(&xas);
 	xas_try_split(&xas, entry, old_order);
 	xas_unlock(&xas);
