@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from gmemsim.host.ledger import Holder
 from gmemsim.xarray import XArray
+from gmemsim.xarray.check import Verified
 
 
 class FolioRegistry:
@@ -48,6 +49,6 @@ class FolioRegistry:
         """Nodes of the tree."""
         return self._tree.nodes
 
-    def check(self) -> None:
-        """``AssertionError`` unless the tree is sound."""
-        self._tree.check()
+    def check(self, known: Verified | None = None) -> None:
+        """``AssertionError`` unless the tree is sound.  ``known``: its nodes that were right before (default: none)."""
+        (known or Verified()).check(self._tree.tree)

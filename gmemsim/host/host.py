@@ -26,6 +26,7 @@ from gmemsim.host.vmemmap import VmemmapLayout
 from gmemsim.host.work import Work
 from gmemsim.units import duration_of, human_size, size_of
 from gmemsim.xarray import Profile
+from gmemsim.xarray.check import Verified
 
 HOST = "(host)"
 """Who holds what belongs to no guest: the registry's nodes and the vmemmap's page tables."""
@@ -207,10 +208,13 @@ class Host:
         work.tlb_flushes += 1
         work.rcu_synchronisations += self.kernel.synchronize_rcu
 
-    def check(self) -> None:
-        """Verify ledger, pool and registry; ``AssertionError`` shows the one that is wrong."""
+    def check(self, known: Verified | None = None) -> None:
+        """Verify ledger, pool and registry; ``AssertionError`` shows the one that is wrong.
+
+        ``known``: the nodes of the registry that were right the last time (default: none).
+        """
         self.ledger.check()
         self.pool.check()
-        self.registry.check()
+        self.registry.check(known)
         assert all(count >= 0 for count in self.folios.values()), f"negative folios: {self.folios}"
         self.ledger.check_held(HOST)

@@ -8,8 +8,9 @@ request, which stands for as many calls of the kernel's allocator as it is for o
 these objects.  :func:`observe` carries out strikes: it runs the scenario again, and at the request of a strike the
 process branches (:mod:`gmemsim.studies.snapshots`).  In the branch the object cannot be had; there the call comes to
 its end, what it has left is classified (:mod:`gmemsim.studies.outcomes`), every invariant is verified, and the result
-is reported.  The original goes on as if nothing had happened.  So no failure repeats what came before it.  Where a
-process cannot be copied, each strike has a run of its own, with the same result.
+is reported.  What is as it was before the call, when all was verified too, is not looked at again (``Verified`` of
+:mod:`gmemsim.gmem.check`).  The original goes on as if nothing had happened.  So no failure repeats what came before
+it.  Where a process cannot be copied, each strike has a run of its own, with the same result.
 
 What may live here: one strike and what is seen of it.  Which strikes are worth it is :mod:`gmemsim.studies.faults`'.
 """
@@ -24,6 +25,7 @@ from typing import Literal, get_args
 import attrs
 
 from gmemsim.garbage import fewer_collections
+from gmemsim.gmem.check import Verified
 from gmemsim.host.injection import ANY
 from gmemsim.host.ledger import Holder
 from gmemsim.results.timeline import Event
@@ -31,6 +33,7 @@ from gmemsim.scenario.model import Scenario
 from gmemsim.sim.run import Run
 from gmemsim.studies import snapshots
 from gmemsim.studies.outcomes import BROKEN, Before, outcome
+from gmemsim.xarray.check import Verified as VerifiedNodes
 
 Mode = Literal["once", "forever"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -206,7 +209,8 @@ def _alone(wanted: _Wanted, strike: Strike) -> Seen:
     for call in range(wanted.call_of[strike.request]):
         next(run)
         assert watch.struck is None, f"{strike} struck in call {call}"
-    return _seen(run, watch, *_next_call(run, wanted.guest_of[wanted.call_of[strike.request]]), wanted.to_end)
+    seen = _next_call(run, wanted.guest_of[wanted.call_of[strike.request]])
+    return _seen(run, watch, *seen, wanted.to_end, _Known())
 
 
 def _in_branches(
@@ -224,6 +228,7 @@ def _in_branches(
     calls = {wanted.call_of[number] for number in planned}
     branches: snapshots.Branches[Strike, Seen] = snapshots.Branches(jobs, tell)
     run = Run(wanted.scenario)
+    known = _Known()
     watch = _Watch(run, planned, lambda strike: not stop() and branches.branch(strike))
     run.host.ledger.watch(watch)
     try:
@@ -231,15 +236,38 @@ def _in_branches(
             if call not in calls:
                 next(run)
                 continue
-            before, event = _next_call(run, wanted.guest_of[call])
+            name = wanted.guest_of[call]
+            known = known.looked_at(run, name)
+            before, event = _next_call(run, name)
             if watch.struck is not None:
-                branches.report(_seen(run, watch, before, event, wanted.to_end))
+                branches.report(_seen(run, watch, before, event, wanted.to_end, known))
             if isinstance(event, Exception):
                 raise event
             if stop():
                 break
     finally:
         branches.finish()
+
+
+class _Known:
+    """What of a run was right when it was last looked at, so that only what differs must be looked at again."""
+
+    def __init__(self) -> None:
+        self.guests: dict[str, Verified] = defaultdict(Verified)
+        self.registry = VerifiedNodes()
+
+    def check(self, run: Run, name: str) -> None:
+        """``AssertionError`` unless all invariants of the guest ``name`` and of the host hold."""
+        self.guests[name].check(run.guests[name].inode)
+        run.host.check(self.registry)
+
+    def looked_at(self, run: Run, name: str) -> _Known:
+        """What is known when all has been verified; nothing if it is broken, which branches will tell."""
+        try:
+            self.check(run, name)
+        except AssertionError:
+            return _Known()
+        return self
 
 
 def _next_call(run: Run, name: str) -> tuple[Before, Event | Exception]:
@@ -254,17 +282,15 @@ def _next_call(run: Run, name: str) -> tuple[Before, Event | Exception]:
         return before, error
 
 
-def _seen(run: Run, watch: _Watch, before: Before, event: Event | Exception, to_end: bool) -> Seen:
-    """What is seen of the strike of ``watch``, after its call."""
+def _seen(run: Run, watch: _Watch, before: Before, event: Event | Exception, to_end: bool, known: _Known) -> Seen:
+    """What is seen of the strike of ``watch``, after its call; ``known``: what was right before that."""
     asked_again = watch.asked_again
     try:
         if isinstance(event, Exception):
             raise event
         assert event.guest is not None, "a call has a guest"
-        guest = run.guests[event.guest]
-        guest.check()
-        run.host.check()
-        found = outcome(before, guest, failed=event.errno is not None)
+        known.check(run, event.guest)
+        found = outcome(before, run.guests[event.guest], failed=event.errno is not None)
         if to_end:
             for _ in run.calls():
                 pass

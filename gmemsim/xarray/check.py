@@ -1,7 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every invariant of a tree, verified (as sortedcontainers' ``_check`` does): slow, complete, and shown on failure.
 
-What may live here: nothing but assertions.  Every field of ``Node`` has one here that computes it from the slots.
+Theory of operation
+-------------------
+What holds for a node depends on its own fields and on those of its children, nothing else.  So a node that was verified
+needs no second look as long as it is as it was and so are its children: :class:`Verified` has a copy of every node
+that was, and comparing with a copy is much quicker than verifying.  Nothing is taken on trust: a node that was changed
+behind everyone's back differs from its copy like any other.
+
+What may live here: nothing but assertions.  Every field of ``Node`` has one here that computes it from the slots, and
+is compared by :class:`_Copy`.
 """
 
 from __future__ import annotations
@@ -9,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gmemsim.xarray.dump import dump
-from gmemsim.xarray.node import MARKS, Node, NodeLike, Sibling, Uniform, canonical, is_value
+from gmemsim.xarray.node import INDEX_BITS, MARKS, Node, NodeLike, Sibling, Uniform, canonical, is_value
 
 if TYPE_CHECKING:
     from gmemsim.xarray.tree import Tree
@@ -21,20 +29,94 @@ def check(tree: Tree) -> None:
     Not an invariant: a node without entries, or a tree higher than it needs to be; a failed store may leave both.
     O(nodes that really exist).
     """
-    head = tree.head
-    assert not isinstance(head, Uniform), "the head is a Uniform"
-    if isinstance(head, Node):
-        try:
-            assert head.parent is None, "the top node has a parent"
-            _check_node(tree, head)
-            for mark in range(MARKS):
-                assert bool(head.marks[mark]) == bool(tree.marks >> mark & 1), f"array mark {mark} disagrees"
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{dump(tree)[:4000]}") from None
+    Verified().check(tree)
 
 
-def _check_node(tree: Tree, node: Node) -> int:
-    """Check ``node`` and all below it; returns the number of nodes."""
+class Verified:
+    """The nodes of a tree that were right when :meth:`check` last looked at it."""
+
+    __slots__ = ("_copies", "_fresh", "_head", "_ranges")
+
+    def __init__(self) -> None:
+        self._head: object = None
+        self._copies: dict[int, _Copy] = {}
+        self._fresh: dict[int, _Copy] = {}
+        self._ranges: list[tuple[int, int]] = []
+
+    def check(self, tree: Tree) -> list[tuple[int, int]]:
+        """As :func:`check` of ``tree``, always the same one; returns the ranges of indices in which a slot has changed.
+
+        After an ``AssertionError`` it is of no use any more.  O(nodes that really exist): a comparison each, and a
+        look at those that have changed.
+        """
+        head = tree.head
+        assert not isinstance(head, Uniform), "the head is a Uniform"
+        self._ranges, self._fresh = [], {}
+        if isinstance(head, Node):
+            try:
+                assert head.parent is None, "the top node has a parent"
+                self._visit(tree, head, 0)
+                for mark in range(MARKS):
+                    assert bool(head.marks[mark]) == bool(tree.marks >> mark & 1), f"array mark {mark} disagrees"
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{dump(tree)[:4000]}") from None
+        if head is not self._head:
+            self._ranges = [(0, 1 << INDEX_BITS)]
+        self._head, self._copies = head, self._fresh
+        return self._ranges
+
+    def _visit(self, tree: Tree, node: Node, base: int) -> bool:
+        """Verify ``node``, which begins at index ``base``, and all below it; returns whether it is another one now."""
+        copy = self._copies.get(id(node))
+        if copy is None or not copy.is_like(node):
+            changed = True
+            if copy is not None:  # if it is new, the slot that it is in has changed
+                self._ranges += [
+                    (base + (slot << node.shift), base + (slot + 1 << node.shift))
+                    for slot, (before, now) in enumerate(zip(copy.slots, node.slots, strict=False))
+                    if before is not now
+                ]
+            copy = _Copy(node)
+        else:
+            changed = False
+        self._fresh[id(node)] = copy
+        below = False
+        for slot, child in copy.children:
+            below |= self._visit(tree, child, base + (slot << node.shift))
+        if changed or below:
+            _check_node(tree, node)
+        return changed
+
+
+class _Copy:
+    """What a ``node`` was: all its fields, and its ``children`` by slot."""
+
+    __slots__ = ("children", "count", "marks", "node", "nodes", "nr_values", "offset", "parent", "shift", "slots")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node  # kept, so that no other node is taken for it
+        self.shift, self.offset, self.parent = node.shift, node.offset, node.parent
+        self.count, self.nr_values, self.nodes = node.count, node.nr_values, node.nodes
+        self.marks = node.marks
+        self.slots = node.slots[:]
+        self.children = [(slot, child) for slot, child in enumerate(self.slots) if isinstance(child, Node)]
+
+    def is_like(self, node: Node) -> bool:
+        """Whether ``node`` still has these fields."""
+        return (
+            self.slots == node.slots
+            and self.parent is node.parent
+            and self.count == node.count
+            and self.nodes == node.nodes
+            and self.marks == node.marks
+            and self.nr_values == node.nr_values
+            and self.shift == node.shift
+            and self.offset == node.offset
+        )
+
+
+def _check_node(tree: Tree, node: Node) -> None:
+    """Check ``node``, whose children have been checked."""
     where = f"node shift {node.shift} offset {node.offset}"
     assert len(node.slots) == tree.chunk.size, f"{where}: {len(node.slots)} slots"
     assert node.shift % tree.chunk.shift == 0, f"{where}: odd shift"
@@ -56,10 +138,10 @@ def _check_node(tree: Tree, node: Node) -> int:
             nodes += _check_child(tree, node, slot, entry)
     assert node.nr_values == values, f"{where}: nr_values {node.nr_values}, counted {values}"
     assert node.nodes == nodes, f"{where}: nodes {node.nodes}, counted {nodes}"
-    return nodes
 
 
 def _check_child(tree: Tree, node: Node, slot: int, child: NodeLike) -> int:
+    """Check that ``child`` fits ``node``; returns its number of nodes."""
     for mark in range(MARKS):
         assert bool(child.marks[mark]) == bool(node.marks[mark] >> slot & 1), (
             f"node shift {node.shift} offset {node.offset}: mark {mark} of slot {slot} disagrees with the child's"
@@ -70,4 +152,4 @@ def _check_child(tree: Tree, node: Node, slot: int, child: NodeLike) -> int:
     assert isinstance(child, Node)
     assert child.parent is node, f"child {slot} of node shift {node.shift} has another parent"
     assert child.offset == slot, f"child in slot {slot} believes to be in {child.offset}"
-    return _check_node(tree, child)
+    return child.nodes

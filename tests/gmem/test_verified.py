@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What was verified and has not changed is not looked at again; whatever has changed is, whoever changed it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from gmemsim.errors import KernelError
+from gmemsim.gmem.check import Verified, check
+from gmemsim.gmem.guest import GuestMemfd
+from gmemsim.gmem.hugepage import Hugepage
+from gmemsim.gmem.inode import Inode
+from gmemsim.host.injection import ANY
+from gmemsim.xarray.check import Verified as VerifiedNodes
+from gmemsim.xarray.node import Node
+from tests.gmem.worlds import GRACE, K, M, make_guest
+
+HUGEPAGES, SPLIT, WHOLE, HOLE = 12, 3, 9, 11
+"""Hugepages of a guest; one that is split, one that stays whole, one that is not allocated."""
+
+
+def used(**policy: Any) -> tuple[GuestMemfd, Verified]:
+    """A guest after many calls, some of which have failed, and what was verified after each of them."""
+    guest = make_guest(2 * M, HUGEPAGES, **policy)
+    verified, rng = Verified(), random.Random(0)
+    for call in range(20):
+        if rng.random() < 0.3:
+            guest.host.ledger.inject(ANY, rng.randrange(1, 20), "once")
+        page = rng.choice(
+            [number for number in range(HUGEPAGES) if number not in (SPLIT, WHOLE, HOLE)]
+        ) * 512 + rng.randrange(512)
+        size = rng.choice([4 * K, 16 * K]) if page % 512 < 508 else 4 * K
+        with suppress(KernelError):
+            guest.set_attributes(page * 4 * K, size, private=rng.random() < 0.4)
+            guest.fault(page * 4 * K, by="host")
+        guest.host.ledger.advance((call + 1) * GRACE)
+        verified.check(guest.inode)
+        guest.check()
+    guest.punch_hole(HOLE * 2 * M, 2 * M)
+    while not guest.inode.attributes.is_shared(SPLIT * 512):
+        with suppress(KernelError):  # what is still to fail
+            guest.set_attributes(SPLIT * 2 * M, 4 * K, private=False)
+    verified.check(guest.inode)
+    return guest, verified
+
+
+def hugepage(inode: Inode, number: int) -> Hugepage:
+    return inode.hugepages[number * 512]
+
+
+def leaf(inode: Inode, number: int) -> Node:
+    """The node that holds hugepage ``number`` as an entry, or the node that it is split into."""
+    node = inode.filemap.tree.tree.head
+    assert isinstance(node, Node)
+    index = number * 512
+    while isinstance(child := node.slots[index >> node.shift & 63], Node):
+        node = child
+    return node
+
+
+def another_folio(inode: Inode) -> None:
+    node = leaf(inode, WHOLE)
+    node.slots[WHOLE * 512 >> node.shift & 63] = hugepage(inode, WHOLE - 1)
+
+
+def no_folio(inode: Inode) -> None:
+    node = leaf(inode, WHOLE)
+    place = WHOLE * 512 >> node.shift & 63
+    node.slots[place : place + 8] = [None] * 8
+    node.count -= 8
+
+
+def a_piece_less(inode: Inode) -> None:
+    """In place, so that the dict is the same one."""
+    hugepage(inode, SPLIT).folios[0] -= 1
+
+
+BREAKS: dict[str, Callable[[Inode], object]] = {
+    "vmemmap": lambda inode: setattr(hugepage(inode, WHOLE), "restored", 7),
+    "folios": lambda inode: setattr(hugepage(inode, WHOLE), "folios", {0: 512}),
+    "a piece less": a_piece_less,
+    "another place": lambda inode: setattr(hugepage(inode, WHOLE), "first", 5),
+    "another folio": another_folio,
+    "no folio": no_folio,
+    "count": lambda inode: setattr(leaf(inode, SPLIT), "count", 5),
+    "nodes": lambda inode: setattr(leaf(inode, WHOLE), "nodes", leaf(inode, WHOLE).nodes + 1),
+    "values": lambda inode: setattr(leaf(inode, WHOLE), "nr_values", 1),
+    "marks": lambda inode: setattr(leaf(inode, WHOLE), "marks", (1, 0, 0)),
+    "parent": lambda inode: setattr(leaf(inode, WHOLE), "parent", None),
+    "offset": lambda inode: setattr(leaf(inode, WHOLE), "offset", leaf(inode, WHOLE).offset ^ 1),
+    "shift": lambda inode: setattr(leaf(inode, WHOLE), "shift", 0),
+    "attributes": lambda inode: inode.attributes._shared.add(WHOLE * 512 + 9, WHOLE * 512 + 10),
+    "host mappings": lambda inode: inode.host_mapped.add(WHOLE * 512, WHOLE * 512 + 1),
+    "touched": lambda inode: inode.touched.add(HOLE * 512, HOLE * 512 + 1),
+    "hugepage gone": lambda inode: inode.hugepages.pop(WHOLE * 512),
+    "another hugepage": lambda inode: inode.hugepages.update({WHOLE * 512: hugepage(inode, SPLIT)}),
+    "counted folios": lambda inode: inode.folios.update({9: 1}),
+    "memory error": lambda inode: inode.poisoned.add(WHOLE * 512, WHOLE * 512 + 1),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_whatever_is_broken_is_seen_as_by_a_full_check(name: str) -> None:
+    guest, verified = used()
+    guest.fault(WHOLE * 2 * M, 2 * M, by="guest")
+    verified.check(guest.inode)
+    BREAKS[name](guest.inode)
+    with pytest.raises(AssertionError):
+        check(guest.inode)
+    with pytest.raises(AssertionError):
+        verified.check(guest.inode)
+
+
+@pytest.mark.parametrize("ordering", ["attributes-first", "split-first", "block-abort"])
+def test_what_is_right_stays_right(ordering: str) -> None:
+    """Failed calls and closing included."""
+    guest, verified = used(ordering=ordering, merge="cleanup")
+    guest.close()
+    verified.check(guest.inode)
+    guest.check()
+
+
+def test_ranges_of_a_tree_that_have_changed() -> None:
+    guest = make_guest(2 * M, HUGEPAGES)
+    tree, known = guest.inode.filemap.tree.tree, VerifiedNodes()
+    assert known.check(tree)[0][0] == 0
+    assert known.check(tree) == []
+    guest.set_attributes(SPLIT * 2 * M, 4 * K, private=False)
+    changed = {page // 512 for start, end in known.check(tree) for page in (start, end - 1)}
+    assert changed == {SPLIT}
