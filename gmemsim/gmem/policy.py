@@ -424,7 +424,11 @@ KEYS: Final[Mapping[str, Key]] = {
             "hysteresis-10",
         ),
         Key("vmemmap", "what happens to the vmemmap of a split hugepage", VMEMMAPS),
-        Key("ordering", "in which order a conversion does its work", ORDERINGS),
+        Key(
+            "ordering",
+            "in which order a conversion does its work; the generation's if absent",
+            ORDERINGS,
+        ),
         Key("generation", "which generation of the kernel code is modelled; by the ordering if absent", GENERATIONS),
         Key("on_split_failure", "what is left of a call's splits if it fails; keep is for split-first", SPLIT_FAILURES),
     )

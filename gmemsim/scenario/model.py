@@ -118,7 +118,7 @@ class ExpectedError:
     """A step must fail with ``errno``, and at ``error_offset`` (bytes) if that is given."""
 
     errno: Annotated[str, Errno("the errno it must fail with")]
-    error_offset: Annotated[int | None, Size("the offset it must stop at", zero=True)] = None
+    error_offset: Annotated[int | None, Size("the offset it must stop at; any if absent", zero=True)] = None
 
 
 @attrs.frozen(kw_only=True)
@@ -140,9 +140,13 @@ class Step:
     key: ClassVar[str]
     can_fail: ClassVar[bool] = False
 
-    at: Annotated[int | None, Duration("when it begins, in simulated time")] = None
-    id: Annotated[str | None, Name("what expectations call it")] = None
-    expect_error: Annotated[ExpectedError | None, Record("how it must fail", ExpectedError, "an error")] = None
+    at: Annotated[int | None, Duration("when it begins, in simulated time; right after the step before if absent")] = (
+        None
+    )
+    id: Annotated[str | None, Name("what expectations call it; they cannot if absent")] = None
+    expect_error: Annotated[
+        ExpectedError | None, Record("how it must fail; it may do either if absent", ExpectedError, "an error")
+    ] = None
     where: Place = attrs.field(default=NOWHERE, eq=False)
 
 

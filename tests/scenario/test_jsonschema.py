@@ -94,11 +94,11 @@ def _resolved(node: Any) -> Any:
         return node
 
 
-def described(schema: Any) -> Iterator[tuple[str, Any]]:
-    """Every key of every object below ``schema`` with its schema."""
+def described(schema: Any) -> Iterator[tuple[str, Any, bool]]:
+    """Every key of every object below ``schema``, with its schema and whether a file must have it."""
     if isinstance(schema, dict):
         for key, value in schema.get("properties", {}).items():
-            yield key, value
+            yield key, value, key in schema.get("required", ())
         for value in schema.values():
             yield from described(value)
     elif isinstance(schema, list):
@@ -109,14 +109,31 @@ def described(schema: Any) -> Iterator[tuple[str, Any]]:
 def test_the_schema_has_an_id_and_defaults_are_valid() -> None:
     assert SCHEMA["$id"] == "urn:gmemsim:scenario:1"
     found = {}
-    for key, value in described(SCHEMA):
+    for key, value, _ in described(SCHEMA):
         if isinstance(value, dict) and "default" in value:
-            jsonschema.Draft202012Validator(value).validate(value["default"])
+            jsonschema.Draft202012Validator(value | {"$defs": SCHEMA["$defs"]}).validate(value["default"])
             found[key] = value["default"]
     assert (found["page_size"], found["rcu_grace"], found["vcpus"], found["merge"]) == ("4K", "10ms", 16, "eager")
+    assert (found["hugetlb"], found["kernel_memory"], found["host"], found["expect"]) == ({}, "unlimited", {}, [])
 
 
-def test_every_key_of_host_and_guest_has_a_title_and_words() -> None:
-    host = SCHEMA["properties"]["host"]["properties"]
-    guest = SCHEMA["properties"]["guests"]["items"]["properties"]
-    assert [key for key, value in {**host, **guest}.items() if not {"title", "description"} <= set(value)] == []
+def test_every_key_has_a_title_and_words_and_a_default_or_says_what_is_so_without_it() -> None:
+    lacking = [
+        (key, value)
+        for key, value, required in described(SCHEMA)
+        if isinstance(value, dict)
+        and not (
+            value.get("title")
+            and value.get("description")
+            and (required or "default" in value or "absent" in value["description"])
+        )
+    ]
+    assert lacking == []
+
+
+def test_a_default_of_the_schema_is_what_the_loader_takes_for_an_absent_key() -> None:
+    bare = "gmemsim: 1\nguests: [{name: a, memory: 4K, backing: 4K%s}]\nworkload: []\n%s"
+    host, guest = SCHEMA["properties"]["host"]["properties"], SCHEMA["properties"]["guests"]["items"]["properties"]
+    given = [f"host: {json.dumps({key: value['default'] for key, value in host.items() if 'default' in value})}\n"]
+    extra = "".join(f", {key}: {json.dumps(value['default'])}" for key, value in guest.items() if "default" in value)
+    assert parse_scenario(bare % (extra, given[0])) == parse_scenario(bare % ("", ""))

@@ -28,7 +28,7 @@ from gmemsim.scenario.format.kinds import (
 )
 from gmemsim.scenario.format.load import EXPECT, OPERATORS, ROOT, part_keys, step_types
 from gmemsim.scenario.generators import COMPOSITES, parts_of
-from gmemsim.scenario.model import VERSION, GuestSpec, Step, step_keys
+from gmemsim.scenario.model import VERSION, GuestSpec, HostSpec, Step, step_keys
 from gmemsim.scenario.workload import Composite
 from gmemsim.units import exact_duration, size_name
 
@@ -39,10 +39,10 @@ def json_schema() -> Json:
     """The schema, draft 2020-12, as an object ready for ``json.dumps``."""
     root = _object(ROOT)
     root["properties"] |= {
-        "gmemsim": {"const": VERSION, "description": ROOT["gmemsim"].kind.doc},
+        "gmemsim": {"const": VERSION, "title": "gmemsim", "description": ROOT["gmemsim"].kind.doc},
         "guests": _list("guests", _object(table(GuestSpec)), least=1),
         "workload": _list("workload", {"oneOf": [_step(step) for step in step_types().values()]}),
-        "expect": _list("expect", _expectation()),
+        "expect": _list("expect", _expectation()) | {"default": []},
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -54,7 +54,7 @@ def json_schema() -> Json:
 
 
 def _list(key: str, item: Json, least: int = 0) -> Json:
-    return {"type": "array", "items": item, "minItems": least, "description": ROOT[key].kind.doc}
+    return {"title": key, "type": "array", "items": item, "minItems": least, "description": ROOT[key].kind.doc}
 
 
 def _object(entries: Mapping[str, Entry]) -> Json:
@@ -73,7 +73,7 @@ def _step(step: type[Step], *, part: bool = False) -> Json:
     if issubclass(step, Composite):
         parts = {"oneOf": [{"$ref": f"#/$defs/{part.key}"} for part in parts_of(step).values()]}
         keys["properties"] |= {
-            key: {"description": entry.kind.doc, "type": "array", "items": parts, "minItems": 1}
+            key: {"title": key, "description": entry.kind.doc, "type": "array", "items": parts, "minItems": 1}
             for key, entry in entries.items()
             if isinstance(entry.kind, Inner)
         }
@@ -81,7 +81,7 @@ def _step(step: type[Step], *, part: bool = False) -> Json:
     return {
         "type": "object",
         "description": summary,
-        "properties": {step.key: keys},
+        "properties": {step.key: {"title": step.key, "description": summary} | keys},
         "required": [step.key],
         "additionalProperties": False,
     }
@@ -95,21 +95,35 @@ def _expectation() -> Json:
 
 
 def _known(entry: Entry) -> Json:
-    """The key's name as a title, and its default as a file would have it, where it is one value."""
-    title = {"title": entry.key.replace("_", " ")}
-    match entry.kind, entry.default:
+    """The key's name as a title, and its default as a file would have it.
+
+    A key whose default is no value that a file can have says in its description what is so if it is absent.
+    """
+    default = None if entry.required else _in_a_file(entry.kind, entry.absent())
+    return {"title": entry.key.replace("_", " ")} | ({} if default is None else {"default": default})
+
+
+def _in_a_file(kind: Kind, value: Any) -> Any:
+    """The default ``value`` of a key of this ``kind`` as a file would have it; ``None`` where it is only absence."""
+    match kind, value:
+        case Size(unlimited=True), None:
+            return "unlimited"
+        case Record(of=of), None if of is HostSpec:
+            return {}
         case _, None:
-            return title
+            return None
         case Size() | Duration(), 0:
-            return title | {"default": 0}
+            return 0
         case Size(), int(size):
-            return title | {"default": size_name(size)}
+            return size_name(size)
         case Duration(), int(duration):
-            return title | {"default": exact_duration(duration)}
-        case Scalar() | PolicyRule(), str() | bool() | int() | float():
-            return title | {"default": entry.default}
+            return exact_duration(duration)
+        case _, Policy():
+            return value.as_file()
+        case _, tuple():
+            return list(value)
         case _:
-            return title
+            return value
 
 
 def _value(kind: Kind) -> Json:
@@ -136,20 +150,28 @@ def _shape(kind: Kind) -> Json:
         case Prices():
             return {
                 "type": "object",
-                "properties": dict.fromkeys(kind.counter.values, kind.price.json()),
+                "properties": {name: _price(kind, name) for name in kind.counter.values},
                 "additionalProperties": False,
             }
         case PolicyRule():
             number, name = kind.number.json(), kind.parameter.name
+            told = {"title": name, "description": kind.parameter.words}
             if not kind.parameter.many:
-                return {"anyOf": [kind.names.json(), _only(name, number)]}
+                return {"anyOf": [kind.names.json(), _only(name, told | number)]}
             numbers = {"type": "array", "items": number, "minItems": 2}
-            named = _only(name, numbers)
+            named = _only(name, told | numbers)
             if kind.also:
-                named["properties"][kind.parameter.also] = {"type": "array", "items": {"enum": list(kind.also)}}
+                also = kind.parameter.also
+                told = {"title": also, "description": f"{also} for each of them; that of the policy if absent"}
+                named["properties"][also] = told | {"type": "array", "items": {"enum": list(kind.also)}}
             return {"anyOf": [kind.names.json(), numbers, named]}
         case _:
             return {}
+
+
+def _price(kind: Prices, counter: str) -> Json:
+    told = {"title": counter.replace("_", " "), "description": f"{kind.price.doc}; the profile's price if absent"}
+    return told | kind.price.json()
 
 
 def _only(key: str, value: Json) -> Json:

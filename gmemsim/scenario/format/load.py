@@ -58,8 +58,8 @@ ROOT: Final[Mapping[str, Entry]] = {
     for entry in (
         Entry("gmemsim", "gmemsim", Count("version of the file format", least=1), attrs.NOTHING),
         Entry("title", "title", Text("what the scenario shows; the file's name if absent"), None),
-        Entry("message_id", "message_id", Text("the Message-ID of the mail that asked"), None),
-        Entry("answer", "answer", Text("the answer in one line; `expect` holds its figures"), None),
+        Entry("message_id", "message_id", Text("the Message-ID of the mail that asked; none if absent"), None),
+        Entry("answer", "answer", Text("the answer in one line, whose figures `expect` holds; none if absent"), None),
         Entry("seed", "seed", Count("seed of everything random"), 0),
         Entry("host", "host", Record("the host", HostSpec, "a host"), None),
         Entry("guests", "guests", Items("the guests"), attrs.NOTHING),
@@ -75,8 +75,16 @@ EXPECT: Final[Mapping[str, Entry]] = {
     entry.key: entry
     for entry in (
         Entry("metric", "metric", Metric("a path into the summary"), attrs.NOTHING),
-        *(Entry(op, op, Number(f"the metric must be {op} this"), None) for op in OPERATORS),
-        Entry("rel", "rel", Number("tolerance of approx, relative to the value", least=0, most=1), None),
+        *(
+            Entry(op, op, Number(f"the metric must be {op} this; one operator, the others are absent"), None)
+            for op in OPERATORS
+        ),
+        Entry(
+            "rel",
+            "rel",
+            Number("tolerance of approx, relative to the value; absent without approx", least=0, most=1),
+            None,
+        ),
         Entry("after", "after", Name("the id of a step; at the end if absent"), None),
     )
 }
