@@ -35,10 +35,10 @@ COMPILED_TESTS = tests/test_compiled.py tests/test_identity.py tests/test_leaks.
 BENCH = --rows '$(ROWS)' --rounds $(ROUNDS) $(if $(BIG),--big) $(if $(JSON),--json $(JSON)) $(if $(MARKDOWN),--markdown $(MARKDOWN))
 
 # What ruff reads; notebooks are formatted, and their lines may end in a value.
-SOURCES = gmemsim tests
+SOURCES = gmemsim tests docs
 FORMATTED = $(SOURCES) notebooks
 
-.PHONY: help run test test-compiled quick fast wheel dist audit lint types imports dead bench bench-compare cluster oracle kernel fuzz notebooks clean
+.PHONY: help run test test-compiled quick fast wheel dist audit lint types imports dead bench bench-compare cluster oracle kernel fuzz notebooks docs clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -136,6 +136,13 @@ fuzz: $(VENV)/.installed-dev ## look for crashes of every reader for TIME (defau
 notebooks: $(VENV)/.installed-dev ## execute the notebooks
 	@echo "== notebooks: nbmake"
 	@$(PY) -m pytest -n $(WORKERS) $(NBMAKE) notebooks
+
+docs: $(VENV)/.installed-dev ## build the documentation into build/docs, with its pictures and the reference, without a network
+	@echo "== docs: pictures"
+	@$(PY) -m tests.docs.pictures
+	@echo "== docs: sphinx"
+	@$(PY) -m sphinx -q -W --keep-going -c docs -b html . build/docs
+	@echo "site:      build/docs/index.html"
 
 clean: ## remove the environment, outputs and caches
 	@echo "== clean: removing environments, $(OUT) and caches"

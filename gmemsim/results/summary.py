@@ -8,14 +8,8 @@ computed from a :class:`State`, and the numbers in it that can be named as metri
 list ``guests``, is made in the same way of :data:`GUEST_PARTS`.  :mod:`gmemsim.results.metrics` walks the same rows to
 check a metric, so a new part is one new row and nothing else.
 
-Schema 1 fixes the keys.  Beside what was designed first stand ``vmemmap_present`` (all vmemmap of the hugepages, of
-which the account ``vmemmap`` is what conversions restore; no part of the accounts' total), ``calls`` (every kind of
-call, requested and failed), ``host_faults`` (how often the host touched shared memory), ``outcomes`` (what went wrong
-without an errno), ``estimates`` (what is no exact count, with its bounds), ``slabs_at_least_bytes`` (a lower bound),
-``notes`` (sentences on the whole result, such as that it is derived), ``host`` (the pool's GiB, and those without
-private pages), ``nodes`` (NUMA nodes, where the scenario has them), ``work`` (exact counts of what the host has done,
-which the modelled times are computed from) and ``provenance`` (what made the result, and of what; it alone may differ
-where everything else is the same).
+Schema 1 fixes the keys.  The documentation lists them with the words of each part; ``provenance`` alone may differ
+where everything else is the same.
 
 What may live here: parts of the summary.  Judging it (expectations) is the run's, showing it is for reports.
 """
@@ -118,12 +112,13 @@ class State:
 class Part:
     """One key of the summary.
 
-    ``fill`` computes the value; ``None`` leaves the key out.  ``keys`` is the shape of the numbers in the value that
-    can be named as metrics, ``None`` if it has none.
+    ``fill`` computes the value; ``None`` leaves the key out.  ``keys`` is the shape of the numbers in it that are
+    metrics (default: none).  ``words`` say what it is (default: the docstring of ``fill`` does).
     """
 
     fill: Callable[[State], Any]
     keys: Keys | None = None
+    words: str = ""
 
 
 PARTS: Registry[Part] = Registry("part of the summary")
@@ -170,11 +165,13 @@ def account_keys() -> Fixed:
 
 
 def _accounts(state: State) -> dict[str, dict[str, int]]:
+    """Kernel memory by account, and in all: objects and bytes, now, at the highest, and since the start."""
     ledger = state.host.ledger
     return {name: _row(ledger.tallies[name]) for name in ACCOUNTS} | {"total": _row(ledger.total)}
 
 
 def _guest_accounts(state: State) -> dict[str, dict[str, int]]:
+    """What the guest holds by account, and in all."""
     ledger, name = state.host.ledger, state.guest.name
     tallies = ledger.guest_tallies(name)
     return {account: _row(tally) for account, tally in tallies.items()} | {"total": _row(ledger.guest_total(name))}
@@ -207,7 +204,7 @@ def _vmemmap_present(state: State) -> dict[str, int]:
 
 
 def _guest_vmemmap_present(state: State) -> dict[str, int]:
-    """As :func:`_vmemmap_present`, of the memory of one guest."""
+    """Bytes of all vmemmap of the guest's memory: kept by HVO, restored, or always there."""
     return _present(_vmemmap_of(state.guest), state.host.ledger.guest_tallies(state.guest.name)["vmemmap"])
 
 
@@ -265,6 +262,7 @@ def _conversions(state: State) -> dict[str, Any]:
 
 
 def _calls(state: State) -> dict[str, Any]:
+    """Calls of every kind, by the name of their step: requested, succeeded, failed by errno."""
     kinds = {kind for calls in state.calls.values() for kind, _ in calls}
     return {kind: _ended(state, kind) for kind in sorted(kinds)}
 
@@ -275,6 +273,7 @@ def _host_faults(state: State) -> int:
 
 
 def _outcomes(state: State) -> dict[str, int]:
+    """What went wrong without an errno, by kind."""
     found = [guest.outcomes() for guest in state.guests]
     return {kind: sum(outcomes[kind] for outcomes in found) for kind in OUTCOMES}
 
@@ -298,14 +297,17 @@ def _changes(counts: Iterable[Counter[tuple[int, int]]], geometry: Geometry) -> 
 
 
 def _splits(state: State) -> dict[str, int]:
+    """Folios taken apart, by the sizes before and after."""
     return _changes((guest.stats.splits for guest in state.guests), state.host.geometry)
 
 
 def _merges(state: State) -> dict[str, int]:
+    """Folios joined, by the sizes before and after."""
     return _changes((guest.stats.merges for guest in state.guests), state.host.geometry)
 
 
 def _folios(state: State) -> dict[str, int]:
+    """Folios of each size that the policies can reach, at the end."""
     counts: Counter[int] = Counter()
     for guest in state.guests:
         counts.update(guest.folios)
@@ -316,6 +318,7 @@ def _folios(state: State) -> dict[str, int]:
 
 
 def _modelled(state: State) -> dict[str, float]:
+    """Modelled time of all work, by phase: an estimate."""
     return state.profile.price(state.work)
 
 
@@ -333,6 +336,7 @@ def host_regions(host: Host) -> int:
 
 
 def _host(state: State) -> dict[str, int]:
+    """Aligned GiB of the hugepage pool, and those in which no SNP guest has a private page."""
     return {
         "regions": host_regions(state.host),
         "regions_without_private": regions_without_private(state.host, state.guests),
@@ -373,6 +377,7 @@ def _about_times(profile: CostProfile, work: Work) -> dict[str, Any]:
 
 
 def _work(state: State) -> dict[str, int]:
+    """Exact counts of what the host has done; modelled times are computed from them."""
     return dict(zip(COUNTERS, state.work.counts(), strict=True))
 
 
@@ -440,11 +445,11 @@ _PRESENT: Fixed = dict.fromkeys(("live", "peak", "live_bytes", "peak_bytes"), BY
 """All in bytes; like an account's, so that whoever reads those finds it."""
 
 _PARTS: Mapping[str, Part] = {
-    "schema": Part(lambda state: SCHEMA),
-    "title": Part(lambda state: state.title),
-    "seed": Part(lambda state: state.seed),
-    "end_time_ns": Part(lambda state: state.now, DEMAND_NS),
-    "partial": Part(lambda state: state.partial or None),
+    "schema": Part(lambda state: SCHEMA, words="Version of this layout."),
+    "title": Part(lambda state: state.title, words="The scenario's title."),
+    "seed": Part(lambda state: state.seed, words="The scenario's seed."),
+    "end_time_ns": Part(lambda state: state.now, DEMAND_NS, "When the run ended: a grace period after its last step."),
+    "partial": Part(lambda state: state.partial or None, words="Whether the run was ended early."),
     "conversions": Part(_conversions, _CONVERSIONS),
     "splits": Part(_splits, {CHANGE: COUNT}),
     "merges": Part(_merges, {CHANGE: COUNT}),
@@ -452,7 +457,9 @@ _PARTS: Mapping[str, Part] = {
     "accounts": Part(_accounts, account_keys),
     "vmemmap_present": Part(_vmemmap_present, _PRESENT),
     "modelled_time_ns": Part(_modelled, dict.fromkeys((*PHASES.values(), "total"), ESTIMATED_NS)),
-    "guests": Part(lambda state: [_fill(GUEST_PARTS, state.of(guest)) for guest in state.guests]),
+    "guests": Part(
+        lambda state: [_fill(GUEST_PARTS, state.of(guest)) for guest in state.guests], words="The same, guest by guest."
+    ),
     "calls": Part(_calls, dict.fromkeys(CALL_KINDS, _CALLS)),
     "host_faults": Part(_host_faults, DEMAND),
     "outcomes": Part(_outcomes, _OUTCOMES),
@@ -460,19 +467,19 @@ _PARTS: Mapping[str, Part] = {
     "slabs_at_least_bytes": Part(_slabs, _slab_keys),
     "notes": Part(_notes),
     "host": Part(_host, {"regions": COUNT, "regions_without_private": COUNT}),
-    "nodes": Part(lambda state: nodes_of(state.host), node_keys),
+    "nodes": Part(lambda state: nodes_of(state.host), node_keys, "NUMA nodes by number, where the scenario has them."),
     "work": Part(_work, dict.fromkeys(COUNTERS, COUNT)),
-    "replays": Part(lambda state: list(state.replays) or None),
+    "replays": Part(lambda state: list(state.replays) or None, words="What the replayed logs held."),
     "provenance": Part(_provenance),
-    "expect": Part(lambda state: list(state.verdicts)),
+    "expect": Part(lambda state: list(state.verdicts), words="Each expectation: metric, verdict, value found."),
 }
 
 _GUEST_PARTS: Mapping[str, Part] = {
-    "name": Part(lambda state: state.guest.name),
-    "memory": Part(lambda state: state.guest.size, DEMAND_BYTES),
-    "backing": Part(lambda state: state.guest.backing, DEMAND_BYTES),
-    "mapping": Part(lambda state: state.guest.mapping),
-    "policy": Part(lambda state: state.guest.policy.as_file()),
+    "name": Part(lambda state: state.guest.name, words="Its name."),
+    "memory": Part(lambda state: state.guest.size, DEMAND_BYTES, "Bytes of its memory."),
+    "backing": Part(lambda state: state.guest.backing, DEMAND_BYTES, "Bytes of its hugepages, or of a base page."),
+    "mapping": Part(lambda state: state.guest.mapping, words="How stage 2 maps its private memory."),
+    "policy": Part(lambda state: state.guest.policy.as_file(), words="Its policy, key by key."),
     "conversions": Part(_conversions, _CONVERSIONS),
     "splits": Part(_splits, {CHANGE: COUNT}),
     "merges": Part(_merges, {CHANGE: COUNT}),
@@ -481,7 +488,9 @@ _GUEST_PARTS: Mapping[str, Part] = {
     "vmemmap_present": Part(_guest_vmemmap_present, _PRESENT),
     "host_faults": Part(_host_faults, DEMAND),
     "outcomes": Part(_outcomes, _OUTCOMES),
-    "filemap_nodes_charged": Part(lambda state: state.guest.charged_nodes(), COUNT),
+    "filemap_nodes_charged": Part(
+        lambda state: state.guest.charged_nodes(), COUNT, "Its filemap nodes that are charged to its memcg."
+    ),
     "kernel_memory": Part(_charged, {"charged_bytes": BYTES, "limit_bytes": BYTES}),
 }
 

@@ -71,12 +71,14 @@ ROOT: Final[Mapping[str, Entry]] = {
 
 OPERATORS: Final[tuple[Operator, ...]] = get_args(Operator)
 
+_SAID: Final = dict(zip(OPERATORS, ("equal to", "other than", "at most", "at least", "about"), strict=True))
+
 EXPECT: Final[Mapping[str, Entry]] = {
     entry.key: entry
     for entry in (
         Entry("metric", "metric", Metric("a path into the summary"), attrs.NOTHING),
         *(
-            Entry(op, op, Number(f"the metric must be {op} this; one operator, the others are absent"), None)
+            Entry(op, op, Number(f"the metric must be {_SAID[op]} this; one operator, the others are absent"), None)
             for op in OPERATORS
         ),
         Entry(
