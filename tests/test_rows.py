@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmemsim.garbage import THRESHOLDS, fewer_collections
-from gmemsim.results import rows as module
 from gmemsim.results.rows import Rows
 from gmemsim.results.timeline import TOTAL, Event, Timeline
 from gmemsim.scenario.format.load import load_scenario
@@ -22,14 +21,9 @@ SCENARIOS = Path(__file__).parents[1] / "scenarios"
 INT64 = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(-2, 300), st.integers(0, 50).map(lambda n: n * 576))
 
 
-@pytest.fixture(autouse=True)
-def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCK", 4)
-
-
 @given(st.lists(st.lists(INT64, min_size=3, max_size=3), max_size=30))
 def test_rows_come_back_as_they_went_in(table: list[list[int]]) -> None:
-    rows = Rows(3)
+    rows = Rows(3, block=4)
     for row in table:
         rows.append(row)
     assert len(rows) == len(table)
@@ -41,7 +35,7 @@ def test_rows_come_back_as_they_went_in(table: list[list[int]]) -> None:
 
 @given(st.lists(st.tuples(st.integers(-5, 5), st.integers(0, 2**40)), max_size=30), st.data())
 def test_running_columns_come_back_as_differences(table: list[tuple[int, int]], data: st.DataObject) -> None:
-    rows, total = Rows(2, running=1), 0
+    rows, total = Rows(2, running=1, block=4), 0
     chosen = sorted(data.draw(st.sets(st.integers(0, len(table) - 1))) if table else ())
     for value, step in table:
         total += step

@@ -58,8 +58,13 @@ MODULES = (
     "gmemsim.gmem.conversion",
     "gmemsim.gmem.check",
     "gmemsim.gmem.guest",
+    "gmemsim.results.rows",
+    "gmemsim.results.timeline",
+    "gmemsim.scenario.demand",
+    "gmemsim.sim.steps",
+    "gmemsim.sim.run",
 )
-"""What is compiled: what lies on the path of a conversion."""
+"""What is compiled: what lies on the path of a conversion, in a run."""
 
 LIBRARY = Path(__file__).parent / "lib"
 STAMP = LIBRARY / "stamp"

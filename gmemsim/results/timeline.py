@@ -27,13 +27,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, overload
-
-import attrs
+from typing import TYPE_CHECKING, Final, overload
 
 from gmemsim.host.work import COUNTERS, Counts, Work
+from gmemsim.results.event import NONE as NONE
+from gmemsim.results.event import Event as Event
+from gmemsim.results.event import Label as Label
+from gmemsim.results.event import Peak as Peak
+from gmemsim.results.rows import ITEM, Rows
 from gmemsim.results.rows import Column as Column
-from gmemsim.results.rows import Rows
 
 if TYPE_CHECKING:  # imported where it is used: a run needs none, and a small one should not wait for it
     import numpy as np
@@ -42,67 +44,13 @@ if TYPE_CHECKING:  # imported where it is used: a run needs none, and a small on
 TOTAL = "total"
 """The name of the sum over all accounts, in columns and among peaks."""
 
-_TIME, _OWNER, _HEAD = 0, 1, 2
-"""A row starts with its time and the index of the event it belongs to; the values start at 2."""
-
-
-@attrs.frozen
-class Event:
-    """One step that was carried out, successfully or not.
-
-    ``time_ns`` is the simulated time of the step; ``step`` counts the steps of the run from 0; ``id`` is the step's
-    name in the scenario; ``kind`` is the step's key there (``"convert"``, ``"allocate"``, …); ``offset`` and ``size``
-    are bytes in the guest's memory; ``detail`` is what else tells it apart (``"to shared"``).  For a step that failed,
-    ``errno`` is the errno's name and ``error_offset`` the byte at which it stopped, where the call has one.  ``work``
-    is what it made the host do.  ``guest`` is the name of the guest that it was carried out on, ``None`` if it was on
-    none.
-    """
-
-    time_ns: int
-    step: int
-    id: str | None
-    kind: str
-    guest: str | None = None
-    offset: int | None = None
-    size: int | None = None
-    detail: str = ""
-    errno: str | None = None
-    error_offset: int | None = None
-    work: Work | None = None
-
-
-@attrs.frozen
-class Peak:
-    """The highest ``value`` of an account (bytes), ``time_ns`` when it was first reached, and the index of its
-    ``event``.
-
-    ``event`` is ``None`` where no step caused it: before the first sample, or after the last event.
-    """
-
-    value: int
-    time_ns: int
-    event: int | None
-
-
-class Label(NamedTuple):
-    """What tells events apart in words, and whether they did any work: equal for most events of a run.
-
-    ``id``, ``kind``, ``guest``, ``detail`` and ``errno`` are those of :class:`Event`; ``works`` is whether it has work.
-    """
-
-    id: str | None
-    kind: str
-    guest: str | None
-    detail: str
-    errno: str | None
-    works: bool
-
+_TIME: Final = 0
+_OWNER: Final = 1
+_HEAD: Final = 2
+"""A row starts with its time and the index of the event it belongs to; the values start here."""
 
 LEAST_KEPT: Final = 100
 """The fewest events that a timeline may keep: peaks and their events are among them."""
-
-NONE: Final = -1
-"""Stands for an offset or a size that an event does not have."""
 
 ROW: Final = ("time_ns", "step", "label", "offset", "size", "error_offset")
 """The columns of an event's row; the counters of its work follow."""
@@ -115,7 +63,7 @@ class Events(Sequence[Event]):
     :meth:`times` and :meth:`works` read all events without making any.
     """
 
-    __slots__ = ("_append", "_labels", "_latest", "_numbers", "_rows", "_totals", "dropped", "number")
+    __slots__ = ("_labels", "_latest", "_numbers", "_rows", "_totals", "dropped", "number")
 
     def __init__(self) -> None:
         self.number = 0
@@ -123,7 +71,6 @@ class Events(Sequence[Event]):
         self.dropped = 0
         """How many have been recorded and dropped again."""
         self._rows = Rows(len(ROW) + len(COUNTERS), running=len(COUNTERS))
-        self._append = self._rows.append
         self._labels: list[Label] = []
         self._numbers: dict[tuple[object, ...], int] = {}
         self._latest: Event | None = None
@@ -154,8 +101,6 @@ class Events(Sequence[Event]):
         if not isinstance(other, Events | list):
             return NotImplemented
         return len(self) == len(other) and all(mine == theirs for mine, theirs in zip(self, other, strict=True))
-
-    __hash__ = None  # type: ignore[assignment]  # it grows
 
     def __repr__(self) -> str:
         return f"<{len(self)} events>"
@@ -210,7 +155,7 @@ class Events(Sequence[Event]):
         self._latest = None
         self._totals = totals
         self.number += 1
-        self._append([time_ns, step, number, offset, size, error_offset, *totals])
+        self._rows.append((time_ns, step, number, offset, size, error_offset, *totals))
 
     def keep(self, chosen: Column) -> None:
         """Drop all events but those whose numbers are ``chosen``, which ascend.  O(events)."""
@@ -245,7 +190,7 @@ class Timeline:
     """
 
     __slots__ = (
-        *("_append", "_folios", "_keep", "_last", "_rows", "_time", "_values"),
+        *("_folios", "_keep", "_last", "_rows", "_time"),
         *("accounts", "dropped_samples", "end_ns", "events", "orders"),
     )
 
@@ -259,12 +204,10 @@ class Timeline:
         self.dropped_samples = 0
         """Samples that were stored and dropped again."""
         self._keep = sys.maxsize if keep is None else keep
-        self._last: list[int] = []
+        self._last = b""  # the values of the last sample, packed
         self._time = 0
         self._folios = len(self.orders)
-        self._values = len(self.accounts) + self._folios
-        self._rows = Rows(_HEAD + self._values)
-        self._append = self._rows.append
+        self._rows = Rows(_HEAD + len(self.accounts) + self._folios)
 
     def __len__(self) -> int:
         """The number of samples stored."""
@@ -276,16 +219,16 @@ class Timeline:
         Both follow the order given at construction.  ``ValueError`` if there are too many or too few numbers,
         or if time goes backwards.  O(1), about a microsecond.
         """
-        values = [*live_bytes, *folios]
-        if time_ns < self._time or len(values) != self._values or len(folios) != self._folios:
+        if time_ns < self._time or len(live_bytes) != len(self.accounts) or len(folios) != self._folios:
             raise ValueError(self._complaint(time_ns, live_bytes, folios))
         if self.events.number >= self._keep and self._last:
             self._thin()
-        if values == self._last:
-            return
-        self._time = time_ns
-        self._last = values
-        self._append([time_ns, self.events.number, *values])
+        row = self._rows.pack(time_ns, self.events.number, *live_bytes, *folios)
+        values = row[_HEAD * ITEM :]
+        if values != self._last:
+            self._time = time_ns
+            self._last = values
+            self._rows.append_packed(row)
 
     def event(self, event: Event) -> None:
         """Record that ``event``, a step that was carried out, has happened; its samples have been taken before."""

@@ -19,15 +19,14 @@ guest, changes no other.  ``streams: same`` gives every guest of a group the sam
 Arrivals, lifetimes and places have a stream each: two generators with the same seed put the same demand, wherever they
 place it.
 
-What generators share is here: arrivals over time, lifetimes, and :class:`PagePool`, which hands out random places in
-memory that do not overlap.  Each generator is one module in ``scenario.generators``; to add one, write its class and
-add a row to the registry there.
+What generators share is here and in :mod:`gmemsim.scenario.demand`: arrivals over time, lifetimes, and
+:class:`PagePool`, which hands out random places in memory that do not overlap.  Each generator is one module in
+``scenario.generators``; to add one, write its class and add a row to the registry there.
 """
 
 from __future__ import annotations
 
 import heapq
-import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from random import Random
@@ -35,11 +34,11 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 import attrs
 
+from gmemsim.scenario.demand import Arrival, arrivals, lives
 from gmemsim.scenario.format.kinds import Choice, Count, Duration, Inner, Number, Record, Size
 from gmemsim.scenario.model import Convert, Extent, GuestSpec, GuestStep, Retry, Scenario, State, Step, Touch, bytes_of
 from gmemsim.units import size_name
 
-Arrival = Literal["fixed", "poisson", "bursts"]
 Streams = Literal["own", "same"]
 
 MOST_CONVERSIONS = 100_000_000
@@ -241,45 +240,6 @@ def in_order(*streams: Iterator[Step]) -> Iterator[Step]:
 def split_rng(rng: Random) -> Random:
     """A stream of random numbers of its own, which depends on ``rng`` only as far as that has been used."""
     return Random(rng.getrandbits(64))
-
-
-def arrivals(arrival: Arrival, count: int, duration: int, rng: Random, *, burst: int = 1) -> Iterator[int]:
-    """``count`` times from 0 to ``duration`` (ns) in ascending order, as ``arrival`` says; chance comes from ``rng``.
-
-    ``fixed`` spaces them equally; ``poisson`` is a Poisson process given that ``count`` arrivals fall into the time,
-    drawn one after another (the smallest of k uniform variables first), so that none is kept; ``bursts`` is the same
-    process of bursts, each of ``burst`` arrivals (default: 1) at one time (the last may have fewer).
-    """
-    if arrival == "fixed":
-        for i in range(count):
-            yield duration * i // count
-        return
-    size = burst if arrival == "bursts" else 1
-    elapsed, left = 0.0, -(-count // size)
-    for i in range(count):
-        if i % size == 0:
-            elapsed += (duration - elapsed) * -math.expm1(math.log1p(-rng.random()) / left)
-            left -= 1
-        yield min(int(elapsed), duration)
-
-
-def lives(times: Iterator[int], lifetime: int | None, end: int, rng: Random) -> Iterator[tuple[int, int, bool]]:
-    """Births at ``times`` and the deaths that follow, in the order of time: (time, number, whether it is a birth).
-
-    ``lifetime`` is the mean of an exponential distribution in ns, drawn from ``rng``, ``None`` for ever; an allocation
-    that would end after the time ``end`` never does.  Memory is O(live allocations).
-    """
-    alive: list[tuple[int, int]] = []
-    for number, at in enumerate(times):
-        while alive and alive[0][0] <= at:
-            yield *heapq.heappop(alive), False
-        yield at, number, True
-        if lifetime is not None:
-            dies = at + int(rng.expovariate(1.0) * lifetime)
-            if dies <= end:
-                heapq.heappush(alive, (dies, number))
-    while alive:
-        yield *heapq.heappop(alive), False
 
 
 class PagePool:

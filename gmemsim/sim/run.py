@@ -31,16 +31,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
-
-import attrs
 
 from gmemsim.errors import KernelError, OutOfMemory, SimulationRefused
 from gmemsim.garbage import fewer_collections
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.host import Host, KernelSwitches, NodeMemory
-from gmemsim.results.page import as_html, outcome
 from gmemsim.results.summary import State, folio_orders, summarise
 from gmemsim.results.timeline import NONE, Event, Timeline
 from gmemsim.scenario import model
@@ -48,29 +44,10 @@ from gmemsim.scenario.logs.replay import replays
 from gmemsim.scenario.model import GuestSpec, HostSpec, Scenario, Step
 from gmemsim.scenario.workload import expand_step, step_end
 from gmemsim.sim.judge import Verdict, judge, judge_error
+from gmemsim.sim.result import Result as Result
 from gmemsim.sim.retries import TRANSIENT, Retries
 from gmemsim.sim.steps import CALLS, detail
 from gmemsim.version import __version__
-
-
-@attrs.frozen(repr=False)
-class Result:
-    """What a run of ``scenario`` leaves: its ``timeline``, and its ``summary`` (the object that ``--json`` prints)."""
-
-    scenario: Scenario
-    timeline: Timeline
-    summary: dict[str, Any]
-
-    @property
-    def ok(self) -> bool:
-        """Whether every expectation holds."""
-        return all(verdict["ok"] for verdict in self.summary["expect"])
-
-    def __repr__(self) -> str:
-        return f"<Result {self.scenario.title!r}: {outcome(self.summary)}>"
-
-    def _repr_html_(self) -> str:
-        return as_html(self.summary)
 
 
 def run(scenario: Scenario, *, check: bool = False) -> Result:
@@ -174,6 +151,9 @@ class Run(Iterator[Event]):
         )
         self._sample()
         self._calls_to_come = self._carry_out()
+
+    def __iter__(self) -> Run:
+        return self
 
     def __next__(self) -> Event:
         """Carry out the next call and return its event."""

@@ -20,14 +20,13 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 import attrs
 
+from gmemsim.scenario.demand import Arrival, arrivals
 from gmemsim.scenario.format.kinds import Choice, Count, Duration, Flag, Size
 from gmemsim.scenario.model import Extent, FaultIn, GuestSpec, Step, bytes_of
 from gmemsim.scenario.workload import (
     MOST_CONVERSIONS,
-    Arrival,
     Generator,
     PagePool,
-    arrivals,
     misfit,
     split_rng,
     too_many,
