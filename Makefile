@@ -22,9 +22,6 @@ TIME     ?= 1m
 WORKERS  ?= auto
 TESTS    ?= gmemsim tests
 
-# A notebook whose cell takes a minute has lost its reader long before.
-NBMAKE = --nbmake --nbmake-timeout=60
-
 PY  = $(VENV)/bin/python
 PIP = $(PY) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
@@ -55,12 +52,12 @@ run: $(VENV)/.installed ## simulate SCENARIO (default: the question that started
 test: lint types imports dead ## style, types, import rules, dead code; all tests, examples and notebooks with coverage
 	@echo "== test: pytest, with coverage"
 	@$(PY) -m coverage erase
-	@GMEMSIM_PURE=1 $(PY) -m coverage run -m pytest -n $(WORKERS) $(NBMAKE) $(TESTS) notebooks
+	@GMEMSIM_PURE=1 $(PY) -m coverage run -m pytest -n $(WORKERS) $(TESTS)
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report --format=total | sed 's/^/== coverage: per cent of lines and branches: /'
 	@$(PY) -m coverage report >$(VENV)/coverage.txt || { tail -n 1 $(VENV)/coverage.txt; exit 1; }
 
-quick: $(VENV)/.installed-dev ## only the tests in TESTS (default: all but notebooks), without coverage
+quick: $(VENV)/.installed-dev ## only the tests in TESTS (default: all), without coverage
 	@echo "== quick: pytest $(TESTS)"
 	@$(PY) -m pytest -n $(WORKERS) $(TESTS)
 
@@ -133,9 +130,9 @@ fuzz: $(VENV)/.installed-dev ## look for crashes of every reader for TIME (defau
 	@echo "== fuzz: random scenarios, for $(TIME)"
 	@$(PY) -m gmemsim fuzz --time $(TIME) $(if $(SEED),--seed $(SEED))
 
-notebooks: $(VENV)/.installed-dev ## execute the notebooks
+notebooks: $(VENV)/.installed-dev ## execute the notebooks and store what they show
 	@echo "== notebooks: nbmake"
-	@$(PY) -m pytest -n $(WORKERS) $(NBMAKE) notebooks
+	@$(PY) -m tests.notebooks
 
 docs: $(VENV)/.installed-dev ## build the documentation into build/docs, with its pictures and the reference, without a network
 	@echo "== docs: pictures"

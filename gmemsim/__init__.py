@@ -9,7 +9,9 @@ The names below are what scripts and notebooks need::
     result = gmemsim.run(gmemsim.load_scenario("staged"))  # a file, or the name of a shipped scenario
     gmemsim.figure(result, "map")
     gmemsim.events(result)  # a data frame
-    gmemsim.compare(gmemsim.load_scenario("rfc-cover"), ["b-today", "staged"])
+    comparison = gmemsim.compare(gmemsim.load_scenario("rfc-cover"), ["b-today", "staged"])
+    print(gmemsim.text(comparison))  # as the command line shows it
+    gmemsim.explain("1G", "4K")
 
 Each is imported when it is first used, so ``import gmemsim`` alone loads nothing.
 """
@@ -26,11 +28,20 @@ if TYPE_CHECKING:
     from gmemsim.gmem.guest import GuestMemfd
     from gmemsim.gmem.policy import Policy
     from gmemsim.host.host import Host
-    from gmemsim.reports.notebook import compare, events, figure, presets, samples
+    from gmemsim.reports.notebook import (
+        compare,
+        events,
+        explain,
+        figure,
+        markdown,
+        presets,
+        samples,
+        text,
+        with_policy,
+    )
     from gmemsim.scenario.format.load import load_scenario, parse_scenario
     from gmemsim.sim.run import Run, run
     from gmemsim.sim.watch import Watch
-    from gmemsim.studies.compare import with_policy
     from gmemsim.units import human_size, parse_size
     from gmemsim.xarray import XArray
 
@@ -44,14 +55,17 @@ __all__ = [
     "XArray",
     "compare",
     "events",
+    "explain",
     "figure",
     "human_size",
     "load_scenario",
+    "markdown",
     "parse_scenario",
     "parse_size",
     "presets",
     "run",
     "samples",
+    "text",
     "with_policy",
 ]
 
@@ -64,15 +78,18 @@ _HOMES = {
     "XArray": "gmemsim.xarray",
     "compare": "gmemsim.reports.notebook",
     "events": "gmemsim.reports.notebook",
+    "explain": "gmemsim.reports.notebook",
     "figure": "gmemsim.reports.notebook",
     "human_size": "gmemsim.units",
     "load_scenario": "gmemsim.scenario.format.load",
+    "markdown": "gmemsim.reports.notebook",
     "parse_scenario": "gmemsim.scenario.format.load",
     "parse_size": "gmemsim.units",
     "presets": "gmemsim.reports.notebook",
     "run": "gmemsim.sim.run",
     "samples": "gmemsim.reports.notebook",
-    "with_policy": "gmemsim.studies.compare",
+    "text": "gmemsim.reports.notebook",
+    "with_policy": "gmemsim.reports.notebook",
 }
 """Where each name comes from."""
 

@@ -31,6 +31,33 @@ def test_every_name_is_there_and_imported_on_use() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+def test_a_result_a_comparison_and_an_explanation_are_text() -> None:
+    scenario = gmemsim.with_policy(gmemsim.load_scenario("rfc-cover"), "mine=split:18-9-0,vmemmap:partial")
+    result = gmemsim.run(scenario)
+    assert result.scenario.guests[0].policy.vmemmap == "partial"
+    shown = gmemsim.text(result)
+    assert shown.startswith(f"{scenario.title}\n")
+    assert "\x1b" not in shown
+    assert not [line for line in shown.splitlines() if len(line) > 80 or line != line.rstrip()]
+    comparison = gmemsim.compare(scenario, ["b-today", "staged"])
+    assert "b-today" in gmemsim.text(comparison)
+    assert "| staged " in gmemsim.markdown(comparison)
+
+
+def test_one_conversion_is_explained() -> None:
+    explained = gmemsim.explain("1G", policies=["b-today", "staged-partial"])
+    assert explained.split.nodes == 4161
+    assert explained.policies["staged-partial"].vmemmap_pages == 518
+    assert repr(explained) == "<Explanation of 1G to 4K: 4,161 nodes>"
+    assert "4,161" in gmemsim.text(explained, width=100)
+    assert "staged-partial" in explained._repr_html_()
+    assert gmemsim.explain("2M", policies=[]).split.vmemmap_pages == 7
+    assert "ladder-1g" not in gmemsim.explain("2M").policies
+    for wrong in ({"policies": ["ladder-1g"]}, {"policies": ["stagd"]}, {"new": "3M"}, {"new": "4M"}):
+        with pytest.raises(ValueError, match=r"found|is not a power|starts at"):
+            gmemsim.explain("2M", **wrong)  # type: ignore[arg-type]
+
+
 def test_sizes_and_policies_may_be_text() -> None:
     guest, _ = by_hand()
     assert (guest.size, guest.backing, guest.policy) == (GIB, GIB, gmemsim.presets()["staged"])

@@ -7,18 +7,27 @@ which gives the same result.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping
+from html import escape
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from gmemsim.gmem.policy import Policy
-from gmemsim.gmem.presets import PRESETS, read_policy
+from gmemsim.gmem.presets import PRESETS, distinct_splits, read_policy
+from gmemsim.host.geometry import Geometry
+from gmemsim.host.host import KernelSwitches
 from gmemsim.reports import Reportable
 from gmemsim.reports import figures as _figures
 from gmemsim.reports.figures import FIGURES
 from gmemsim.reports.views import View
 from gmemsim.sim.run import Result, Run, run
-from gmemsim.studies.compare import Comparison, usual_policies, with_policy
+from gmemsim.studies import compare as _compared
+from gmemsim.studies.compare import Comparison, usual_policies
+from gmemsim.studies.explain import PolicyCost, SplitFacts, explain_split, share_one_page
+from gmemsim.units import size_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,6 +43,83 @@ def presets() -> dict[str, Policy]:
     'staged'
     """
     return {name: preset.policy for name, preset in PRESETS.items()}
+
+
+def with_policy(scenario: Scenario, policy: Policy | str) -> Scenario:
+    """``scenario`` with ``policy`` for every guest: a policy, or text as ``--policy`` takes it.
+
+    Of its expectations those stay that are about the workload.  ``ValueError`` for a text that is no policy, and for a
+    policy that does not fit a guest.
+    """
+    return _compared.with_policy(scenario, read_policy(policy)[1] if isinstance(policy, str) else policy)
+
+
+@attrs.frozen(repr=False)
+class Explanation:
+    """One conversion explained: what a ``split`` takes, and by name of ``policies`` what one shared page costs."""
+
+    split: SplitFacts
+    policies: Mapping[str, PolicyCost]
+
+    def __repr__(self) -> str:
+        name = self.split.geometry.name
+        return f"<Explanation of {name(self.split.order)} to {name(self.split.new_order)}: {self.split.nodes:,} nodes>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(text(self, width=100))}</pre>"
+
+
+def explain(
+    old: int | str, new: int | str = "4K", *, policies: Iterable[str] | None = None, page_size: int | str = "4K"
+) -> Explanation:
+    """Split a hugepage of size ``old`` into folios of size ``new`` (default: 4K), as ``gmemsim explain split`` does.
+
+    Sizes are bytes or text with a unit.  ``policies`` are names of :func:`presets` (default: those that split
+    differently and fit) that share one page of it; ``page_size`` is the base page (default: 4K).  ``ValueError`` for a
+    size that no folio has, and for a policy that there is not or that does not fit.
+    """
+    geometry = Geometry(size_of(page_size))
+    order, new_order = geometry.order_of(size_of(old)), geometry.order_of(size_of(new))
+    if new_order >= order:
+        raise ValueError(
+            f"found a split of {geometry.name(order)} into {geometry.name(new_order)}, expected smaller folios"
+        )
+    chosen = {name: read_policy(name)[1] for name in (distinct_splits() if policies is None else policies)}
+    costs = {}
+    for name, policy in chosen.items():
+        try:
+            costs[name] = share_one_page(policy, order, geometry, KernelSwitches())
+        except ValueError:
+            if policies is not None:
+                raise
+    return Explanation(explain_split(order, new_order, geometry), costs)
+
+
+def text(shown: Result | Comparison | Explanation, *, width: int = 80) -> str:
+    """``shown`` as the command line prints it, ``width`` columns wide (default: 80), without blanks at line ends."""
+    from rich.console import Console
+
+    from gmemsim.reports.screen import render
+
+    match shown:
+        case Comparison():
+            screen = render("compare", shown)
+        case Explanation():
+            screen = render("explain", shown.split, shown.policies)
+        case _:
+            screen = render("run", shown)
+    written = io.StringIO()
+    plain = Console(file=written, width=width, highlight=False, markup=False, emoji=False, color_system=None)
+    plain.is_jupyter = False  # which shows by itself what it is to print
+    plain.print(screen)
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
+
+
+def markdown(comparison: Comparison) -> str:
+    """``comparison`` as a table for a mail, as ``gmemsim compare --markdown`` prints it: below 78 columns."""
+    from gmemsim.reports.export import compare_markdown
+
+    return compare_markdown.write(comparison)
 
 
 def compare(
