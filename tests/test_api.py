@@ -55,7 +55,7 @@ def test_one_conversion_is_explained() -> None:
     assert "ladder-1g" not in gmemsim.explain("2M").policies
     for wrong in ({"policies": ["ladder-1g"]}, {"policies": ["stagd"]}, {"new": "3M"}, {"new": "4M"}):
         with pytest.raises(ValueError, match=r"found|is not a power|starts at"):
-            gmemsim.explain("2M", **wrong)  # type: ignore[arg-type]
+            gmemsim.explain("2M", **wrong)
 
 
 def test_sizes_and_policies_may_be_text() -> None:
