@@ -109,8 +109,9 @@ def text(shown: Result | Comparison | Explanation, *, width: int = 80) -> str:
         case _:
             screen = render("run", shown)
     written = io.StringIO()
-    plain = Console(file=written, width=width, highlight=False, markup=False, emoji=False, color_system=None)
-    plain.is_jupyter = False  # which shows by itself what it is to print
+    plain = Console(
+        file=written, width=width, force_jupyter=False, force_terminal=False, highlight=False, markup=False, emoji=False
+    )
     plain.print(screen)
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
 
