@@ -5,6 +5,7 @@
   hatchling's own constant.
 * The wheel holds exactly the package that the sdist holds, byte for byte, and its licence.
 * The sdist holds what its own tests and targets need; its own tests are run from it (:data:`OWN_TESTS`).
+* Each pinned version can be had for each supported Python, where a package index answers.
 """
 
 from __future__ import annotations
@@ -30,8 +31,19 @@ NEEDED = (
 PACKAGE = ("gmemsim/", "scenarios/")
 """What of an sdist a wheel holds; the scenarios lie within the package there."""
 
-OWN_TESTS = ("tests/host", "tests/test_repository.py")
-"""Tests that run from the unpacked sdist: a room, and the rules of the repository."""
+OWN_TESTS = (
+    *("tests/host", "tests/gmem/test_inode.py", "tests/gmem/test_ranges.py", "tests/gmem/test_parity.py"),
+    *("tests/xarray/test_array.py", "tests/xarray/parity/test_parity.py", "tests/scenario/test_load.py"),
+    *("tests/test_repository.py", "tests/test_additions.py", "tests/test_api.py", "tests/test_run.py"),
+    *("tests/reports/test_registries.py", "tests/cli/test_main.py", "tests/cli/test_scenarios.py"),
+)
+"""Tests that run from the unpacked sdist: some of every floor of the house, and the rules of the repository."""
+
+PYTHONS = ("3.11", "3.12", "3.13")
+"""Every supported Python, as ``pyproject.toml`` names them."""
+
+NO_INDEX = ("NewConnectionError", "ConnectTimeoutError", "Max retries", "connection broken", "ProxyError", "timed out")
+"""What pip says of an index that does not answer."""
 
 
 def build(folder: Path) -> tuple[Path, Path]:
@@ -92,6 +104,35 @@ def run_own_tests(sdist: Path) -> int:
         return subprocess.run(command, cwd=root, env=environment, check=False).returncode
 
 
+def missing_pins(python: str) -> list[str] | None:
+    """What pip says of pinned versions that this Python cannot have; None if no package index answers.
+
+    The interpreter is not needed: pip is asked for wheels for it, and installs nothing.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--dry-run", "--no-deps", "--ignore-installed", "--target", folder, "--only-binary=:all:", "-qq"]
+        which = ["--python-version", python, "--requirement", "constraints.txt", "--disable-pip-version-check"]
+        command = [sys.executable, "-m", "pip", "install", *options, *which]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode and any(words in done.stderr for words in NO_INDEX):
+        return None
+    return done.stderr.strip().splitlines() if done.returncode else []
+
+
+def check_pins() -> list[str]:
+    """What is wrong with the pinned versions, a line each; says so where nothing can be checked."""
+    wrong = []
+    for python in PYTHONS:
+        missing = missing_pins(python)
+        if missing is None:
+            sys.stdout.write(f"dist: pinned versions for Python {python}: not checked, no package index answers\n")
+        elif not missing:
+            sys.stdout.write(f"dist: pinned versions for Python {python}: each can be had\n")
+        else:
+            wrong += [f"pinned versions for Python {python}: {line}" for line in missing]
+    return wrong
+
+
 def main(folder: Path) -> int:
     """Build, check, say what is wrong; 0 if nothing is."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +140,7 @@ def main(folder: Path) -> int:
         sdist, wheel = build(Path(first))
         build(Path(second))
         wrong = [f"{name} is not the same when it is built again" for name in differences(Path(first), Path(second))]
-        wrong += faults(sdist, wheel)
+        wrong += faults(sdist, wheel) + check_pins()
         for line in wrong:
             sys.stderr.write(f"dist: {line}\n")
         if wrong or run_own_tests(sdist):

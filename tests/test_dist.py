@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import io
+import json
+import re
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests import dist
+from tests import audit, dist
 
 pytest.importorskip("hatchling")
 
@@ -37,3 +40,68 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     assert {"the sdist lacks LICENSE", "the sdist lacks .ci/wheel_hook.py"} <= {*found}
     assert not [line for line in found if "Makefile" in line or "notebooks" in line or "wheel lacks" in line]
     assert dist.differences(tmp_path, tmp_path) == []
+
+
+def test_every_supported_python_is_asked_for() -> None:
+    text = (dist.ROOT / "pyproject.toml").read_text()
+    assert tuple(re.findall(r"Programming Language :: Python :: (3\.[0-9]+)", text)) == dist.PYTHONS
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "lines", "line"),
+    [
+        (0, "", [], "Python 3.11: each can be had"),
+        (1, "Max retries exceeded with url", [], "Python 3.11: not checked, no package index answers"),
+        (1, "ERROR: No matching distribution found for x==9", ["ERROR: No matching distribution found for x==9"], ""),
+    ],
+)
+def test_what_pip_says_of_pinned_versions(
+    code: int,
+    said: str,
+    lines: list[str],
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answer = subprocess.CompletedProcess([], code, "", said)
+    monkeypatch.setattr(dist, "PYTHONS", ("3.11",))
+    monkeypatch.setattr(subprocess, "run", lambda *args, **options: answer)
+    assert dist.check_pins() == [f"pinned versions for Python 3.11: {one}" for one in lines]
+    assert line in capsys.readouterr().out
+
+
+CLEAN = {"name": "a", "version": "1", "vulns": []}
+BAD = {"name": "b", "version": "2", "vulns": [{"id": "X-1", "fix_versions": ["3"]}]}
+UNKNOWN = {"name": "c", "skip_reason": "Dependency not found on PyPI"}
+
+
+@pytest.mark.parametrize(
+    ("packages", "error", "status", "line"),
+    [
+        ([CLEAN], "", 0, "audit: 1 of 1 pinned versions looked up, 0 vulnerabilities known\n"),
+        ([CLEAN, BAD], "", 1, "looked up, 1 vulnerabilities known\nb 2: X-1, fixed in 3\n"),
+        (
+            [CLEAN, UNKNOWN],
+            "",
+            0,
+            "audit: 1 of 2 pinned versions looked up, 0 vulnerabilities known\nnot looked up: c\n",
+        ),
+        ([UNKNOWN], "", 2, "audit: not done: what answers for PyPI knows none of the 1 pinned versions\n"),
+        (None, "requests.exceptions.ProxyError: Max retries exceeded", 2, "audit: not done: the database of"),
+        (None, "No module named pip_audit", 1, "No module named pip_audit"),
+    ],
+)
+def test_what_pip_audit_says(
+    packages: list[dict[str, object]] | None,
+    error: str,
+    status: int,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = "" if packages is None else json.dumps({"dependencies": packages})
+    answer = subprocess.CompletedProcess([], 1, told, error)
+    monkeypatch.setattr(subprocess, "run", lambda *args, **options: answer)
+    assert audit.main() == status
+    said = capsys.readouterr()
+    assert line in said.out + said.err
