@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the checks of the ledger and of the nodes say of a fault that is planted; refusals; what shows itself."""
+
+from collections.abc import Callable
+
+import pytest
+
+from gmemsim.host.accounts import ACCOUNTS
+from gmemsim.host.foresight import cannot_fail
+from gmemsim.host.host import Host, NodeMemory
+from gmemsim.host.hugetlb import HugePool
+from gmemsim.host.ledger import Holder, Ledger
+from gmemsim.host.ledger_check import problems
+from gmemsim.host.nodes import Nodes
+from gmemsim.host.rcu import Deferred
+from gmemsim.host.vmemmap import VmemmapLayout
+from gmemsim.host.work import Work
+
+G = 1 << 30
+SIZES = dict.fromkeys(ACCOUNTS, 10)
+
+
+def ledger_with(*budgets: int | None, budget: int | None = None) -> tuple[Ledger, Holder]:
+    """A ledger with such nodes, and a holder of ten objects on it."""
+    ledger = Ledger(SIZES, budget=budget, rcu_grace=5, nodes=Nodes(budgets, bound=("vmemmap",)) if budgets else None)
+    holder = ledger.holder("filemap_nodes", "vm0")
+    holder.alloc(10)
+    assert problems(ledger) == []
+    return ledger, holder
+
+
+def negative(ledger: Ledger, holder: Holder) -> None:
+    holder.deferred = -1
+
+
+def over_the_budget(ledger: Ledger, holder: Holder) -> None:
+    ledger.budget = 50
+
+
+def over_the_limit(ledger: Ledger, holder: Holder) -> None:
+    ledger.limit_guest("vm0", 1000)
+    ledger.memcgs["vm0"].limit = 50
+
+
+def overdue(ledger: Ledger, holder: Holder) -> None:
+    holder.free(1, rcu=True)
+    ledger._deferred._queue[0].due = ledger.now
+
+
+def lost(ledger: Ledger, holder: Holder) -> None:
+    ledger.total.live -= 1
+
+
+def wrong_row(ledger: Ledger, holder: Holder) -> None:
+    ledger._row[0] += 1
+
+
+@pytest.mark.parametrize(
+    ("plant", "said"),
+    [
+        (negative, "filemap_nodes of vm0: deferred is -1"),
+        (over_the_budget, "100 bytes were live at once, the budget is 50"),
+        (over_the_limit, "vm0: 100 bytes are charged, the limit is 50"),
+        (overdue, "a free due at 0 ns is overdue"),
+        (lost, "total: live is 9, but its holders have 10"),
+        (wrong_row, "the row is"),
+    ],
+)
+def test_the_ledger_says_what_is_wrong(plant: Callable[[Ledger, Holder], None], said: str) -> None:
+    ledger, holder = ledger_with()
+    plant(ledger, holder)
+    assert [line for line in problems(ledger) if line.startswith(said)], problems(ledger)
+
+
+def test_the_nodes_say_what_is_wrong() -> None:
+    ledger, holder = ledger_with(60, None)
+    assert ledger.nodes is not None
+    ledger.nodes._placed[holder][0] -= 1
+    assert problems(ledger) == [
+        "filemap_nodes of vm0: 10 objects, on the nodes [5, 4]",
+        "node 0: 60 bytes, but its objects have 50",
+    ]
+    ledger.nodes._placed[holder][0] += 1
+    ledger.nodes.all[0].budget = 50
+    assert problems(ledger) == ["node 0: 60 bytes at once, the budget is 50"]
+
+
+def test_what_is_foreseen_to_fit() -> None:
+    ledger, holder = ledger_with(budget=200)
+    assert cannot_fail(ledger, [(holder, 10)])
+    assert not cannot_fail(ledger, [(holder, 11)])
+    ledger.inject("filemap_nodes", 5)
+    assert cannot_fail(ledger, [(holder, 4)])
+    assert not cannot_fail(ledger, [(holder, 5)])
+
+
+def test_nothing_is_foreseen_for_who_is_watched_or_away_from_home() -> None:
+    ledger, holder = ledger_with(120, None)
+    assert ledger.nodes is not None
+    assert ledger.nodes.fits_at_home(holder, 20)
+    assert cannot_fail(ledger, [(holder, 2)])
+    assert not cannot_fail(ledger, [(holder, 3)]), "the third would lie on the other node"
+    asked: list[tuple[Holder, int]] = []
+    ledger.watch(lambda who, n: asked.append((who, n)))
+    assert not cannot_fail(ledger, [(holder, 1)])
+    holder.alloc(2)
+    assert asked == [(holder, 2)]
+    ledger.watch(None)
+    assert ledger.foresee(holder, 3) == 3, "on any node"
+
+
+def test_misuse_of_the_ledger_is_a_bug_in_the_caller() -> None:
+    ledger, holder = ledger_with()
+    with pytest.raises(AssertionError, match="filemap_nodes of vm0: allocating -1 objects"):
+        holder.alloc(-1)
+    with pytest.raises(AssertionError, match="objects of filemap_nodes cannot become vmemmap"):
+        holder.hand_over(1, ledger.holder("vmemmap", "vm0"))
+    assert problems(ledger) == []
+
+
+def test_a_hugepage_with_a_memory_error_leaves_the_pool_for_good() -> None:
+    pool = HugePool({G: 2})
+    file = pool.reserve(G, 2)
+    first, second = file.take(), file.take()
+    file.discard(first)
+    with pytest.raises(AssertionError, match=f"hugepage {first} of 1G is not the file's to discard"):
+        file.discard(first)
+    file.release()
+    file.discard(second)
+    pool.check()
+    assert (pool.free(G), pool.reserved(G), pool.available(G)) == (0, 0, 0)
+
+
+def test_hugepages_of_the_host_or_of_its_nodes() -> None:
+    with pytest.raises(ValueError, match="the hugepages are the nodes', found hugetlb of the host beside nodes"):
+        Host(hugetlb={"1G": 1}, nodes=[NodeMemory(hugetlb={G: 1})])
+
+
+def test_what_shows_itself() -> None:
+    host = Host(hugetlb={"1G": 1})
+    assert repr(host) == "<Host: 4K pages, 0 B held for guests' memory>"
+    assert repr(Deferred(7, "nodes", 3)) == "3 of nodes due at 7 ns"
+    work = Work(nodes_allocated=2)
+    assert repr(work) == "Work(nodes_allocated=2)"
+    assert work != 2
+
+
+def test_vmemmap_that_is_present() -> None:
+    layout = VmemmapLayout(Host().geometry)
+    assert layout.present(18, optimised=False) == 64 << 18
+    assert layout.present(18, optimised=True) == 4096
+    assert layout.present(0, optimised=True) == 64, "a base page has a struct page and nothing to give back"
