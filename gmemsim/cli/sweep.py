@@ -25,12 +25,12 @@ from gmemsim.messages import did_you_mean, quote
 from gmemsim.options import Options
 from gmemsim.reports.export import SWEEP_EXPORTS
 from gmemsim.reports.filesets import MOST_KEYS, bound, sweep_files
-from gmemsim.version import __version__
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from gmemsim.scenario.format.settings import Setting
+    from gmemsim.scenario.model import Scenario
     from gmemsim.studies.sweep import Plan, Sweep, SweepRow, Variation
 
 TABLES = tuple(sweep_files(MOST_KEYS + 1))
@@ -128,10 +128,10 @@ def sweep(
     destined = None if out is None else destination(out, files, ctx)
     if destined is not None:
         check_free(destined.directory, destined.files, force=force)
-    plan, title = _plan(file, settings, varied, metrics, folded)
+    plan, scenario = _plan(file, settings, varied, metrics, folded)
     if table is not None and not resume:
         _make_free(table, force=force)
-    gathered = _Gathered(plan, title, folded, everything=table is None or out is not None or form is not None)
+    gathered = _Gathered(plan, scenario, folded, everything=table is None or out is not None or form is not None)
     lost = gathered.gather(table, workers)
     result = gathered.sweep
     if destined is not None:
@@ -187,8 +187,8 @@ def _make_free(table: Path, *, force: bool) -> None:
 
 def _plan(
     file: str, settings: tuple[Setting, ...], varied: tuple[str, ...], metrics: tuple[str, ...], folded: str | None
-) -> tuple[Plan, str]:
-    """The plan of the sweep, checked, and the scenario's title."""
+) -> tuple[Plan, Scenario]:
+    """The plan of the sweep, checked, and the scenario as the file has it."""
     from gmemsim.scenario.format.template import parse_with
     from gmemsim.scenario.format.yaml import read_file
     from gmemsim.studies.sweep import Plan, read_variation
@@ -199,10 +199,10 @@ def _plan(
         if folded is not None and folded not in variations:
             options.wrong("--mean", folded, f"expected a key of --vary{did_you_mean(folded, variations)}")
     data = read_file(file)  # once: it may be a pipe
-    title = parse_with(data, file, settings).title
+    scenario = parse_with(data, file, settings)
     plan = Plan(data, file, tuple(variations.values()), metrics, settings)
     plan.check()
-    return plan, title
+    return plan, scenario
 
 
 def _metric(text: str) -> str:
@@ -220,21 +220,19 @@ def _by_key(variation: Variation) -> tuple[str, Variation]:
 class _Gathered:
     """A sweep while it is carried out: rows that a table has, and those that come."""
 
-    def __init__(self, plan: Plan, title: str, folded: str | None, *, everything: bool) -> None:
+    def __init__(self, plan: Plan, scenario: Scenario, folded: str | None, *, everything: bool) -> None:
         from gmemsim.studies.gather import Gathering
 
         self._plan = plan
-        self._title = title
+        self._scenario = scenario
         self._gathering = Gathering(plan, None if everything else SHOWN, folded)
 
     @property
     def sweep(self) -> Sweep:
         """The table so far."""
-        from gmemsim.scenario.format.settings import shown_settings
+        from gmemsim.studies.made import made_of
 
-        made = {"gmemsim": __version__, "scenario": self._plan.template.sha256}
-        settings = shown_settings(self._plan.settings)
-        return self._gathering.sweep(self._title, made | ({"set": list(settings)} if settings else {}))
+        return self._gathering.sweep(self._scenario.title, made_of(self._scenario))
 
     @property
     def told(self) -> str:

@@ -66,6 +66,15 @@ def write_table(table: DataTable, path: Path) -> None:
         write_rows(out, table)
 
 
+def signed(table: DataTable, made: Mapping[str, Any]) -> DataTable:
+    """``table`` with what ``made`` it in columns of their own, the same in every row: a row may go its own way."""
+    facts = made.get("provenance", {})
+    told = {name: facts[name] for name in ("gmemsim", "scenario", "costs") if name in facts}
+    told |= {"seed": made["seed"]} if "seed" in made else {}
+    told |= {"generation": " ".join(facts["generation"])} if facts else {}
+    return DataTable((*table.header, *told), ((*row, *told.values()) for row in table.rows))
+
+
 def write_rows(out: TextIO, table: DataTable) -> None:
     """Write ``table`` to ``out`` as CSV.  Text that a spreadsheet would compute gets a ``'`` before it."""
     writer = csv.writer(out, lineterminator="\n")

@@ -28,6 +28,9 @@ SHOWN_DIGITS = 14
 NO_ACCOUNT = "#999999"
 """The colour of what is no account of the table, such as one in an old summary."""
 
+IN_PYTHON = "made in Python"
+"""In place of the digits where there is no text."""
+
 SIGNS = {"eq": "=", "ne": "≠", "le": "≤", "ge": "≥", "approx": ESTIMATE}
 """How an expectation's operator is written."""
 
@@ -66,12 +69,18 @@ def provenance(summaries: Iterable[Mapping[str, Any]]) -> str:
         return ""
     kinds: dict[str, Iterable[object]] = {
         "gmemsim": (made["gmemsim"] for _, made in told),
-        "scenario": ((made["scenario"] or "made in Python")[:SHOWN_DIGITS] for _, made in told),
-        "seed": (summary["seed"] for summary, _ in told),
+        "scenario": ((made["scenario"] or IN_PYTHON)[:SHOWN_DIGITS] for _, made in told if "scenario" in made),
+        "seed": (summary["seed"] for summary, _ in told if "seed" in summary),
         "kernel": (generation for _, made in told for generation in made["generation"]),
-        "costs": (made["costs"] for _, made in told),
+        "costs": (made["costs"] for _, made in told if "costs" in made),
     }
-    return ", ".join(f"{kind} {' '.join(dict.fromkeys(map(str, found)))}" for kind, found in kinds.items())
+    words = {kind: " ".join(dict.fromkeys(map(str, found))) for kind, found in kinds.items()}
+    return ", ".join(f"{kind} {found}" for kind, found in words.items() if found)
+
+
+def made_by(study: Any) -> str:
+    """What made a ``study``, which says so itself (``made``), as :func:`provenance` words it."""
+    return provenance([study.made])
 
 
 def not_priced(counts: Mapping[str, int]) -> str:

@@ -412,18 +412,29 @@ def _charged(state: State) -> dict[str, int]:
 # -- provenance --------------------------------------------------------------------------------------------------------
 
 
-def _provenance(state: State) -> dict[str, Any]:
-    """What made the result, and of what; without a time or a place, so the same run gives the same object."""
+def provenance(
+    version: str, sha256: str | None, settings: Sequence[str], generations: Iterable[str], costs: str | None
+) -> dict[str, Any]:
+    """What made a result, and of what; without a time or a place, so the same run gives the same object.
+
+    ``version``: gmemsim's.  ``sha256``: of the scenario's text, with ``settings`` put into it.  ``generations`` of the
+    modelled kernel; ``costs``: the name of the cost profile.
+    """
     major, minor = sys.version_info[:2]
     return {
-        "gmemsim": state.version,
+        "gmemsim": version,
         "python": f"{major}.{minor}",
         "compiled": active(),
-        "scenario": state.scenario_sha256,
-        **({"set": list(state.settings)} if state.settings else {}),
-        "generation": sorted({guest.policy.generation for guest in state.guests}),
-        "costs": state.profile.name,
+        "scenario": sha256,
+        **({"set": list(settings)} if settings else {}),
+        "generation": sorted(set(generations)),
+        "costs": costs,
     }
+
+
+def _provenance(state: State) -> dict[str, Any]:
+    generations = (guest.policy.generation for guest in state.guests)
+    return provenance(state.version, state.scenario_sha256, state.settings, generations, state.profile.name)
 
 
 # -- the tables --------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -39,6 +39,7 @@ from gmemsim.scenario.workload import is_random
 from gmemsim.sim.run import Run
 from gmemsim.studies.compare import with_policy
 from gmemsim.studies.copies import copied, reserved, unlimited
+from gmemsim.studies.made import made_of
 from gmemsim.studies.quantiles import Quantile, check_part, needed, quantile
 from gmemsim.studies.spread import Lost, results_of
 
@@ -200,6 +201,11 @@ class Budget:
     def complete(self) -> bool:
         """Whether all has been run."""
         return not self.left
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """What made it, as a summary says."""
+        return made_of(self.question.scenario, self.question.policies.values())
 
 
 def budget(

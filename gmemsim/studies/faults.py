@@ -11,7 +11,8 @@ for n objects has 2n of them.  Many are equal, and these are proved equal and co
   all.
 * *Requests that repeat in one call*, as those of an ``allocate`` over many hugepages: a *series* of requests for the
   same account and as many objects.  The first, one in the middle and the last are carried out.  Where two of them
-  differ, those between them are looked at closer, by halves; where they are equal, what lies between is counted so.
+  differ, those between them are looked at closer (:func:`_between`); where they are equal, what lies between is counted
+  so.
 * *From then on.*  If nothing is requested after the object that failed, all after it may fail as well: the same run.
 
 ``every`` carries out each of them; a test compares both.  Whichever it is, :attr:`Fault.carried_out` tells.
@@ -38,11 +39,15 @@ from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.scenario.model import Scenario
 from gmemsim.studies.compare import with_policy
 from gmemsim.studies.failing import MODES, Mode, Request, Seen, Strike, observe, requests_of
+from gmemsim.studies.made import made_of
 from gmemsim.studies.outcomes import BROKEN, OUTCOMES
 from gmemsim.studies.spread import Lost, results_of
 
 BATCH = 50
 """Strikes that travel to a worker of an executor together."""
+
+CLOSER, NEAREST = 8, 6
+"""Where two requests of a series differ, those 1, 8, 64, … from each are looked at next, up to so many powers."""
 
 LEAST_SERIES = 5
 """Requests from which on a series is not carried out in full."""
@@ -100,7 +105,7 @@ class Faults:
     ``carried_out``: those that were run.  ``left``: failures that are not covered, because the study was stopped; if it
     is a sample, ``sample_of`` is how many there are (default: no sample).  ``refused``: variants that cannot be, and
     why.  ``broken``: failures after which an invariant did not hold, those carried out.  ``title`` is the scenario's.
-    ``to_end``: whether runs went on to their end after the failure.
+    ``to_end``: whether runs went on to their end after the failure.  ``made``: what made it, as a summary says.
     """
 
     title: str
@@ -113,6 +118,7 @@ class Faults:
     sample_of: int | None = None
     to_end: bool = False
     refused: tuple[str, ...] = ()
+    made: Mapping[str, Any] = attrs.field(factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -215,7 +221,8 @@ def faults(
                 how.observe(cover.requests, strikes, note, stop)
             else:
                 _observe_elsewhere(how, cover, strikes, note, executor, stop)
-    return _summed(scenario.title, covers, refused, to_end)
+    made = made_of(scenario, [guest.policy for variant in variants for guest in variant.scenario.guests])
+    return _summed(scenario.title, covers, refused, to_end, made)
 
 
 @attrs.frozen
@@ -366,10 +373,11 @@ class _Cover:
         if first[1].kind == last[1].kind and self._is_alike(series[low], mode):
             self._found.append((*first, (high - low - 1) * series[low].objects))
             return
-        middle = (low + high) // 2
-        self._look_at_request(series[middle], mode)
-        self._look_between(series, mode, low, middle)
-        self._look_between(series, mode, middle, high)
+        between = _between(low, high)
+        for place in between:
+            self._look_at_request(series[place], mode)
+        for below, above in pairwise((low, *between, high)):
+            self._look_between(series, mode, below, above)
 
     def _look_at_request(self, request: Request, mode: Mode) -> None:
         first = self._seen(request, 1, mode)
@@ -406,6 +414,15 @@ class _Cover:
         return None
 
 
+def _between(low: int, high: int) -> list[int]:
+    """Places between two requests that differ, few of them, and most beside these, where a change is likely.
+
+    A step closer takes a run of the workload, so a few rounds with some places are quicker than many with one.
+    """
+    steps = [CLOSER**power for power in range(NEAREST) if 2 * CLOSER**power < high - low]
+    return sorted({(low + high) // 2, *(low + step for step in steps), *(high - step for step in steps)})
+
+
 def _series(requests: Iterable[Request]) -> Iterator[Iterable[Request]]:
     """The requests of every call, by account; those that follow each other are together if they are as large."""
     for _, call in groupby(requests, key=lambda request: request.call):
@@ -417,7 +434,9 @@ def _series(requests: Iterable[Request]) -> Iterator[Iterable[Request]]:
                 yield series
 
 
-def _summed(title: str, covers: Sequence[_Cover], refused: Sequence[str], to_end: bool) -> Faults:
+def _summed(
+    title: str, covers: Sequence[_Cover], refused: Sequence[str], to_end: bool, made: Mapping[str, Any]
+) -> Faults:
     counts: Counter[Row] = Counter()
     broken: list[Broken] = []
     points = 0
@@ -449,4 +468,5 @@ def _summed(title: str, covers: Sequence[_Cover], refused: Sequence[str], to_end
         sample_of=sum(cover.total for cover in covers) if sampled else None,
         to_end=to_end,
         refused=tuple(refused),
+        made=made,
     )

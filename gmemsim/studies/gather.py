@@ -126,13 +126,13 @@ class Gathering:
         elif place < self._keep:
             self._rows[place] = row
 
-    def sweep(self, title: str, provenance: Mapping[str, Any]) -> Sweep:
-        """The table so far; ``title`` is the scenario's, ``provenance`` says what made it."""
+    def sweep(self, title: str, made: Mapping[str, Any]) -> Sweep:
+        """The table so far; ``title`` is the scenario's, ``made`` what made it."""
         plan, folding = self.plan, self._folding
         partial = self.total < len(plan)
         if folding is not None:
             rows, variations, folded = folding.rows(), folding.variations, folding.variation
             total, refusals = len(rows), Counter(row.refused for row in rows if row.refused)
-            return Sweep(title, variations, plan.metrics, rows, partial, folded, total, refusals, provenance)
+            return Sweep(title, variations, plan.metrics, rows, partial, folded, total, refusals, made)
         kept = tuple(self._rows[place] for place in sorted(self._rows))
-        return Sweep(title, plan.variations, plan.metrics, kept, partial, None, self.total, self._refusals, provenance)
+        return Sweep(title, plan.variations, plan.metrics, kept, partial, None, self.total, self._refusals, made)

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import attrs
 
@@ -41,6 +41,7 @@ from gmemsim.host.host import Host, KernelSwitches
 from gmemsim.host.injection import ANY
 from gmemsim.host.ledger import Holder
 from gmemsim.host.slab import object_sizes
+from gmemsim.studies.made import made_without_scenario
 from gmemsim.units import size_name
 
 Pattern = Literal["one", "spread", "block"]
@@ -140,6 +141,11 @@ class Reserve:
     policies: Mapping[str, Policy]
     rows: tuple[ReserveRow, ...]
     left: int = 0
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """What made it, as a summary says."""
+        return made_without_scenario(self.policies.values())
 
 
 def reserve(

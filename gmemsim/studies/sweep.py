@@ -165,8 +165,9 @@ class Sweep:
     """A table: a row for every point.  ``partial``: some points have not been run.
 
     ``folded`` is the variation over which rows are means; it is not among ``variations`` (default: none).  ``total``
-    rows there are, of which ``rows`` may be the first ones only; ``refusals`` counts reasons.  ``provenance`` says what
-    made the table.  ``title`` is the scenario's, ``metrics`` are the columns of results.
+    rows there are, of which ``rows`` may be the first ones only; ``refusals`` counts reasons.  ``made`` is what made
+    the table, as a summary says, keys that are varied aside.  ``title`` is the scenario's, ``metrics`` are the columns
+    of results.
     """
 
     title: str
@@ -177,7 +178,7 @@ class Sweep:
     folded: Variation | None = None
     total: int = attrs.field()
     refusals: Mapping[str, int] = attrs.field()
-    provenance: Mapping[str, Any] = attrs.field(factory=dict)
+    made: Mapping[str, Any] = attrs.field(factory=dict)
 
     @total.default
     def _all(self) -> int:

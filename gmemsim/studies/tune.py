@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import attrs
 import numpy as np
@@ -44,6 +44,7 @@ from gmemsim.gmem.rules import Hysteresis, Ladder
 from gmemsim.scenario.model import Inject, Scenario
 from gmemsim.studies.compare import with_policy
 from gmemsim.studies.ladders import Floats, Law, Rungs, least, mask_of, number_of_ladders, probes, rungs_of
+from gmemsim.studies.made import made_of
 from gmemsim.studies.spread import Lost, results_of
 from gmemsim.studies.trials import WEIGHED, Measured, Workload, always_there, measure
 
@@ -106,6 +107,11 @@ class Tuning:
     def complete(self) -> bool:
         """Whether all has been run."""
         return not self.left
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """What made it, as a summary says."""
+        return made_of(self.scenario, [found.policy for found in (*self.named.values(), *self.front)])
 
     @property
     def proved(self) -> bool:

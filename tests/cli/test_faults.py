@@ -63,7 +63,7 @@ def test_the_table_fits_a_mail(scenario: Path) -> None:
     assert lines[0] == "Two hugepages [out]"
     assert max(map(len, lines)) <= 77
     assert "every invariant held after each of them" in lines
-    assert lines[-1] == "out: convert to shared"
+    assert lines[-2] == "out: convert to shared"
 
 
 def test_settings_and_the_end_of_the_run(scenario: Path) -> None:
@@ -88,7 +88,7 @@ def test_files(scenario: Path, tmp_path: Path) -> None:
     result = faults(scenario, "--out", tmp_path / "out", "--csv")
     assert result.exit_code == 0, result.output
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"faults.json", "faults.csv", "faults.png", "faults.svg"}
+    assert names == {"faults.json", "faults.csv", "faults.html", "faults.png", "faults.svg"}
     assert (tmp_path / "out" / "faults.csv").read_text() == result.stdout
     rows = list(csv.DictReader(io.StringIO(result.stdout)))
     told = json.loads((tmp_path / "out" / "faults.json").read_text())

@@ -95,7 +95,11 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_is_written(scenario: Path
 
 def test_work_is_swept(scenario: Path) -> None:
     result = sweep(scenario, "--vary", "policy=b-today,staged", "--metric", "work.nodes_allocated", "--csv")
-    assert result.stdout.splitlines() == ["policy,work.nodes_allocated,refused", "b-today,4161,", "staged,73,"]
+    assert [line.split(",")[:3] for line in result.stdout.splitlines()] == [
+        ["policy", "work.nodes_allocated", "refused"],
+        ["b-today", "4161", ""],
+        ["staged", "73", ""],
+    ]
 
 
 BOOT = """\

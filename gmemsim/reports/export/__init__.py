@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""File formats by name, one file each: of a run, of a comparison, of a sweep.
+"""File formats by name, one file each: of a run, and of every study.
 
-A format of a run is a module whose functions write one file each, given the view and a path.  A format of a comparison
-or of a sweep is a module with ``write(study)``, which returns text.  Modules are imported on use.
+A format of a run is a module whose functions write one file each, given the view and a path.  A format of a study
+is a module with ``write(study)``, which returns text.  Modules are imported on use.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ _add(
 
 @attrs.frozen
 class StudyFormat:
-    """A format of a comparison or of a sweep: ``module`` makes it, its file is called ``file``.
+    """A format of a study: ``module`` makes it, its file is called ``file``.
 
     ``help``: what the help says of the option that prints it.
     """
@@ -167,10 +167,12 @@ for _registry, _stem in ((FAULTS_EXPORTS, "faults"), (RESERVE_EXPORTS, "reserve"
     for _form, _help in (("json", "Print one JSON object."), ("csv", "Print CSV, one row a line.")):
         _module = f"gmemsim.reports.export.{_stem}_{_form}"
         _registry.add(_form, StudyFormat(_module, f"{_stem}.{_form}", _help))
-COMPARE_EXPORTS.add(
-    "html",
-    StudyFormat("gmemsim.reports.export.compare_html", "compare.html", "Print one HTML page with everything."),
-)
-SWEEP_EXPORTS.add(
-    "html", StudyFormat("gmemsim.reports.export.sweep_html", "sweep.html", "Print one HTML page with everything.")
-)
+for _registry, _stem in (
+    (COMPARE_EXPORTS, "compare"),
+    (SWEEP_EXPORTS, "sweep"),
+    (BUDGET_EXPORTS, "budget"),
+    (TUNE_EXPORTS, "tune"),
+    (FAULTS_EXPORTS, "faults"),
+):
+    _page = StudyFormat(f"gmemsim.reports.export.{_stem}_html", f"{_stem}.html", "Print one HTML page with everything.")
+    _registry.add("html", _page)

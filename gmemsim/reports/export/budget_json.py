@@ -31,7 +31,7 @@ def as_json(budget: Budget) -> dict[str, Any]:
     question, host = budget.question, budget.host
     head: dict[str, Any] = {"schema": SCHEMA, "title": question.scenario.title, "for_each": question.only}
     head |= {"stagger_ns": question.stagger, "random": budget.random, "confidence": CONFIDENCE}
-    head |= {"seed": question.scenario.seed, "scenario": question.scenario.sha256}
+    head |= {"scenario": question.scenario.sha256, **budget.made}
     head |= {"host": None if host is None else {"memory": host.memory, "other": host.other}}
     head |= {"complete": budget.complete, "left": budget.left}
     return head | {"rows": [_row(budget, row) for row in budget.rows]}

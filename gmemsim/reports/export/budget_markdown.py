@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from gmemsim.reports.budgeted import cells, header, sentences, title
 from gmemsim.reports.export.mail import mail
+from gmemsim.reports.words import made_by
 from gmemsim.studies.budget import Budget
 
 
@@ -12,4 +13,4 @@ def write(budget: Budget) -> str:
     """The budget as Markdown, below 78 columns."""
     asked = f"{'' if budget.complete else 'PARTIAL: interrupted. '}{title(budget)}."
     rows = [(row.policy, *cells(budget, row)) for row in budget.rows]
-    return mail(budget.question.scenario.title, asked, header(budget), rows, sentences(budget))
+    return mail(budget.question.scenario.title, asked, header(budget), rows, [*sentences(budget), made_by(budget)])

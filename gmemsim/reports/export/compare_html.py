@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from gmemsim.reports.compared import caveats, lines, the_same, told_of_order
+from gmemsim.reports.compared import caveats, lines, made_by, the_same, told_of_order
 from gmemsim.reports.figures import overlay
 from gmemsim.reports.figures.bars import at_peak
 from gmemsim.reports.page import plots
@@ -26,7 +26,7 @@ def write(comparison: Comparison) -> str:
     sections = [
         Section("Over time", [*before, plots.totals(timelines), picture]),
         Section("At the peak", [plots.peaks(held, comparison.what)]),
-        Section("Figures", [figures, *map(Words, after)]),
+        Section("Figures", [figures, *map(Words, after), Words(made_by(comparison), "facts")]),
     ]
     return render(Page(comparison.title, facts, sections))
 

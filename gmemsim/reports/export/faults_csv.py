@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What failing allocations leave, as CSV: a line for every policy, ordering, outcome, account, step and call."""
+"""What failing allocations leave, as CSV: a line for every policy, ordering, outcome, account, step and call.
+
+After that, in every line, stands what made it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import io
 
 import attrs
 
-from gmemsim.reports.views import DataTable, write_rows
+from gmemsim.reports.views import DataTable, signed, write_rows
 from gmemsim.studies.faults import Faults, Row
 
 
@@ -15,5 +18,5 @@ def write(faults: Faults) -> str:
     """The outcomes as CSV."""
     out = io.StringIO()
     header = [field.name for field in attrs.fields(Row)]
-    write_rows(out, DataTable(header, (attrs.astuple(row) for row in faults.rows)))
+    write_rows(out, signed(DataTable(header, (attrs.astuple(row) for row in faults.rows)), faults.made))
     return out.getvalue()

@@ -29,6 +29,7 @@ def as_json(faults: Faults) -> dict[str, Any]:
     """The outcomes as one object."""
     head: dict[str, Any] = {"schema": SCHEMA, "title": faults.title, "points": faults.points}
     head |= {"broken": faults.broken_points, "carried_out": faults.carried_out}
+    head |= faults.made
     head |= {"complete": faults.complete, "left": faults.left, "to_end": faults.to_end}
     if faults.sample_of is not None:
         head["sample_of"] = faults.sample_of

@@ -23,7 +23,7 @@ from perfetto.trace_builder.proto_builder import StreamingTraceProtoBuilder
 
 from gmemsim.reports import Reportable
 from gmemsim.reports.views import View
-from gmemsim.reports.words import ESTIMATE, account_label
+from gmemsim.reports.words import ESTIMATE, account_label, provenance
 from gmemsim.results.pricing import PHASE_NAMES, phase_times, profile_of
 from gmemsim.results.timeline import TOTAL, Event
 from gmemsim.units import size_name
@@ -72,6 +72,8 @@ def _packets(result: Reportable) -> Iterator[TracePacket]:
     timeline = result.timeline
     columns = timeline.columns()
     yield _track(HOST_TRACK, f"host: {result.summary['title']}")
+    if made := provenance([result.summary]):
+        yield _slice(TrackEvent.TYPE_INSTANT, HOST_TRACK, 0, f"made by {made}")
     accounts = [name for name in (TOTAL, *timeline.accounts) if columns[name].any()]
     for i, account in enumerate(accounts):
         yield _counter_track(HOST_TRACK + 1 + i, account)

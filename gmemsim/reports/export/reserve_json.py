@@ -31,6 +31,7 @@ def as_json(reserve: Reserve) -> dict[str, Any]:
     head: dict[str, Any] = {"schema": SCHEMA, "backing": question.backing, "page_size": question.page_size}
     head |= {"pattern": question.pattern, "scope": question.scope}
     head["mapping"] = question.mapping or question.geometry.default_mapping(question.backing)
+    head |= reserve.made
     found: dict[str, dict[str, str]] = {}
     for policy, account, form in forms(reserve):
         found.setdefault(policy, {})[account] = form

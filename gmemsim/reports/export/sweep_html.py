@@ -7,9 +7,10 @@ from functools import partial
 
 from gmemsim.reports.figures import heatmap
 from gmemsim.reports.filesets import MOST_KEYS
-from gmemsim.reports.page.parts import Cell, Page, Picture, Section, Table
+from gmemsim.reports.page.parts import Cell, Page, Picture, Section, Table, Words
 from gmemsim.reports.page.shell import render
 from gmemsim.reports.swept import amount, label, spread
+from gmemsim.reports.words import made_by
 from gmemsim.studies.sweep import Sweep, SweepRow
 
 
@@ -21,7 +22,13 @@ def write(sweep: Sweep) -> str:
     table = Table("Variants", header, [_row(sweep, row) for row in sweep.rows])
     shown = 0 < len(sweep.variations) <= MOST_KEYS
     pictures = [Picture("The metrics by the values of the keys", partial(heatmap.write, sweep))] if shown else []
-    return render(Page(sweep.title, facts, [Section("Heatmap", pictures), Section("Variants", [table])]))
+    return render(
+        Page(
+            sweep.title,
+            facts,
+            [Section("Heatmap", pictures), Section("Variants", [table, Words(made_by(sweep), "facts")])],
+        )
+    )
 
 
 def _row(sweep: Sweep, row: SweepRow) -> list[Cell]:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A sweep as one JSON object: the values and the metrics of every variant.
 
-``provenance`` says what made it.  Of means over a key: ``mean_over`` is that key with its values; every row has ``sd``,
-the standard deviation of every metric, ``interval``, the confidence interval of every mean (both ``null`` of a single
-run), and ``n``, the number of runs; ``interval`` at the top says which interval that is.
+``seed`` and ``provenance`` say what made it, keys that are varied aside.  Of means over a key: ``mean_over`` is that
+key with its values; every row has ``sd``, the standard deviation of every metric, ``interval``, the confidence interval
+of every mean (both ``null`` of a single run), and ``n``, the number of runs; ``interval`` at the top says which
+interval that is.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def as_json(sweep: Sweep) -> dict[str, Any]:
             told |= {"interval": dict(zip(sweep.metrics, row.intervals, strict=True)), "n": row.runs}
         rows.append(told | ({"refused": row.refused} if row.refused else {}))
     head: dict[str, Any] = {"schema": SCHEMA, "title": sweep.title} | ({"partial": True} if sweep.partial else {})
-    head |= {"provenance": dict(sweep.provenance)} if sweep.provenance else {}
+    head |= sweep.made
     if sweep.folded:
         head["mean_over"] = {"key": sweep.folded.key, "values": sweep.folded.values}
         head["interval"] = {"of": "mean", "kind": "student-t", "confidence": CONFIDENCE}

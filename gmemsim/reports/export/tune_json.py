@@ -28,7 +28,7 @@ def as_json(tuning: Tuning) -> dict[str, Any]:
     """The tuning as one object."""
     told: dict[str, Any] = {"schema": SCHEMA, "title": tuning.scenario.title, "minimize": tuning.minimize}
     told["subject_to"] = [{"metric": each.metric, "most": each.most} for each in tuning.subject_to]
-    told |= {"scenario": tuning.scenario.sha256, "seed": tuning.scenario.seed}
+    told |= {"scenario": tuning.scenario.sha256, **tuning.made}
     told["best"] = None if tuning.best is None else text_of(tuning.best)
     told["front"] = [_row(found) for found in tuning.front]
     told["named"] = {name: _row(found) for name, found in tuning.named.items()}

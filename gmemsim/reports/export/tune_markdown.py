@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from gmemsim.reports.export.mail import mail
 from gmemsim.reports.tuned import HEADER, asked, cells, rows, sentences
+from gmemsim.reports.words import made_by
 from gmemsim.studies.tune import Tuning
 
 
@@ -14,4 +15,5 @@ def write(tuning: Tuning) -> str:
     told = rows(tuning)
     table = [(f"{i} {mark}", *cells(found)[1:]) for i, (mark, found) in enumerate(told, 1)]
     policies = [f"{i}: {cells(found)[0]}" for i, (_, found) in enumerate(told, 1)]
-    return mail(tuning.scenario.title, said, ("policy", *HEADER[2:]), table, [*policies, *sentences(tuning)])
+    after = [*policies, *sentences(tuning), made_by(tuning)]
+    return mail(tuning.scenario.title, said, ("policy", *HEADER[2:]), table, after)

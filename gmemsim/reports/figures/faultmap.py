@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.reports.faulted import COLOURS, headings
 from gmemsim.reports.figures import canvas
-from gmemsim.reports.words import account_label, number
+from gmemsim.reports.words import account_label, made_by, number
 from gmemsim.studies.faults import Faults
 from gmemsim.studies.outcomes import OUTCOMES
 
@@ -22,7 +22,7 @@ HEIGHT_OF_BAR, LEAST_HEIGHT = 0.19, 0.5
 
 def write(faults: Faults, path: Path) -> None:
     """Write the figure of ``faults`` to ``path``, whose suffix (``.png`` or ``.svg``) names the format."""
-    canvas.save(lambda: draw(faults), path)
+    canvas.save(lambda: draw(faults), path, made_by(faults))
 
 
 def draw(faults: Faults) -> Figure:

@@ -8,9 +8,11 @@ from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from gmemsim.reports.figures import canvas
 from gmemsim.reports.tuned import MARKED, asked
+from gmemsim.reports.words import made_by
 from gmemsim.studies.trials import Measured
 from gmemsim.studies.tune import PLANES, Tuning
 
@@ -25,7 +27,7 @@ SECONDS: Final = {"modelled_time": "modelled time [ms] ≈", "longest_call": "lo
 
 def write(tuning: Tuning, path: Path) -> None:
     """Write the figure of ``tuning`` to ``path``, whose suffix (``.png`` or ``.svg``) names the format."""
-    canvas.save(lambda: draw(tuning), path)
+    canvas.save(lambda: draw(tuning), path, made_by(tuning))
 
 
 def draw(tuning: Tuning) -> Figure:
@@ -57,6 +59,8 @@ def _panel(ax: Axes, tuning: Tuning, peak: str, other: str) -> None:
             *_point(tuning.best, peak, other), "*", color="#D55E00", markersize=10, label="best", markerfacecolor="none"
         )
     ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(LogFormatter())
+    ax.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.4)))
     ax.set_xlabel("peak memory [MiB]")
     ax.set_ylabel(SECONDS[other])
     ax.grid(linewidth=0.3, color="#cccccc")

@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter
 from gmemsim.reports.figures import canvas
 from gmemsim.reports.filesets import MOST_KEYS
 from gmemsim.reports.swept import amount, label
+from gmemsim.reports.words import made_by
 from gmemsim.studies.sweep import Sweep
 
 LABELLED = 14
@@ -43,7 +44,7 @@ HEIGHT_OF_ROW, LEAST_HEIGHT, MOST_HEIGHT = 0.24, 0.5, 5.0
 
 def write(sweep: Sweep, path: Path) -> None:
     """Write the heatmap to ``path``, whose suffix (``.png`` or ``.svg``) names the format."""
-    canvas.save(lambda: draw(sweep), path)
+    canvas.save(lambda: draw(sweep), path, made_by(sweep))
 
 
 def draw(sweep: Sweep) -> Figure:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.reports.budgeted import USES, sentences, title
 from gmemsim.reports.figures import canvas
-from gmemsim.reports.words import account_colour, account_label, number
+from gmemsim.reports.words import account_colour, account_label, made_by, number
 from gmemsim.studies.budget import Budget, BudgetRow
 
 HEIGHT_OF_ROW, LEAST_HEIGHT = 0.32, 0.9
@@ -27,7 +27,7 @@ USE_COLOURS: Final[Mapping[str, str]] = dict(zip(USES, canvas.OKABE_ITO, strict=
 
 def write(budget: Budget, path: Path) -> None:
     """Write the figure of ``budget`` to ``path``, whose suffix (``.png`` or ``.svg``) names the format."""
-    canvas.save(lambda: draw(budget), path)
+    canvas.save(lambda: draw(budget), path, made_by(budget))
 
 
 def draw(budget: Budget) -> Figure:

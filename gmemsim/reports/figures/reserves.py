@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from gmemsim.reports.figures import canvas
 from gmemsim.reports.reserved import question_in_words
-from gmemsim.reports.words import number
+from gmemsim.reports.words import made_by, number
 from gmemsim.studies.reserve import Reserve
 from gmemsim.units import human_size
 
@@ -22,7 +22,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 def write(reserve: Reserve, path: Path) -> None:
     """Write the figure of ``reserve`` to ``path``, whose suffix (``.png`` or ``.svg``) names the format."""
-    canvas.save(lambda: draw(reserve), path)
+    canvas.save(lambda: draw(reserve), path, made_by(reserve))
 
 
 def draw(reserve: Reserve) -> Figure:

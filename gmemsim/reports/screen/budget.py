@@ -8,6 +8,7 @@ from rich.text import Text
 
 from gmemsim.reports.budgeted import cells, header, sentences, title
 from gmemsim.reports.screen.run import plain_table
+from gmemsim.reports.words import made_by
 from gmemsim.studies.budget import Budget
 
 
@@ -18,4 +19,4 @@ def render(budget: Budget) -> RenderableType:
     table = plain_table(*header(budget))
     for row in budget.rows:
         table.add_row(row.policy, *cells(budget, row))
-    return Group(heading, table, Text("\n" + "\n".join(sentences(budget)), style="dim"))
+    return Group(heading, table, Text("\n" + "\n".join([*sentences(budget), made_by(budget)]), style="dim"))

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gmemsim.reports.faulted import OutcomeLine, broken_lines, calls_of, headings, lines, summary
-from gmemsim.reports.words import number
+from gmemsim.reports.words import made_by, number
 from gmemsim.studies.faults import Faults
 
 COLUMNS = 5
@@ -43,6 +43,7 @@ def render(faults: Faults) -> RenderableType:
         notes = ["A failure counts as the worst that its call leaves; every run went on to its end."]
     notes += [f"{step}: {', '.join(calls)}" for step, calls in calls_of(faults).items()]
     notes += [f"not possible: {why}" for why in faults.refused]
+    notes.append(made_by(faults))
     return Group(*parts, Text("\n" + "\n".join(notes), style="dim"))
 
 

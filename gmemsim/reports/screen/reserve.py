@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gmemsim.reports.reserved import accounts_of, forms, question_in_words
-from gmemsim.reports.words import ESTIMATE, account_label, is_estimate, number
+from gmemsim.reports.words import ESTIMATE, account_label, is_estimate, made_by, number
 from gmemsim.studies.reserve import Reserve
 from gmemsim.units import human_size
 
@@ -31,6 +31,7 @@ def render(reserve: Reserve) -> RenderableType:
     notes = [textwrap.fill(form, MAIL, subsequent_indent="    ", break_on_hyphens=False) for form in _forms(reserve)]
     if any(is_estimate(account) for account in accounts_of(reserve)):
         notes.append(f"{ESTIMATE}: an estimate, of a file in which nothing else is shared")
+    notes.append(made_by(reserve))
     return Group(text, _table(reserve), Text("\n" + "\n".join(notes)))
 
 

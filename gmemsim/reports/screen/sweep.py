@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gmemsim.reports.swept import amount, between, label, spread
-from gmemsim.reports.words import number
+from gmemsim.reports.words import made_by, number
 from gmemsim.studies.gather import CONFIDENCE
 from gmemsim.studies.sweep import Sweep, SweepRow
 
@@ -33,6 +33,7 @@ def render(sweep: Sweep) -> RenderableType:
     more = sweep.total - min(len(sweep.rows), SHOWN)
     notes = [f"… and {more:,} more variants: --csv or --table shows all"] if more else []
     notes += [f"refused, {variants:,} ×: {reason}" for reason, variants in sweep.refusals.items()]
+    notes += filter(None, [made_by(sweep)])
     heading = Text(sweep.title, style="bold")
     what = f"{number(sweep.total)} variants"
     if sweep.folded:

@@ -9,7 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from gmemsim.reports.tuned import HEADER, asked, cells, rows, sentences
+from gmemsim.reports.words import made_by, number
 from gmemsim.studies.tune import Tuning
+
+SHOWN = 12
+"""Policies of the fronts on the screen, those that look alike once; the other forms have all."""
 
 
 def render(tuning: Tuning) -> RenderableType:
@@ -21,6 +25,15 @@ def render(tuning: Tuning) -> RenderableType:
     table.add_column(HEADER[1], overflow="fold")
     for name in HEADER[2:]:
         table.add_column(name, justify="right", no_wrap=True)
+    notes: list[str] = []
+    fronts: set[tuple[str, ...]] = set()
     for mark, found in rows(tuning):
-        table.add_row(mark, *cells(found))
-    return Group(heading, table, Text("\n" + "\n".join(sentences(tuning)), style="dim"))
+        told = cells(found)
+        if mark != "front" or (told[1:] not in fronts and len(fronts) < SHOWN):
+            table.add_row(mark, *told)
+        fronts.update([told[1:]] if mark == "front" else [])
+    hidden = sum(mark == "front" for mark, _ in rows(tuning)) - min(len(fronts), SHOWN)
+    if hidden:
+        notes.append(f"… and {number(hidden)} more on the fronts: --json has all")
+    notes += [*sentences(tuning), made_by(tuning)]
+    return Group(heading, table, Text("\n" + "\n".join(notes), style="dim"))
