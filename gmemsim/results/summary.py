@@ -16,14 +16,12 @@ What may live here: parts of the summary.  Judging it (expectations) is the run'
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
 
-from gmemsim.compiled import active
 from gmemsim.gmem.attributes import node_bounds
 from gmemsim.gmem.guest import GIB_SHIFT, GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
@@ -51,6 +49,7 @@ from gmemsim.results.keys import (
     Number,
 )
 from gmemsim.results.numa import full_nodes, node_keys, nodes_of
+from gmemsim.results.provenance import provenance
 
 SCHEMA = 1
 """Version of the object's layout."""
@@ -410,26 +409,6 @@ def _charged(state: State) -> dict[str, int]:
 
 
 # -- provenance --------------------------------------------------------------------------------------------------------
-
-
-def provenance(
-    version: str, sha256: str | None, settings: Sequence[str], generations: Iterable[str], costs: str | None
-) -> dict[str, Any]:
-    """What made a result, and of what; without a time or a place, so the same run gives the same object.
-
-    ``version``: gmemsim's.  ``sha256``: of the scenario's text, with ``settings`` put into it.  ``generations`` of the
-    modelled kernel; ``costs``: the name of the cost profile.
-    """
-    major, minor = sys.version_info[:2]
-    return {
-        "gmemsim": version,
-        "python": f"{major}.{minor}",
-        "compiled": active(),
-        "scenario": sha256,
-        **({"set": list(settings)} if settings else {}),
-        "generation": sorted(set(generations)),
-        "costs": costs,
-    }
 
 
 def _provenance(state: State) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gmemsim.gmem.policy import Policy
-from gmemsim.results.summary import provenance
+from gmemsim.results.provenance import provenance
 from gmemsim.scenario.model import Scenario
 from gmemsim.version import __version__
 
