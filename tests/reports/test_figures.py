@@ -27,7 +27,7 @@ from gmemsim.reports.figures.curves import BUCKETS, time_axis
 from gmemsim.reports.views import View
 from gmemsim.results.pricing import PHASE_NAMES
 from gmemsim.results.timeline import Event, Timeline
-from gmemsim.scenario.format.load import load_scenario
+from gmemsim.scenario.format.load import load_scenario, parse_scenario
 from gmemsim.sim.census import Census, CensusRow
 from gmemsim.sim.layout import Layout
 
@@ -236,6 +236,28 @@ def test_the_title_is_the_answer_where_guests_were_asked_the_same() -> None:
     assert " ".join(title.split()) == (
         "One shared 4K page costs 18.3 MiB (today), 16.0 MiB (staged), 65.7 KiB (halves), 2.06 MiB (partial)"
     )
+
+
+def test_the_title_says_once_what_is_the_same_in_all_guests() -> None:
+    scenario = parse_scenario(
+        "gmemsim: 1\nhost: {hugetlb: {2M: 3}}\nguests: [{name: vm, memory: 2M, backing: 2M, count: 3}]\n"
+        "workload: [allocate: {guest: vm, offset: 0, size: 2M}, convert: {guest: vm, offset: 0, size: 4K, to: shared}]"
+    )
+    words = {" ".join(text.get_text().split()) for text in drawn(figures.figure("holdings", views.recorded(scenario)))}
+    assert "One shared 4K page costs 32.5 KiB in each of these 3 guests" in words
+
+
+def test_what_is_counted_in_whole_numbers_has_ticks_at_whole_numbers() -> None:
+    ax = figures.figure("regions", views.view("everything")).axes[0]
+    assert [tick for tick in ax.get_yticks() if tick != round(tick)] == []
+
+
+def test_a_larger_size_is_seen_beside_a_smaller_one_with_the_same_count() -> None:
+    """Larger ones are drawn first, and wider."""
+    lines = figures.figure("orders", views.view("everything")).axes[0].get_lines()
+    widths = [line.get_linewidth() for line in lines]
+    assert len(widths) > 2
+    assert widths == sorted(set(widths), reverse=True)
 
 
 def test_a_bar_is_as_long_as_its_number() -> None:

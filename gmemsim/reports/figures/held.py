@@ -73,6 +73,9 @@ def answer(shown: dict[str, Holding], timeline: Timeline) -> str:
     (size,) = sizes
     page = geometry_of(timeline).page_size
     what = f"One shared {size_name(page)} page" if size == page else f"The first {size_name(size)} shared"
+    prices = {human_size(cost[0]) for cost in costs.values() if cost is not None}
+    if len(prices) == 1:
+        return f"{what} costs {prices.pop()} in each of these {len(costs)} guests"
     told = [f"{human_size(cost[0])} ({canvas.short(name)})" for name, cost in costs.items() if cost is not None]
     return f"{what} costs {', '.join(told)}"
 

@@ -29,7 +29,11 @@ HOST = "host"
 PALE = 3
 """Classes of sizes from this one on have an outline, or their lines would be too pale on white."""
 
-OUTLINE = (withStroke(linewidth=2.3, foreground="#555555"),)
+WIDTHS = (1.0, 1.4, 2.2, 2.6, 2.8)
+"""Of lines, smallest size first: where two sizes have the same count, the larger one is seen beside the smaller."""
+
+OUTLINE = 0.9
+"""How much wider an outline is than its line."""
 
 
 @attrs.frozen(eq=False)
@@ -127,13 +131,20 @@ def _curves(ax: Axes, axis: Axis, curves: Sequence[Curve]) -> None:
             drawstyle="default" if curve.joined else "steps-post",
             color=COLOURS[curve.kind],
             linestyle="--" if curve.dashed else "-",
-            linewidth=1.4,
+            linewidth=WIDTHS[curve.kind],
             label=curve.name,
-            path_effects=OUTLINE if curve.kind >= PALE and not curve.dashed else None,
+            path_effects=_outline(curve),
         )
     canvas.counts_on_log(ax, highest)
     if curves:
         canvas.legend(ax)
+
+
+def _outline(curve: Curve) -> Sequence[withStroke] | None:
+    """What makes a pale line stand out."""
+    if curve.kind < PALE or curve.dashed:
+        return None
+    return (withStroke(linewidth=WIDTHS[curve.kind] + OUTLINE, foreground="#555555"),)
 
 
 def _nothing(ax: Axes, words: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from gmemsim.reports.figures import REGIONS, canvas
 from gmemsim.reports.figures.curves import decimate, time_axis
@@ -26,6 +27,7 @@ def draw(view: View) -> Figure:
     kept = decimate(x, [free], axis.end)
     panel.step(canvas.to_end(x[kept], axis.end), canvas.hold(free[kept]), where="post", color="#0072B2", linewidth=1.4)
     panel.set_ylim(0, max(regions.total, 1) * 1.05)
+    panel.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     panel.set_ylabel("GiB without private pages")
     canvas.along(axis, [panel])
     canvas.write_below(fig, below, notes)
