@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -217,6 +218,8 @@ def test_holdings_stay_bounded_and_keep_the_peak() -> None:
     held = recorder.result().guests["g"]
     assert len(held.points) <= POINTS
     assert held.peak in held.points
+    gaps = [after.time_ns - before.time_ns for before, after in pairwise(held.points)]
+    assert max(gaps) <= 100_000, "the beginning of the run is as fine as its end"
     assert held.peak.total == run.host.ledger.guest_total("g").peak_bytes
     assert held.first_shared is not None
     assert held.first_shared[1] == 4096

@@ -8,15 +8,17 @@ instant inside the call is that of the whole host, which the timeline has sample
 frees change a guest without an event: how many bytes a call has deferred is noted, and the point at which they come
 back is made when that time has passed.
 
-A guest keeps a few thousand points.  When there are more, of every four neighbours the highest and the last stay, so
-peaks and what holds between calls are never lost.  Of many guests :data:`MOST_GUESTS` are watched, the first of every
-kind before a second of any.
+A guest keeps a few thousand points.  When there are more, time and the numbers of events are cut into equal parts, and
+of the points that share both the highest and the last stay.  So peaks and what holds between calls are never lost, and
+the beginning of a run is as fine as its end, whether it is drawn over time or over steps.  Of many guests
+:data:`MOST_GUESTS` are watched, the first of every kind before a second of any.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING
 
 import attrs
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
 POINTS = 4096
 """Points of a guest at most: more than a picture has columns."""
 
-GROUP = 4
-"""Neighbouring points of which two stay when there are too many."""
+CELLS = 512
+"""Parts of time, and of the events, of which two points stay: with both, at most half of the points do."""
 
 Row = tuple[int, ...]
 """Bytes by account, in the order of ``ACCOUNTS``."""
@@ -164,9 +166,14 @@ class _Guest:
         return Holding(tuple(self._points), self._peak, self._first_shared)
 
     def _thin(self) -> None:
+        events = list(accumulate((point.event for point in self._points), max))  # what comes back has an earlier number
+        by_time, by_event = ((end // CELLS).bit_length() for end in (self._points[-1].time_ns, events[-1]))
+        cells = iter(
+            [(at.time_ns >> by_time, event >> by_event) for at, event in zip(self._points, events, strict=True)]
+        )
         kept: list[Point] = []
-        for first in range(0, len(self._points), GROUP):
-            group = self._points[first : first + GROUP]
+        for _, members in groupby(self._points, key=lambda _: next(cells)):
+            group = list(members)
             highest = max(group, key=lambda point: point.total)
             kept += [highest] if highest is group[-1] else [highest, group[-1]]
         self._points = kept
