@@ -16,6 +16,9 @@ SHOWN = 40
 COMPARED = 200
 """Characters of a wrong value that are compared with what is known: the cost is quadratic in them."""
 
+LEAST_BEGUN = 3
+"""Characters of the beginning of a name that are taken for the name."""
+
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, those that turn the direction of text, and halves of characters (bytes that are no UTF-8)."""
 
@@ -35,7 +38,9 @@ def shown(text: str) -> str:
 
 
 def did_you_mean(found: str, known: Iterable[str]) -> str:
-    """``", did you mean 'staged'?"`` if one of ``known`` is close to ``found``, else nothing.  Case is ignored.
+    """``", did you mean 'staged'?"`` if one of ``known`` is close to ``found``, or one alone begins so; else nothing.
+
+    Case is ignored.
 
     >>> did_you_mean("Stagd", ["uniform", "staged"])
     ", did you mean 'staged'?"
@@ -43,7 +48,11 @@ def did_you_mean(found: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches  # slow to import, and most commands have nothing to suggest
 
     folded = {name.lower(): name for name in known}
-    close = get_close_matches(found.lower()[:COMPARED], folded, n=1)
+    typed = found.lower()[:COMPARED]
+    close = get_close_matches(typed, folded, n=1)
+    if not close and len(typed) >= LEAST_BEGUN:
+        begun = [name for name in folded if name.startswith(typed)]
+        close = begun if len(begun) == 1 else []
     return f", did you mean {folded[close[0]]!r}?" if close else ""
 
 

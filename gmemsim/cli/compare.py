@@ -16,7 +16,7 @@ from gmemsim.cli.outputs import check_free, destination, tell_written, write_all
 from gmemsim.cli.parameters import format_options, policy_option, price_option, set_option
 from gmemsim.cli.simulate import simulate
 from gmemsim.cli.studies import read_policies
-from gmemsim.cli.terminal import show
+from gmemsim.cli.terminal import show, show_data
 from gmemsim.cli.verdicts import name_failures
 from gmemsim.errors import Fault, InputError, SimulationRefused
 from gmemsim.messages import did_you_mean, quote
@@ -116,7 +116,7 @@ def compare(
     if form is None:
         show("compare", comparison)
     else:
-        click.echo(COMPARE_EXPORTS[form].text(comparison), nl=False)
+        show_data(COMPARE_EXPORTS[form].text(comparison))
     complete = plan is None or tell_written(plan.directory, written, plan.files, err=form is not None)
     for result in comparison.results.values():
         name_failures(result.scenario.source, result.summary)

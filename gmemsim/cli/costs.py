@@ -7,7 +7,7 @@ import click
 
 from gmemsim.cli import completion
 from gmemsim.cli.parameters import price_option
-from gmemsim.cli.terminal import show
+from gmemsim.cli.terminal import show, show_data
 from gmemsim.messages import did_you_mean, quote
 
 
@@ -41,6 +41,6 @@ def costs(ctx: click.Context, profile: str | None, prices: tuple[str, ...], as_j
     wanted = PROFILES.values() if profile is None else [PROFILES[profile]]
     profiles = [each.with_prices(given) for each in wanted]
     if as_json:
-        click.echo(write(profiles), nl=False)
+        show_data(write(profiles))
     else:
         show("costs", profiles)

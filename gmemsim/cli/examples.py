@@ -11,7 +11,7 @@ import click
 from gmemsim.cli import completion
 from gmemsim.cli.outputs import check_free, tell_written, write_all
 from gmemsim.cli.outputs import copy as copy_file
-from gmemsim.cli.terminal import show
+from gmemsim.cli.terminal import show, show_data
 from gmemsim.messages import did_you_mean, quote
 
 
@@ -55,6 +55,6 @@ def examples(ctx: click.Context, names: tuple[str, ...], copy: Path | None, forc
         tell_written(copy, written, files, err=False)
     elif names:
         for path in chosen.values():
-            click.echo(path.read_text(encoding="utf-8"), nl=False)
+            show_data(path.read_text(encoding="utf-8"))
     else:
         show("examples", {name: load_scenario(path) for name, path in chosen.items()})

@@ -35,6 +35,7 @@ import traceback
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
+from gmemsim.cli import asciitext
 from gmemsim.cli.terminal import say
 from gmemsim.errors import InputError, SimulationRefused
 
@@ -132,11 +133,16 @@ def standard_output() -> TextIO | None:
     buffer = io.BufferedWriter(_StandardOutput(before.fileno(), "w", closefd=False))
     return io.TextIOWrapper(
         buffer,
-        before.encoding,
+        encoding_of(before),
         errors="replace",
         line_buffering=before.line_buffering,
         write_through=before.write_through,
     )
+
+
+def encoding_of(stream: TextIO) -> str:
+    """The encoding of what is written to ``stream``: its own, or ASCII with words for signs."""
+    return asciitext.NAME if asciitext.is_wanted(stream.encoding, os.environ) else stream.encoding
 
 
 def check_standard_output() -> None:

@@ -7,7 +7,7 @@ import click
 
 from gmemsim.cli import completion
 from gmemsim.cli.group import SuggestingGroup
-from gmemsim.cli.parameters import preset_parameter, size_parameter
+from gmemsim.cli.parameters import Choice, preset_parameter, size_parameter
 from gmemsim.cli.terminal import show
 
 
@@ -31,7 +31,7 @@ def explain() -> None:
     "--page-size", callback=size_parameter, default="4K", show_default=True, help="Base page: 4K, 16K or 64K."
 )
 @click.option(
-    "--xarray", type=click.Choice(["rfc", "v6.15"]), default="rfc", show_default=True, help="What the kernel can split."
+    "--xarray", type=Choice(["rfc", "v6.15"]), default="rfc", show_default=True, help="What the kernel can split."
 )
 def split(old: int, new: int, policies: tuple[str, ...], page_size: int, xarray: str) -> None:
     """Split a hugepage of size OLD into folios of size NEW: nodes level by level, vmemmap, descriptors, kernels.

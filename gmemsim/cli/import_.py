@@ -21,7 +21,8 @@ import click
 
 from gmemsim.cli.group import SuggestingGroup
 from gmemsim.cli.outputs import check_free, write_all, write_text
-from gmemsim.cli.parameters import size_parameter
+from gmemsim.cli.parameters import Choice, size_parameter
+from gmemsim.cli.terminal import show_data
 from gmemsim.errors import Fault, InputError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ _OPTIONS = (
         "of --machine, which has a hole below 4G if it has much memory.",
     ),
     click.option(
-        "--machine", type=click.Choice(["q35", "pc"]), default="q35", show_default=True, help="QEMU's machine type."
+        "--machine", type=Choice(["q35", "pc"]), default="q35", show_default=True, help="QEMU's machine type."
     ),
     click.option(
         "--spacing", callback=_read_duration, default="1ms", show_default=True, help="Between events without a time."
@@ -85,7 +86,7 @@ _OPTIONS = (
     click.option("--fd", type=click.IntRange(min=0), help="Only the events of this descriptor (bpftrace)."),
     click.option(
         "--never-private",
-        type=click.Choice(["untouched", "shared"]),
+        type=Choice(["untouched", "shared"]),
         default="untouched",
         show_default=True,
         help="What memory is that the log never makes private: the guest never touched it, or used it as shared from "
@@ -146,7 +147,7 @@ def bpftrace(log: Path, output: Path, force: bool, **settings: Any) -> None:
 
 
 @import_.command()
-@click.argument("name", type=click.Choice(["gmem.bt", "gmem-counters.sh"]))
+@click.argument("name", type=Choice(["gmem.bt", "gmem-counters.sh"]))
 def script(name: str) -> None:
     """Print the recording script NAME.
 
@@ -160,7 +161,7 @@ def script(name: str) -> None:
     from importlib.resources import files
 
     text = files("gmemsim.scenario.logs").joinpath("recording", name).read_text(encoding="utf-8")
-    click.echo(text, nl=False)
+    show_data(text)
 
 
 def _import(

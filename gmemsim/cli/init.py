@@ -11,6 +11,7 @@ import click
 from gmemsim.cli.outputs import Writer, check_free, copy, write_all, write_text
 from gmemsim.cli.parameters import RegistryOption
 from gmemsim.cli.terminal import say
+from gmemsim.errors import Fault, InputError
 from gmemsim.scenario.shipped import TEMPLATES
 
 
@@ -36,6 +37,8 @@ def init(file: Path, name: str, force: bool) -> None:
     """
     from gmemsim.scenario.shipped import folder, template
 
+    if file.is_dir():
+        raise InputError([Fault(str(file), 0, 0, "found a directory, expected the name of a file to write")])
     files: dict[str, Writer] = {}
     text = template(name)
     if (sample := TEMPLATES[name].log) is not None:

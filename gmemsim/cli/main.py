@@ -145,5 +145,5 @@ def main() -> None:
     exits.notice_sigterm()
     sys.stdout = exits.standard_output()
     if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr.reconfigure(errors="replace")
+        sys.stderr.reconfigure(encoding=exits.encoding_of(sys.stderr), errors="replace")
     gmemsim(prog_name="gmemsim")

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from gmemsim.scenario.format.settings import Setting
 
     TextType = click.ParamType[str]
+    ChoiceType = click.Choice[str]
 else:
     TextType = click.ParamType  # generic in newer versions of click only
+    ChoiceType = click.Choice
 
 ALLOWS = f"{__name__}.allows"
 """Where a command remembers whether --allow-python was given."""
@@ -80,6 +82,18 @@ def policy_option(words: str) -> Callable[[Decorated], Decorated]:
         shell_complete=completion.policies,
         help=f"{words}: PRESET, NAME=PRESET, or NAME=key:value,key:value…; repeat it.",
     )
+
+
+class Choice(ChoiceType):
+    """One of some words, as click's; a mistyped one is answered with the word that was probably meant."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The word itself, if it is one of them."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            hint = did_you_mean(str(value), map(str, self.choices)).removeprefix(", ")
+            self.fail(f"{error.message} {hint[:1].upper()}{hint[1:]}".strip(), param, ctx)
 
 
 class RegistryChoice(TextType):

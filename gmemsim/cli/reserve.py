@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gmemsim.cli.parameters import format_options, policy_option, size_parameter
+from gmemsim.cli.parameters import Choice, format_options, policy_option, size_parameter
 from gmemsim.cli.progress import Interruption
 from gmemsim.cli.studies import deliver, out_options, planned, read_policies
 from gmemsim.host.host import PAMTS, STRUCT_PAGE_BYTES_OF
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--pattern",
-    type=click.Choice(["one", "spread", "block"]),
+    type=Choice(["one", "spread", "block"]),
     help="One page; N pages anywhere, a call each; N pages beside each other, by one call."
     " Default: block for a call, spread for a life.",
 )
 @click.option(
     "--scope",
-    type=click.Choice(["call", "life"]),
+    type=Choice(["call", "life"]),
     default="call",
     show_default=True,
     help="For one call, or for all of a hugepage's life until it is merged again.",
 )
-@click.option("--mapping", type=click.Choice(["plain", "snp", "tdx"]), help="How the guest is mapped. Default: snp.")
-@click.option("--pamt", type=click.Choice(PAMTS), help="The host's PAMT. Default: dynamic with tdx, else none.")
+@click.option("--mapping", type=Choice(["plain", "snp", "tdx"]), help="How the guest is mapped. Default: snp.")
+@click.option("--pamt", type=Choice(PAMTS), help="The host's PAMT. Default: dynamic with tdx, else none.")
 @click.option(
     "--memdesc",
-    type=click.Choice(list(STRUCT_PAGE_BYTES_OF)),
+    type=Choice(list(STRUCT_PAGE_BYTES_OF)),
     default="struct-page",
     show_default=True,
     help="What describes memory.",

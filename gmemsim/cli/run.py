@@ -16,7 +16,7 @@ from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import Destination, check_free, destination, tell_written, write_all
 from gmemsim.cli.parameters import RegistryOption, price_option, set_option
 from gmemsim.cli.simulate import simulate
-from gmemsim.cli.terminal import show
+from gmemsim.cli.terminal import show, show_data
 from gmemsim.cli.verdicts import name_failures
 from gmemsim.reports.export import EXPORTS
 from gmemsim.reports.export.packing import lacking, packing_of
@@ -124,7 +124,7 @@ def run(
     if as_json:
         from gmemsim.reports.export.run_json import as_text
 
-        click.echo(as_text(result), nl=False)
+        show_data(as_text(result))
     else:
         show("run", result)
     complete = plan is None or tell_written(plan.directory, written, plan.files, err=as_json)

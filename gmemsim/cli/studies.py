@@ -10,7 +10,7 @@ import click
 
 from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import Destination, check_free, destination, tell_written, write_all
-from gmemsim.cli.terminal import say, show
+from gmemsim.cli.terminal import say, show, show_data
 from gmemsim.options import Options
 from gmemsim.reports.filesets import FileSet, bound
 
@@ -67,7 +67,7 @@ def deliver(
     if form is None:
         show(screen, study)
     else:
-        click.echo(formats[form].text(study), nl=False)
+        show_data(formats[form].text(study))
     complete = plan is None or tell_written(plan.directory, written, plan.files, err=form is not None)
     if study.left:
         say(f"gmemsim: interrupted: {study.left:,} runs were not made, what is above is partial", err=True)

@@ -19,7 +19,7 @@ from gmemsim.cli.exits import interrupted
 from gmemsim.cli.outputs import check_free, destination, tell_written, write_all
 from gmemsim.cli.parameters import format_options, set_option
 from gmemsim.cli.progress import Interruption, with_count
-from gmemsim.cli.terminal import say, show
+from gmemsim.cli.terminal import say, show, show_data
 from gmemsim.errors import Fault, InputError, WorkersLost
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.options import Options
@@ -139,7 +139,7 @@ def sweep(
     if form is None:
         show("sweep", result)
     else:
-        click.echo(SWEEP_EXPORTS[form].text(result), nl=False)
+        show_data(SWEEP_EXPORTS[form].text(result))
     complete = destined is None or tell_written(destined.directory, written, destined.files, err=form is not None)
     if result.partial and table is not None:
         say(f"gmemsim: {table} has {gathered.told}; --resume goes on with it", err=True)

@@ -24,6 +24,8 @@ def console(*, width: int | None = None) -> Console:
     from rich.segment import Segment
 
     class _PlainTextConsole(Console):
+        encoding = "utf-8"  # where only ASCII can be shown, the stream sees to it
+
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
             for segment in super().render(renderable, options):
                 text, style, control = segment
@@ -46,6 +48,11 @@ def show(screen: str, *shown: Any, width: int | None = None) -> None:
     with target.capture() as captured:
         target.print(render(screen, *shown))
     click.echo("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()), nl=False)
+
+
+def show_data(text: str) -> None:
+    """Print ``text``, which is data for a program or a file, in UTF-8 whatever the terminal shows."""
+    click.echo(text.encode("utf-8"), nl=False)
 
 
 def say(line: str, *, err: bool = False) -> None:

@@ -12,6 +12,7 @@ import click
 
 from gmemsim.errors import Fault, InputError
 from gmemsim.messages import quote, visible
+from gmemsim.scenario.format.yaml import why_unreadable
 from gmemsim.scenario.shipped import resolve
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def check_readable(files: Iterable[str]) -> None:
             try:
                 with Path(resolve(file)).open("rb"):
                     pass
-            except OSError as error:
-                faults.append(Fault(file, 0, 0, f"{error.strerror or error}, expected a trace"))
+            except (OSError, ValueError) as error:
+                faults.append(Fault(file, 0, 0, f"found {why_unreadable(error)}, expected a trace"))
     if faults:
         raise InputError(faults)
 

@@ -13,6 +13,7 @@ from gmemsim.cli.parameters import format_options, set_option
 from gmemsim.cli.progress import Interruption
 from gmemsim.cli.studies import deliver, out_options, planned
 from gmemsim.errors import Fault, InputError
+from gmemsim.messages import did_you_mean, quote
 from gmemsim.options import Options
 from gmemsim.reports.export import TUNE_EXPORTS
 from gmemsim.reports.filesets import tune_files
@@ -93,7 +94,11 @@ def _constraints(scenario: Scenario, minimize: str, texts: tuple[str, ...]) -> l
     from gmemsim.studies.tune import Constraint
 
     def unit_of(metric: str) -> str:
-        return WEIGHED[metric][0] if metric in WEIGHED else find_metric(metric, scenario.guest_names).unit
+        if metric in WEIGHED:
+            return WEIGHED[metric][0]
+        if hint := did_you_mean(metric, WEIGHED):
+            raise ValueError(f"found {quote(metric)}, expected {', '.join(WEIGHED)} or a metric{hint}")
+        return find_metric(metric, scenario.guest_names).unit
 
     def read(text: str) -> Constraint:
         metric, sign, value = text.partition("<=")

@@ -16,6 +16,7 @@ from gmemsim.cli.parameters import set_option
 from gmemsim.cli.terminal import show as show_screen
 from gmemsim.cli.tracefile import STDIN, Machine, TraceLine, check_readable, read_lines
 from gmemsim.errors import Fault, InputError
+from gmemsim.messages import did_you_mean, quote
 from gmemsim.reports.figures import SUFFIXES
 from gmemsim.scenario.shipped import resolve
 
@@ -93,7 +94,8 @@ def _of_scenario(
     scenario = load_with(file, settings)
     names = scenario.guest_names
     if guest is not None and guest not in names:
-        raise click.UsageError(f"there is no guest {guest!r}, expected one of {', '.join(names[:20])}")
+        hint = did_you_mean(guest, names)
+        raise click.UsageError(f"there is no guest {quote(guest)}, expected one of {', '.join(names[:20])}{hint}")
     run = Run(scenario)
     done = sum(1 for _ in islice(run, most))
     return run.guests[guest or names[0]].page_cache.tree, done, "call"

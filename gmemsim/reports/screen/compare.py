@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from gmemsim.reports.compared import caveats, lines, made_by, the_same, told_of_order
+from gmemsim.reports.screen.tables import FittedTable
 from gmemsim.studies.compare import Comparison
 
 
@@ -19,7 +18,7 @@ def render(comparison: Comparison) -> RenderableType:
     heading.append(f"\n{first}{', PARTIAL: interrupted' if comparison.partial else ''}\n", style="not bold")
     for note in comparison.notes:
         heading.append(f"note: {note}\n", style="not bold")
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table = FittedTable(spare=("delta", "ratio"))
     table.add_column("", no_wrap=True)
     table.add_column(comparison.what, overflow="fold")
     for name in ("value", "delta", "ratio"):

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from gmemsim.host.costs import GIVEN, CostProfile, Price
 from gmemsim.host.work import PHASES
-from gmemsim.reports.screen.run import plain_table
+from gmemsim.reports.screen.tables import plain_table
 from gmemsim.units import human_duration, rounded
 
 DIGITS = 3
@@ -44,7 +44,7 @@ def _profile(profile: CostProfile) -> list[RenderableType]:
 
 
 def _table(profile: CostProfile, sources: Sequence[str]) -> Table:
-    table = plain_table("counter of work", "phase", "price of one", "× ÷", "", "source")
+    table = plain_table("counter of work", "phase", "price of one", "× ÷", "", "source", spare=("", "phase", "× ÷"))
     for counter, phase in PHASES.items():
         price = profile.figures[counter]
         table.add_row(counter, phase, *_cells(price), str(sources.index(price.source) + 1))

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gmemsim.gmem.presets import PRESETS
 from gmemsim.host.accounts import FOLIO_DESCRIPTOR_BYTES, XA_NODE_BYTES
-from gmemsim.reports.screen.run import plain_table
+from gmemsim.reports.screen.tables import plain_table
 from gmemsim.reports.words import number
 from gmemsim.studies.explain import PolicyCost, SplitFacts
 from gmemsim.units import human_size
@@ -71,7 +71,9 @@ def _kernels(facts: SplitFacts) -> Table:
 
 
 def _policies(facts: SplitFacts, costs: Mapping[str, PolicyCost]) -> Table:
-    table = plain_table("policy", "nodes", "vmemmap", "(peak)", "bytes", "folios", "memdescs")
+    table = plain_table(
+        "policy", "nodes", "vmemmap", "(peak)", "bytes", "folios", "memdescs", spare=("(peak)", "folios", "memdescs")
+    )
     for name, cost in costs.items():
         if cost.refused:
             table.add_row(name, Text("refused by this kernel", style="yellow"))

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from gmemsim.reports import Reportable
+from gmemsim.reports.screen.tables import plain_table
 from gmemsim.reports.words import (
     ESTIMATE,
     account_label,
@@ -32,6 +32,9 @@ from gmemsim.reports.words import (
 )
 from gmemsim.results.timeline import TOTAL
 from gmemsim.units import human_duration, human_size
+
+COLUMNS = ("live", "peak", "allocated", "live bytes", "peak bytes")
+"""What is shown of an account."""
 
 MOST_GUESTS = 24
 """Guests listed one by one: a screenful; the JSON summary has all of them."""
@@ -117,7 +120,7 @@ def _accounts(accounts: Mapping[str, Mapping[str, int]], present: Mapping[str, i
     used = [name for name, tally in accounts.items() if name != TOTAL and tally["allocated"]]
     if not used:
         return Text("\nNo account held any memory.")
-    table = plain_table("account", "live", "peak", "allocated", "live bytes", "peak bytes")
+    table = plain_table("account", *COLUMNS, spare=("allocated", "live", "live bytes", "peak"))
     for name in used:
         table.add_row(account_label(name), *_cells(accounts[name]))
     table.add_section()
@@ -126,15 +129,6 @@ def _accounts(accounts: Mapping[str, Mapping[str, int]], present: Mapping[str, i
         sizes = map(human_size, (present["live"], present["peak"]))
         table.add_row("vmemmap present", "", "", "", *sizes, style="dim")
     return Group("", table)
-
-
-def plain_table(first: str, *others: str) -> Table:
-    """An empty table: the first column gives way if space is short, the others are numbers and never do."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column(first, overflow="fold")
-    for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
 
 
 def _cells(tally: Mapping[str, int]) -> list[str]:
@@ -163,7 +157,11 @@ def _remarks(summary: Mapping[str, Any]) -> Text:
 
 
 def _guests(guests: list[Mapping[str, Any]]) -> RenderableType:
-    table = plain_table("guest", "converted", "failed", "splits", "merges", "live bytes", "peak bytes")
+    table = plain_table(
+        "guest",
+        *("converted", "failed", "splits", "merges", "live bytes", "peak bytes"),
+        spare=("merges", "splits", "live bytes", "converted"),
+    )
     for guest in guests[:MOST_GUESTS]:
         calls, total = guest["conversions"], guest["accounts"][TOTAL]
         counts = (calls["succeeded"], *(sum(part.values()) for part in (calls["failed"], guest["splits"])))
@@ -179,7 +177,7 @@ def _guests(guests: list[Mapping[str, Any]]) -> RenderableType:
 
 
 def _nodes(nodes: Mapping[str, Mapping[str, Any]]) -> RenderableType:
-    table = plain_table("node", "free", "live bytes", "peak bytes", "limit", "elsewhere")
+    table = plain_table("node", "free", "live bytes", "peak bytes", "limit", "elsewhere", spare=("free", "live bytes"))
     for name, node in nodes.items():
         pools = [f"{number(n['free'])}/{number(n['total'])}×{size}" for size, n in node["hugepages"].items()]
         memory = node["kernel_memory"]

@@ -23,7 +23,7 @@ import attrs
 
 from gmemsim.errors import Fault, InputError
 from gmemsim.gmem.presets import read_policy
-from gmemsim.messages import quote, shown
+from gmemsim.messages import did_you_mean, quote, shown
 from gmemsim.scenario.format.yaml import Faults, ListNode, MapNode, Node, ScalarNode, read_yaml, setting_at
 
 EVERY: Final = "*"
@@ -188,4 +188,6 @@ class _Put:
         if part.isascii() and part.isdigit() and len(part) < 9 and int(part) < len(items):
             return int(part)
         expected = f"a name, {EVERY} or a number below {len(items)}"
-        raise ValueError(f"found {quote(part)} in {quote(self.key)}, expected {expected}")
+        names = [item.get("name") for item in items if isinstance(item, MapNode)]
+        hint = did_you_mean(part, [name.text for name in names if isinstance(name, ScalarNode)])
+        raise ValueError(f"found {quote(part)} in {quote(self.key)}, expected {expected}{hint}")

@@ -27,10 +27,10 @@ from yaml import AliasEvent, DocumentStartEvent, MappingEndEvent, ScalarEvent, S
 from yaml.reader import Reader
 
 from gmemsim.errors import Fault, InputError
-from gmemsim.messages import quote
+from gmemsim.messages import did_you_mean, quote
 from gmemsim.scenario.files import STDIN, EndlessFileError, read_at_most
 from gmemsim.scenario.model import Place
-from gmemsim.scenario.shipped import resolve
+from gmemsim.scenario.shipped import resolve, scenarios
 from gmemsim.units import size_name
 
 LARGEST_FILE: Final = 8 << 20
@@ -230,7 +230,8 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     try:
         data = read_at_most(resolve(path), LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
-        faults.add(Place(), f"found {_why_unreadable(error)}, expected a scenario file")
+        hint = did_you_mean(os.fsdecode(path), scenarios()) if isinstance(error, FileNotFoundError) else ""
+        faults.add(Place(), f"found {why_unreadable(error)}, expected a scenario file{hint}")
         raise faults.error() from None
     if len(data) > LARGEST_FILE:
         faults.add(Place(), f"found more than {size_name(LARGEST_FILE)}, expected a scenario file")
@@ -238,7 +239,8 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     return data
 
 
-def _why_unreadable(error: OSError | ValueError) -> str:
+def why_unreadable(error: OSError | ValueError) -> str:
+    """Why a file cannot be read, as a message says it after "found"."""
     match error:
         case FileNotFoundError():
             return "no such file"
