@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
-from gmemsim.reports.screen.tables import FittedTable
 from gmemsim.reports.tuned import HEADER, asked, cells, rows, sentences
 from gmemsim.reports.words import made_by, number
 from gmemsim.studies.tune import Tuning
@@ -19,7 +20,7 @@ def render(tuning: Tuning) -> RenderableType:
     """The tuning for a rich console."""
     heading = Text(tuning.scenario.title, style="bold")
     heading.append(f"\n{asked(tuning)}{'' if tuning.complete else ', PARTIAL: interrupted'}\n", style="not bold")
-    table = FittedTable(spare=("≈ longest", "≈ time"))
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column(HEADER[0], no_wrap=True)
     table.add_column(HEADER[1], overflow="fold")
     for name in HEADER[2:]:
