@@ -19,9 +19,6 @@ ESTIMATE = "≈"
 TIME_DIGITS = 2
 """Significant digits of a modelled time: prices are off by a fifth or more."""
 
-WIDEST = 15
-"""Characters up to which the number of an expectation has separators: more would not fit a table."""
-
 SHOWN_DIGITS = 14
 """Digits of a sha256 that are shown: enough to tell the scenarios of a project apart."""
 
@@ -36,8 +33,8 @@ SIGNS = {"eq": "=", "ne": "≠", "le": "≤", "ge": "≥", "approx": ESTIMATE}
 
 
 def number(n: int) -> str:
-    """``n`` in full, with separators as long as it stays within ten characters."""
-    return f"{n:,}" if abs(n) < 100_000_000 else str(n)
+    """``n`` in full, with separators: ``"1,234,567,890"``."""
+    return f"{n:,}"
 
 
 def modelled_time(ns: float) -> str:
@@ -171,8 +168,7 @@ def _value(metric: object, value: object) -> str:
         return str(value)
     if is_modelled_time(str(metric)):
         return modelled_time(value)
-    text = f"{value:,}" if isinstance(value, int) or value % 1 else f"{value:,.0f}"
-    return text if len(text) <= WIDEST else text.replace(",", "")
+    return f"{value:,}" if isinstance(value, int) or value % 1 else f"{value:,.0f}"
 
 
 def tree_summary(shown: Picture) -> str:

@@ -144,6 +144,7 @@ def along(axis: Axis, panels: Sequence[Axes]) -> None:
     for panel in panels[:-1]:
         panel.tick_params(labelbottom=False)
     last.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=axis.unit == STEPS))
+    last.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     last.set_xlabel(axis.label)
 
 

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gmemsim.reports.compared import caveats, lines, made_by, the_same, told_of_order
-from gmemsim.reports.screen.tables import FittedTable
+from gmemsim.reports.screen.fitted import FittedTable
 from gmemsim.studies.compare import Comparison
 
 

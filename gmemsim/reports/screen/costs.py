@@ -14,7 +14,7 @@ from rich.text import Text
 
 from gmemsim.host.costs import GIVEN, CostProfile, Price
 from gmemsim.host.work import PHASES
-from gmemsim.reports.screen.tables import plain_table
+from gmemsim.reports.screen.fitted import plain_table
 from gmemsim.units import human_duration, rounded
 
 DIGITS = 3

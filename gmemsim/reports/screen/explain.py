@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gmemsim.gmem.presets import PRESETS
 from gmemsim.host.accounts import FOLIO_DESCRIPTOR_BYTES, XA_NODE_BYTES
-from gmemsim.reports.screen.tables import plain_table
+from gmemsim.reports.screen.fitted import plain_table
 from gmemsim.reports.words import number
 from gmemsim.studies.explain import PolicyCost, SplitFacts
 from gmemsim.units import human_size

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gmemsim.reports import Reportable
-from gmemsim.reports.screen.tables import plain_table
+from gmemsim.reports.screen.fitted import plain_table
 from gmemsim.reports.words import (
     ESTIMATE,
     account_label,
