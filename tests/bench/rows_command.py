@@ -6,12 +6,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import venv
 from pathlib import Path
+
+from hatchling.builders.wheel import WheelBuilder
 
 from tests.bench.meter import Meter, row
 from tests.bench.rows_run import scenario, written
 
-RFC_COVER = Path(__file__).parents[2] / "scenarios" / "rfc-cover.yaml"
+ROOT = Path(__file__).parents[2]
+RFC_COVER = ROOT / "scenarios" / "rfc-cover.yaml"
 FIGURES = ("memory", "map", "orders", "calls", "occupancy")
 POINTS = 8
 
@@ -134,3 +138,38 @@ def sweep_machine(meter: Meter) -> float:
         return time.perf_counter() - start
 
     return 2 * wall(1) / wall(2)
+
+
+@row(
+    "way.first-picture",
+    "s",
+    "from a wheel to a picture: pip into an empty environment, then a run (wall clock)",
+    collections=False,
+)
+def way_first_picture(meter: Meter) -> float:
+    """What pip needs comes from its cache, or is fetched; so the figure is of a machine and its network."""
+    folder = meter.folder / "walk"
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(folder / "dist"), versions=["standard"])
+    start = time.perf_counter()
+    if meter.quick:
+        return meter.wall("run", "is-it-necessary", "--out", meter.folder / "picture.png", "--force")
+    venv.create(folder / "environment", clear=True)
+    python = folder / "environment" / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--disable-pip-version-check", wheel]
+    subprocess.run(pip, check=True, capture_output=True)
+    typed = [str(python), "-m", "gmemsim", "run", "is-it-necessary", "--out", "picture.png", "--force"]
+    subprocess.run(typed, check=True, capture_output=True, cwd=folder)
+    return time.perf_counter() - start
+
+
+@row(
+    "way.log-to-budget",
+    "s",
+    "from a QEMU log to what 40 such guests need: import, budget (wall clock)",
+    collections=False,
+)
+def way_log_to_budget(meter: Meter) -> float:
+    guest = meter.folder / "guest.yaml"
+    log = RFC_COVER.with_name("replay-qemu.log")
+    imported = meter.wall("import", "qemu", log, "-o", guest, "--force")
+    return imported + meter.wall("budget", guest, "--guests", str(meter.scale(40)))

@@ -240,7 +240,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
 
 
 def why_unreadable(error: OSError | ValueError) -> str:
-    """Why a file cannot be read, as a message says it after "found"."""
+    """Why a file cannot be read, by the ``error`` of who tried, as a message says it after "found"."""
     match error:
         case FileNotFoundError():
             return "no such file"
