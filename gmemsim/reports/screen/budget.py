@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gmemsim.reports.budgeted import cells, header, sentences, title
-from gmemsim.reports.words import made_by
 from gmemsim.reports.screen.fitted import plain_table
+from gmemsim.reports.words import made_by
 from gmemsim.studies.budget import Budget
 
 
