@@ -28,6 +28,9 @@ TESTS    ?= gmemsim tests
 PY  = $(VENV)/bin/python
 PIP = $(PY) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
+# Rooms of which every line and branch is executed, or has its reason beside it.
+WHOLE = gmemsim/host/*
+
 # The tests of the rooms that are compiled, and of whole runs.
 COMPILED_TESTS = tests/test_compiled.py tests/test_identity.py tests/test_leaks.py tests/xarray tests/host tests/gmem tests/test_run.py
 
@@ -59,6 +62,8 @@ test: lint types imports dead ## style, types, import rules, dead code; all test
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report --format=total | sed 's/^/== coverage: per cent of lines and branches: /'
 	@$(PY) -m coverage report >$(VENV)/coverage.txt || { tail -n 1 $(VENV)/coverage.txt; exit 1; }
+	@$(PY) -m coverage report --include='$(WHOLE)' --fail-under=100 --show-missing >$(VENV)/coverage-whole.txt || \
+	  { cat $(VENV)/coverage-whole.txt; exit 1; }
 
 quick: $(VENV)/.installed-dev ## only the tests in TESTS (default: all), without coverage
 	@echo "== quick: pytest $(TESTS)"

@@ -5,10 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
+from gmemsim.errors import OutOfMemory
 from gmemsim.host.accounts import ACCOUNTS
+from gmemsim.host.folio_registry import FolioRegistry
 from gmemsim.host.foresight import cannot_fail
 from gmemsim.host.host import Host, NodeMemory
-from gmemsim.host.hugetlb import HugePool
+from gmemsim.host.hugetlb import HugePool, Subpool
 from gmemsim.host.ledger import Holder, Ledger
 from gmemsim.host.ledger_check import problems
 from gmemsim.host.nodes import Nodes
@@ -150,3 +152,129 @@ def test_vmemmap_that_is_present() -> None:
     assert layout.present(18, optimised=False) == 64 << 18
     assert layout.present(18, optimised=True) == 4096
     assert layout.present(0, optimised=True) == 64, "a base page has a struct page and nothing to give back"
+
+
+def test_a_guests_limit_bounds_what_is_had_and_what_is_foreseen() -> None:
+    ledger, holder = ledger_with()
+    ledger.limit_guest("vm0", 130)
+    assert problems(ledger) == []
+    assert cannot_fail(ledger, [(holder, 3)])
+    assert not cannot_fail(ledger, [(holder, 4)])
+    assert ledger.foresee(holder, 9) == 3
+    with pytest.raises(OutOfMemory, match="the limit of vm0, 130 B of kernel memory, leaves no room"):
+        holder.alloc(4)
+    assert holder.live == 10
+
+
+def test_a_peak_that_nobody_had() -> None:
+    ledger, holder = ledger_with()
+    holder.free(10)
+    ledger.total._noted_peak_bytes = 110
+    assert problems(ledger) == ["total: the peak of 110 bytes exceeds the peaks of its holders together"]
+
+
+def test_objects_that_change_hands_without_nodes() -> None:
+    ledger, holder = ledger_with()
+    other = ledger.holder("filemap_nodes", "vm1")
+    holder.hand_over(4, other)
+    assert (holder.live, other.live, ledger.total.live) == (6, 4, 10)
+    assert problems(ledger) == []
+
+
+def test_time_stops_where_a_free_comes_due() -> None:
+    ledger, holder = ledger_with()
+    assert not ledger.advance_to_release(3)
+    holder.free(2, rcu=True)
+    assert not ledger.advance_to_release(7)
+    assert (ledger.now, holder.live) == (7, 10)
+    assert ledger.advance_to_release(20)
+    assert (ledger.now, holder.live) == (8, 8)
+
+
+def test_fresh_hugepages_are_taken_together() -> None:
+    pool = HugePool({G: 4})
+    file = pool.reserve(G, 3)
+    assert (file.next_fresh, file.fresh(5), file.fresh(2)) == (0, 3, 2)
+    assert file.take_fresh(2) == range(2)
+    assert (file.next_fresh, file.unused, pool.reserved(G)) == (2, 1, 1)
+    pool.check()
+    file.give_back(0)
+    assert file.fresh(5) == 0, "one that was taken before comes first"
+    assert file.take() == 0
+
+
+def test_a_new_file_is_open() -> None:
+    """Even one that says nothing of it: a file is closed by :meth:`Subpool.release` only."""
+    pool = HugePool({G: 1})
+    file = pool.reserve(G, 1)
+    assert not file.released
+    file.release()
+    assert file.released
+    with pytest.raises(AssertionError, match="taking a hugepage for a closed file"):
+        file.take()
+
+
+def promised_too_much(pool: HugePool, file: Subpool) -> None:
+    file.limit = 9
+    file._pages.reserved = 9
+
+
+def took_too_much(pool: HugePool, file: Subpool) -> None:
+    other = pool.reserve(G, 2)
+    for _ in range(2):
+        file.take()
+    file.limit, other.limit = 1, 3
+    assert pool.reserved(G) == 2
+
+
+@pytest.mark.parametrize(
+    ("plant", "said"),
+    [(promised_too_much, "more promised than free"), (took_too_much, "a file took more than its limit")],
+)
+def test_the_pool_says_what_is_wrong(plant: Callable[[HugePool, Subpool], None], said: str) -> None:
+    pool = HugePool({G: 4})
+    plant(pool, pool.reserve(G, 2))
+    with pytest.raises(AssertionError, match=said):
+        pool.check()
+
+
+def test_hugepages_that_no_machine_has_are_refused() -> None:
+    with pytest.raises(ValueError, match="no machine has hugepages of 3G with 4K pages"):
+        Host(hugetlb={"3G": 1})
+
+
+def test_the_pool_is_optimised_once_and_the_host_is_at_home_afterwards() -> None:
+    host = Host(nodes=[NodeMemory(hugetlb={G: 1}), NodeMemory(hugetlb={G: 2})])
+    assert not host.optimises(G)
+    host.optimise_pool(G)
+    held = host.ledger.total.live
+    host.optimise_pool(G)
+    assert host.optimises(G)
+    assert host.ledger.total.live == held == 8 + 16, "8 PTE pages for each 1G hugepage"
+    host.ledger.check()
+
+
+def test_a_pool_without_memory_for_its_tables_is_not_optimised() -> None:
+    host = Host(hugetlb={"1G": 1}, kernel_memory=7 * 4096)
+    with pytest.raises(OutOfMemory):
+        host.optimise_pool(G)
+    assert not host.optimises(G)
+    assert host.ledger.total.live == 0
+
+
+def test_the_registry_of_folios() -> None:
+    ledger = Ledger(SIZES)
+    registry = FolioRegistry(ledger.holder("registry_nodes", "host"))
+    registry.add(0, 9, "a")
+    registry.add_run(1 << 18, 9, 3, "b")
+    assert ledger.total.live == registry.nodes() <= registry.most_nodes(0, 9, 1) + registry.most_nodes(1 << 18, 9, 3)
+    registry.check()
+    registry.remove(0, 9)
+    registry.check()
+
+
+def test_work_of_an_operation() -> None:
+    work = Work(kicks=2)
+    before = work.counts()
+    work.add(Work(kicks=3, exits=1))
+    assert work.since(before) == Work(kicks=3, exits=1) == Work.of(work.since(before).counts())

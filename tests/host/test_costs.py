@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmemsim.host.costs import ASSUMED_GHZ, PROFILES, ROTH_RESTRUCTURE_CYCLES, CostProfile, Price
+from gmemsim.host.costs import ASSUMED_GHZ, PROFILES, ROTH_RESTRUCTURE_CYCLES, CostProfile, Price, _between
 from gmemsim.host.work import COUNTERS, PHASES, Work
 
 works = st.builds(Work, **{name: st.integers(0, 10**9) for name in COUNTERS})
@@ -195,3 +195,19 @@ def test_prices_are_linear_and_phases_add_up(a: Work, b: Work, name: str) -> Non
     for phase, ns in both.items():
         assert ns == pytest.approx(one[phase] + other[phase])
     assert both.pop("total") == pytest.approx(sum(both.values()))
+
+
+def test_which_counts_have_a_price_from_another_machine() -> None:
+    profile = PROFILES["default"]
+    given = profile.with_prices({"slots_written": 2.0})
+    work = Work(slots_written=3, nodes_allocated=1)
+    assert profile.extrapolated(work) == [
+        name for name in ("nodes_allocated", "slots_written") if profile.figures[name].extrapolated
+    ]
+    assert "slots_written" not in given.extrapolated(work), "a price that was given is nobody else's"
+    assert given.extrapolated(Work()) == []
+
+
+def test_a_price_between_two_is_their_geometric_mean() -> None:
+    price = _between(2.5, 10.0, "x")
+    assert (price.ns, price.within, price.extrapolated) == (5.0, 2.0, True)

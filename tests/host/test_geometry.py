@@ -51,3 +51,10 @@ def test_how_guests_are_mapped() -> None:
     assert arm.mapping_problem("plain", 2 * M) is None
     assert arm.mapping_problem("tdx", 2 * M) == "tdx is of x86, whose pages are 4K, not 64K"
     assert x86.mapping_problem("snp", 32 * M) == "snp is of x86, whose hugepages are 2M or 1G; those of 32M are arm64's"
+
+
+def test_hugepages_by_the_size_of_a_base_page() -> None:
+    """arm64's contiguous PTEs and PMDs, PMDs and PUDs (arch/arm64/mm/hugetlbpage.c); x86 has two of them."""
+    assert Geometry(4 * K).hugepage_sizes == (64 * K, 2 * M, 32 * M, G)
+    assert Geometry(16 * K).hugepage_sizes == (2 * M, 32 * M, G)
+    assert Geometry(64 * K).hugepage_sizes == (2 * M, 512 * M, 16 * G)

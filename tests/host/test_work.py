@@ -10,3 +10,8 @@ def test_counts_are_in_the_order_of_the_table() -> None:
     work = Work(**{name: number for number, name in enumerate(COUNTERS)})
     assert work.counts() == tuple(range(len(COUNTERS)))
     assert [getattr(work, name) for name in COUNTERS] == list(range(len(COUNTERS)))
+
+
+def test_at_first_nothing_is_done() -> None:
+    assert Work().counts() == (0,) * len(COUNTERS)
+    assert repr(Work()) == "Work()"
