@@ -140,6 +140,23 @@ def test_a_change_is_named_by_its_lines() -> None:
     assert new == "pass"
 
 
+@pytest.mark.parametrize(("statement", "by"), [("found[1][name] = ", "test_bands"), ("found: tuple[", "import")])
+def test_a_mistake_in_what_is_computed_at_import_is_seen(statement: str, by: str) -> None:
+    """Such a mutant is tried in a process that imports it: here one has a wrong table, one cannot be imported."""
+    module, test = "gmemsim/host/costs.py", "tests/host/test_costs.py::test_bands_reach_as_far_as_sources_disagree"
+    lines = (ROOT / module).read_text().splitlines()
+    found = mutants(module, "\n".join(lines), ["DeleteStatement"])
+    (mutant,) = [one for one in found if lines[one.line - 1].strip().startswith(statement)]
+    code = (
+        "from tests.mutants.engine import fresh\nfrom tests.mutants.plan import Mutant\n"
+        f"verdict = fresh({mutant!r}, [{test!r}], {{}})\nprint(verdict.outcome, verdict.by)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    outcome, _, killer = done.stdout.strip().partition(" ")
+    assert outcome == "killed", done.stderr
+    assert by in killer
+
+
 def test_a_run_judges_mutants_and_the_next_one_goes_on(tmp_path: Path) -> None:
     options = ["--operator", "DeleteStatement", "--source", "gmemsim/host/rcu.py", "--suite", "tests/host/test_rcu.py"]
     command = [sys.executable, "-m", "tests.mutants", *options, "--n", "3", "--out", str(tmp_path)]
