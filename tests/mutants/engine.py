@@ -66,7 +66,16 @@ tests/conftest.py names, they are tried after the tests that are known to execut
 
 # Assertions stay plain: pytest's import hook would also load what belongs to a plugin, such as all of gmemsim, from its
 # file, before the hook that has the mutant is asked.
-OPTIONS: Final = ("-q", "-p", "no:cacheprovider", "--assert=plain", "--hypothesis-seed=0")
+OPTIONS: Final = (
+    "-o",
+    "addopts=",
+    "-p",
+    "no:terminal",
+    "-p",
+    "no:cacheprovider",
+    "--assert=plain",
+    "--hypothesis-seed=0",
+)
 
 
 @frozen
