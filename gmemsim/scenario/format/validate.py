@@ -266,12 +266,14 @@ class Checker:
         if memory is MISSING or (size is None and self._geometry is None):
             return ""
         if size == ALL:
-            wrong = f"found an offset of {size_name(offset)}, expected less than the guest's {size_name(memory)}"
-            return wrong if offset >= memory else ""
+            if offset < memory:
+                return ""
+            return f"found an offset of {size_name(offset)}, expected less than the guest's {size_name(memory)}"
         page = 0 if self._geometry is None else self._geometry.page_size
         end = offset + (page if size is None else size)
-        wrong = f"found a range that ends at {size_name(end)}, expected at most the guest's {size_name(memory)}"
-        return wrong if end > memory else ""
+        if end <= memory:
+            return ""
+        return f"found a range that ends at {size_name(end)}, expected at most the guest's {size_name(memory)}"
 
     def _work(self, step: type[Step], values: Values, guests: list[Values]) -> None:
         """A call that takes memory does not take more than a run can carry out.

@@ -339,6 +339,9 @@ class _Composer:
         kind = type(event)
         if depth > DEEPEST:
             raise _UnreadableError(place_at(at), f"found more than {DEEPEST} levels of nesting, expected a scenario")
+        if kind is ScalarEvent and event.tag is None and event.anchor is None:  # most of a file
+            self._made += 1
+            return ScalarNode(at, self._kept(event.value), not event.style)
         if kind is AliasEvent:
             return self._aliased(event, at)
         if event.tag is not None:
@@ -360,11 +363,12 @@ class _Composer:
 
     def _kept(self, text: str) -> str:
         """``text``, the same object for the same short text: a file of many steps has few different words."""
-        if len(text) > _SHORT:
-            return text
-        if len(self._texts) < _TEXTS_KEPT:
-            return self._texts.setdefault(text, text)
-        return self._texts.get(text, text)
+        kept = self._texts.get(text)
+        if kept is not None:
+            return kept
+        if len(text) <= _SHORT and len(self._texts) < _TEXTS_KEPT:
+            self._texts[text] = text
+        return text
 
     def _aliased(self, event: Any, at: int) -> Node:
         if event.anchor not in self._anchors:
