@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""When allocations come and go: arrivals over time, and lifetimes.
+"""What a guest asks for, call by call: when allocations come and go, where they are, and who touches them.
 
-What may live here: functions of numbers and of a random number generator, which every call of a run passes through, so
-that they may be compiled.  What uses them is in :mod:`gmemsim.scenario.workload` and in the generators.
+What may live here: what every step of a generator passes through, as functions and plain classes, which may be
+compiled.  What uses them is in :mod:`gmemsim.scenario.workload` and in the generators.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Iterator
 from random import Random
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from gmemsim.scenario.model import Convert, Place, Step, Touch
+
+if TYPE_CHECKING:
+    from gmemsim.scenario.workload import Generator
 
 Arrival = Literal["fixed", "poisson", "bursts"]
 
@@ -53,3 +59,103 @@ def lives(times: Iterator[int], lifetime: int | None, end: int, rng: Random) -> 
                 heapq.heappush(alive, (dies, number))
     while alive:
         yield *heapq.heappop(alive), False
+
+
+def split_rng(rng: Random) -> Random:
+    """A stream of random numbers of its own, which depends on ``rng`` only as far as that has been used."""
+    return Random(rng.getrandbits(64))
+
+
+class PagePool:
+    """Random places of ``granule`` bytes in a range, which overlap neither each other nor the ``gap``.
+
+    ``gap`` (offset, size; default: none) must lie within the range of ``size`` bytes from ``offset`` on.
+
+    A Fisher-Yates shuffle that stores only what it has moved: memory is O(places taken), whatever the guest's size;
+    :meth:`take` and :meth:`give_back` are O(1).
+    """
+
+    def __init__(self, offset: int, size: int, granule: int, *, gap: tuple[int, int] = (0, 0)) -> None:
+        first, length = gap
+        self._offset = offset
+        self._granule = granule
+        self._before = max(0, first - offset) // granule if length else size // granule
+        after = -(-max(0, first + length - offset) // granule) if length else self._before
+        self._skip = max(0, after - self._before)
+        self._moved: dict[int, int] = {}
+        self.free = max(0, size // granule - self._skip)
+
+    def take(self, rng: Random) -> int:
+        """The offset of a place that was free, drawn from ``rng``; there must be one."""
+        chosen = rng.randrange(self.free)
+        self.free -= 1
+        place = self._moved.get(chosen, chosen)
+        last = self._moved.pop(self.free, self.free)
+        if chosen != self.free:
+            self._moved[chosen] = last
+        return self._offset + (place + self._skip * (place >= self._before)) * self._granule
+
+    def give_back(self, offset: int) -> None:
+        """Free the place at ``offset`` again."""
+        place = (offset - self._offset) // self._granule
+        self._moved[self.free] = place - self._skip * (place >= self._before)
+        self.free += 1
+
+
+class Blocks(PagePool):
+    """Random places of ``each`` bytes, each in a block of its own, of ``block`` bytes, in ``size`` bytes from
+    ``offset`` on.
+    """
+
+    def __init__(self, offset: int, size: int, block: int, each: int) -> None:
+        super().__init__(offset, size, block)
+        self._each = each
+
+    def take(self, rng: Random) -> int:
+        """The offset of a place in a block that was free; there must be one."""
+        block = super().take(rng)
+        return block + rng.randrange(self._granule // self._each) * self._each
+
+
+def scattered(
+    generator: Generator, name: str, demand: Iterator[tuple[int, int, bool]], pool: PagePool, size: int, rng: Random
+) -> Iterator[Step]:
+    """Give every birth of ``demand`` a random place of ``pool``: to shared as they arrive, to private as they go.
+
+    ``size`` bytes are converted each time, of the guest ``name``, by ``generator``; chance comes from ``rng``.  Memory
+    is O(live allocations).
+    """
+    places: dict[int, int] = {}
+    for at, number, born in demand:
+        if born:
+            places[number] = pool.take(rng)
+            yield generator.convert(name, at, places[number], size, "shared")
+        else:
+            offset = places.pop(number)
+            pool.give_back(offset)
+            yield generator.convert(name, at, offset, size, "private")
+
+
+def touched(
+    steps: Iterator[Step], page_size: int, share: float, delay: int, end: int, where: Place, rng: Random
+) -> Iterator[Step]:
+    """The ``steps`` of one guest, and the host's accesses to what they share, ``delay`` ns later or at ``end``.
+
+    The host touches the first ``share`` of the pages, of ``page_size`` bytes; a fraction of a page is a page with that
+    probability, drawn from ``rng``.  ``where`` is where the generator stands in the file.
+    """
+    waiting: deque[tuple[int, Touch]] = deque()  # the delay is the same for all, so they are in the order of time
+    random = rng.random
+    for step in steps:
+        now = step.at or 0
+        while waiting and waiting[0][0] <= now:
+            yield waiting.popleft()[1]
+        yield step
+        if isinstance(step, Convert) and step.to == "shared":
+            assert isinstance(step.size, int)
+            size = int(step.size // page_size * share + random()) * page_size
+            at = max(now, min(now + delay, end))
+            if size:
+                waiting.append((at, Touch(guest=step.guest, at=at, offset=step.offset, size=size, where=where)))
+    for _, touch in waiting:
+        yield touch

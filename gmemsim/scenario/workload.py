@@ -19,24 +19,23 @@ guest, changes no other.  ``streams: same`` gives every guest of a group the sam
 Arrivals, lifetimes and places have a stream each: two generators with the same seed put the same demand, wherever they
 place it.
 
-What generators share is here and in :mod:`gmemsim.scenario.demand`: arrivals over time, lifetimes, and
-:class:`PagePool`, which hands out random places in memory that do not overlap.  Each generator is one module in
-``scenario.generators``; to add one, write its class and add a row to the registry there.
+What generators share is here and in :mod:`gmemsim.scenario.demand`: arrivals over time, lifetimes, random places in
+memory that do not overlap.  Each generator is one module in ``scenario.generators``; to add one, write its class and
+add a row to the registry there.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Annotated, ClassVar, Literal, get_args
 
 import attrs
 
-from gmemsim.scenario.demand import Arrival, arrivals, lives
+from gmemsim.scenario.demand import Arrival, arrivals, lives, split_rng, touched
 from gmemsim.scenario.format.kinds import Choice, Count, Duration, Inner, Number, Record, Size
-from gmemsim.scenario.model import Convert, Extent, GuestSpec, GuestStep, Retry, Scenario, State, Step, Touch, bytes_of
+from gmemsim.scenario.model import Convert, Extent, GuestSpec, GuestStep, Retry, Scenario, State, Step, bytes_of
 from gmemsim.units import size_name
 
 Streams = Literal["own", "same"]
@@ -146,24 +145,9 @@ class Sharing(Generator):
 
     def accompanied(self, steps: Iterator[Step], page_size: int, rng: Random, end: int) -> Iterator[Step]:
         """The ``steps`` of one guest with the host's accesses to what they share, by time ``end`` at the latest."""
-        return self._touched(steps, page_size, rng, end) if self.host_share else steps
-
-    def _touched(self, steps: Iterator[Step], page_size: int, rng: Random, end: int) -> Iterator[Step]:
-        waiting: deque[tuple[int, Touch]] = deque()  # the delay is the same for all, so they are in the order of time
-        share, delay, where, random = self.host_share, self.host_delay, self.where, rng.random
-        for step in steps:
-            now = step.at or 0
-            while waiting and waiting[0][0] <= now:
-                yield waiting.popleft()[1]
-            yield step
-            if isinstance(step, Convert) and step.to == "shared":
-                assert isinstance(step.size, int)
-                size = int(step.size // page_size * share + random()) * page_size
-                at = max(now, min(now + delay, end))
-                if size:
-                    waiting.append((at, Touch(guest=step.guest, at=at, offset=step.offset, size=size, where=where)))
-        for _, touch in waiting:
-            yield touch
+        if not self.host_share:
+            return steps
+        return touched(steps, page_size, self.host_share, self.host_delay, end, self.where, rng)
 
 
 @attrs.frozen(kw_only=True)
@@ -235,47 +219,6 @@ def time_of(step: Step) -> int:
 def in_order(*streams: Iterator[Step]) -> Iterator[Step]:
     """The steps of ``streams``, each in the order of its ``at``, in that order; equal times by stream."""
     return streams[0] if len(streams) == 1 else heapq.merge(*streams, key=time_of)
-
-
-def split_rng(rng: Random) -> Random:
-    """A stream of random numbers of its own, which depends on ``rng`` only as far as that has been used."""
-    return Random(rng.getrandbits(64))
-
-
-class PagePool:
-    """Random places of ``granule`` bytes in a range, which overlap neither each other nor the ``gap``.
-
-    ``gap`` (offset, size; default: none) must lie within the range of ``size`` bytes from ``offset`` on.
-
-    A Fisher-Yates shuffle that stores only what it has moved: memory is O(places taken), whatever the guest's size;
-    :meth:`take` and :meth:`give_back` are O(1).
-    """
-
-    def __init__(self, offset: int, size: int, granule: int, *, gap: tuple[int, int] = (0, 0)) -> None:
-        first, length = gap
-        self._offset = offset
-        self._granule = granule
-        self._before = max(0, first - offset) // granule if length else size // granule
-        after = -(-max(0, first + length - offset) // granule) if length else self._before
-        self._skip = max(0, after - self._before)
-        self._moved: dict[int, int] = {}
-        self.free = max(0, size // granule - self._skip)
-
-    def take(self, rng: Random) -> int:
-        """The offset of a place that was free, drawn from ``rng``; there must be one."""
-        chosen = rng.randrange(self.free)
-        self.free -= 1
-        place = self._moved.get(chosen, chosen)
-        last = self._moved.pop(self.free, self.free)
-        if chosen != self.free:
-            self._moved[chosen] = last
-        return self._offset + (place + self._skip * (place >= self._before)) * self._granule
-
-    def give_back(self, offset: int) -> None:
-        """Free the place at ``offset`` again."""
-        place = (offset - self._offset) // self._granule
-        self._moved[self.free] = place - self._skip * (place >= self._before)
-        self.free += 1
 
 
 @attrs.frozen(kw_only=True)

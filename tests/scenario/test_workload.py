@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmemsim.scenario import generators
-from gmemsim.scenario.demand import Arrival, arrivals, lives
+from gmemsim.scenario.demand import Arrival, PagePool, arrivals, lives
 from gmemsim.scenario.generators import (
     COMPOSITES,
     GENERATORS,
@@ -46,7 +46,7 @@ from gmemsim.scenario.model import (
     Unpin,
     Unshare,
 )
-from gmemsim.scenario.workload import Generator, PagePool, expand_step, step_end
+from gmemsim.scenario.workload import Generator, expand_step, step_end
 
 K, M, G, T = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 S = 1_000_000_000

@@ -62,10 +62,9 @@ from typing import Annotated, ClassVar, Final, get_args
 
 import attrs
 
-from gmemsim.scenario.demand import arrivals, lives
+from gmemsim.scenario.demand import arrivals, lives, scattered, split_rng
 from gmemsim.scenario.format.kinds import Choice, Count, Duration, Size
 from gmemsim.scenario.generators.placement import Demands, Placement, place
-from gmemsim.scenario.generators.scatter import scattered
 from gmemsim.scenario.generators.swiotlb import (
     LARGEST,
     PERCENT,
@@ -75,7 +74,7 @@ from gmemsim.scenario.generators.swiotlb import (
     place_block,
 )
 from gmemsim.scenario.model import GuestSpec, Step
-from gmemsim.scenario.workload import Sharing, in_order, split_rng
+from gmemsim.scenario.workload import Sharing, in_order
 from gmemsim.units import size_name
 
 KVMCLOCK_BYTES: Final = 64

@@ -19,9 +19,10 @@ from typing import Annotated, ClassVar
 
 import attrs
 
+from gmemsim.scenario.demand import PagePool, split_rng
 from gmemsim.scenario.format.kinds import Count, Size
 from gmemsim.scenario.model import GuestSpec, Step
-from gmemsim.scenario.workload import MOST_CONVERSIONS, Demand, PagePool, split_rng
+from gmemsim.scenario.workload import MOST_CONVERSIONS, Demand
 from gmemsim.units import size_name
 
 

@@ -20,17 +20,10 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 import attrs
 
-from gmemsim.scenario.demand import Arrival, arrivals
+from gmemsim.scenario.demand import Arrival, PagePool, arrivals, split_rng
 from gmemsim.scenario.format.kinds import Choice, Count, Duration, Flag, Size
 from gmemsim.scenario.model import Extent, FaultIn, GuestSpec, Step, bytes_of
-from gmemsim.scenario.workload import (
-    MOST_CONVERSIONS,
-    Generator,
-    PagePool,
-    misfit,
-    split_rng,
-    too_many,
-)
+from gmemsim.scenario.workload import MOST_CONVERSIONS, Generator, misfit, too_many
 from gmemsim.units import size_name
 
 Sequence = Literal["ascending", "random"]

@@ -38,9 +38,9 @@ from typing import Final, Literal
 
 import attrs
 
+from gmemsim.scenario.demand import Blocks, PagePool
 from gmemsim.scenario.generators.swiotlb import Block
 from gmemsim.scenario.machine import low_memory
-from gmemsim.scenario.workload import PagePool
 
 Placement = Literal["clustered", "uniform"]
 
@@ -93,19 +93,6 @@ class Places:
     pool: PagePool
 
 
-class Pageblocks(PagePool):
-    """Random places of ``granule`` bytes, each in a pageblock of its own, in ``size`` bytes from ``offset`` on."""
-
-    def __init__(self, offset: int, size: int, granule: int) -> None:
-        super().__init__(offset, size, _block_for(granule))
-        self._each = granule
-
-    def take(self, rng: Random) -> int:
-        """The offset of a place in a pageblock that was free; there must be one."""
-        block = super().take(rng)
-        return block + rng.randrange(self._granule // self._each) * self._each
-
-
 def _block_for(granule: int) -> int:
     return -(-granule // PAGEBLOCK) * PAGEBLOCK
 
@@ -128,7 +115,8 @@ def _clustered(demands: Demands) -> Places | None:
     end = end // PAGEBLOCK * PAGEBLOCK
     ghcbs = [end - i * PAGEBLOCK - demands.page_size for i in range(demands.ghcbs)]
     room = end - demands.ghcbs * PAGEBLOCK - start
-    needed = demands.buffers * _block_for(demands.granule)
+    block = _block_for(demands.granule)
+    needed = demands.buffers * block
     if top < IMAGE_END or needed > room:
         return None
-    return Places(clocks, ghcbs, Pageblocks(start, min(room, max(needed, UNMOVABLE)), demands.granule))
+    return Places(clocks, ghcbs, Blocks(start, min(room, max(needed, UNMOVABLE)), block, demands.granule))

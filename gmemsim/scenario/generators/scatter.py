@@ -16,27 +16,9 @@ from typing import ClassVar
 
 import attrs
 
+from gmemsim.scenario.demand import PagePool, scattered, split_rng
 from gmemsim.scenario.model import GuestSpec, Step
-from gmemsim.scenario.workload import Demand, Generator, PagePool, split_rng
-
-
-def scattered(
-    generator: Generator, name: str, demand: Iterator[tuple[int, int, bool]], pool: PagePool, size: int, rng: Random
-) -> Iterator[Step]:
-    """Give every birth of ``demand`` a random place of ``pool``: to shared as they arrive, to private as they go.
-
-    ``size`` bytes are converted each time, of the guest ``name``, by ``generator``; chance comes from ``rng``.  Memory
-    is O(live allocations).
-    """
-    places: dict[int, int] = {}
-    for at, number, born in demand:
-        if born:
-            places[number] = pool.take(rng)
-            yield generator.convert(name, at, places[number], size, "shared")
-        else:
-            offset = places.pop(number)
-            pool.give_back(offset)
-            yield generator.convert(name, at, offset, size, "private")
+from gmemsim.scenario.workload import Demand
 
 
 @attrs.frozen(kw_only=True)
