@@ -412,6 +412,7 @@ def _charged(state: State) -> dict[str, int]:
 
 
 def _provenance(state: State) -> dict[str, Any]:
+    """What made the result, and of what; without a time or a place, so the same run gives the same object."""
     generations = (guest.policy.generation for guest in state.guests)
     return provenance(state.version, state.scenario_sha256, state.settings, generations, state.profile.name)
 
