@@ -134,5 +134,9 @@ class SimulationRefused(GmemsimError):
     """The scenario is well formed, but the simulation cannot be carried out; the message says why."""
 
 
+NO_MEMORY = "this machine has not enough memory for it"
+"""What is said where the machine that runs gmemsim, not the modelled one, is out of memory."""
+
+
 class WorkersLost(SimulationRefused):
     """Work cannot go on because its workers have gone, and no new ones can be had; the message says which."""

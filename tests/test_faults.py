@@ -265,7 +265,7 @@ def test_a_branch_that_dies_is_an_error_and_not_a_result() -> None:
             if key == 1:
                 os._exit(1)
             branches.report(10 * key)
-    with pytest.raises(OSError, match="killed"):
+    with pytest.raises(MemoryError, match="killed"):
         branches.finish()
     branches.finish()
     assert told == [(0, 0), (2, 20)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gmemsim.cli import completion
-from gmemsim.cli.exits import interrupted
+from gmemsim.cli.exits import ended_early, interrupted
 from gmemsim.cli.outputs import check_free, destination, tell_written, write_all
 from gmemsim.cli.parameters import format_options, policy_option, price_option, set_option
 from gmemsim.cli.simulate import simulate
@@ -198,7 +198,7 @@ def _compare(
             break
         results[name] = result
     if not results:
-        raise KeyboardInterrupt
+        raise ended_early()
     titles = [scenario.title for scenario in scenarios.values()]
     title = titles[0] if by_policy else f"{len(titles)} scenarios"
     return Comparison(title, "policy" if by_policy else "scenario", results, partial, metrics, costs)

@@ -37,13 +37,16 @@ from typing import TYPE_CHECKING, TextIO
 
 from gmemsim.cli import asciitext
 from gmemsim.cli.terminal import say
-from gmemsim.errors import InputError, SimulationRefused
+from gmemsim.errors import NO_MEMORY, InputError, SimulationRefused
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 INPUT_WRONG, REFUSED, BUG, OUTPUT_BROKEN = 2, 3, 70, 74
 INTERRUPTED, READER_GONE, TERMINATED = 130, 141, 143
+
+NO_MEMORY_NOTED = -1
+"""In place of a signal: the machine is out of memory."""
 
 STDERR = 2
 """The highest standard descriptor."""
@@ -74,8 +77,20 @@ def note_signal(number: int) -> None:
 
 
 def interrupted() -> int:
-    """The exit code of a command that a signal has ended early: 143 for SIGTERM, 130 for Ctrl-C."""
+    """The exit code of a command that has ended early: 143 for SIGTERM, 130 for Ctrl-C, 3 for want of memory."""
+    if _noted == [NO_MEMORY_NOTED]:
+        return REFUSED
     return TERMINATED if _noted == [signal.SIGTERM] else INTERRUPTED
+
+
+def ended_early() -> BaseException:
+    """What ends a command that has nothing to show, because a signal or want of memory came before that."""
+    return MemoryError() if _noted == [NO_MEMORY_NOTED] else KeyboardInterrupt()
+
+
+def note_no_memory() -> None:
+    """A command will end early, with what it has done so far, because the machine's memory did not suffice."""
+    _noted[:] = [NO_MEMORY_NOTED]
 
 
 def notice_sigterm() -> None:
@@ -95,7 +110,7 @@ def report(error: BaseException) -> int:
                 _complain(str(fault))
             return INPUT_WRONG
         case SimulationRefused() | MemoryError():
-            _complain(f"gmemsim: refused: {str(error) or 'this machine has not enough memory for it'}")
+            _complain(f"gmemsim: refused: {str(error) or NO_MEMORY}")
             return REFUSED
         case Terminated():
             _complain("gmemsim: terminated")

@@ -117,7 +117,7 @@ def _faults(given: dict[str, Any]) -> Faults:
     if not found.variants:
         raise InputError([Fault(file, 0, 0, why) for why in found.refused])
     if found.left and not found.points:
-        raise KeyboardInterrupt
+        raise MemoryError(found.ended) if found.ended else KeyboardInterrupt
     return found
 
 

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING, TextIO, cast
 
+from gmemsim.cli.exits import note_no_memory
 from gmemsim.cli.progress import Interruption, with_bar
 from gmemsim.cli.terminal import say
+from gmemsim.errors import NO_MEMORY
 from gmemsim.garbage import fewer_collections
 
 if TYPE_CHECKING:
@@ -26,22 +28,27 @@ FORCED = {"FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
 def simulate(run: Run, recorders: Iterable[Recorder] = (), *, label: str = "simulating") -> Result:
     """Carry out ``run`` to its end, and let ``recorders`` (default: none), which were made for it, see every event.
 
-    ``label`` is what the bar says (default: "simulating").  If Ctrl-C ends the run, its summary says ``partial`` and a
-    line on standard error too.
+    ``label`` is what the bar says (default: "simulating").  If Ctrl-C ends the run, or the machine's memory does not
+    suffice, its summary says ``partial`` and a line on standard error too.
     """
     watching = tuple(recorders)
     calls = with_bar(run, _terminal(), label, look=bool(watching))
+    why = "interrupted"
     with fewer_collections(), Interruption() as interruption, closing(calls):
-        for event in calls:
-            if event is not None:
-                for recorder in watching:
-                    recorder.see(event)
-            if interruption.pressed:
-                break
+        try:
+            for event in calls:
+                if event is not None:
+                    for recorder in watching:
+                        recorder.see(event)
+                if interruption.pressed:
+                    break
+        except MemoryError:
+            why = f"refused: {NO_MEMORY}: ended"
+            note_no_memory()
     result = run.result()
     if result.summary.get("partial"):
         steps = len(result.timeline.events) + result.timeline.events.dropped
-        say(f"gmemsim: interrupted after {steps:,} calls: what follows is partial", err=True)
+        say(f"gmemsim: {why} after {steps:,} calls: what follows is partial", err=True)
     _tell_dropped(result)
     return result
 

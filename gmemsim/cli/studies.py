@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gmemsim.cli.exits import interrupted
+from gmemsim.cli.exits import interrupted, note_no_memory
 from gmemsim.cli.outputs import Destination, check_free, destination, tell_written, write_all
 from gmemsim.cli.terminal import say, show, show_data
 from gmemsim.options import Options
@@ -59,10 +59,12 @@ def deliver(
     form: str | None,
     force: bool,
 ) -> None:
-    """Show ``study`` (or print it in the format ``form``), write its files; end with 130 or 143 if it is not whole.
+    """Show ``study`` (or print it in the format ``form``), write its files; end with 130, 143 or 3 if it is not whole.
 
-    ``study.left`` says how many runs have not been made.
+    ``study.left`` says how many runs have not been made, ``study.ended`` why if that was not asked for.
     """
+    if ended := getattr(study, "ended", ""):
+        note_no_memory()
     written = () if plan is None else write_all(plan.directory, bound(plan.files, study), force=force)
     if form is None:
         show(screen, study)
@@ -70,7 +72,8 @@ def deliver(
         show_data(formats[form].text(study))
     complete = plan is None or tell_written(plan.directory, written, plan.files, err=form is not None)
     if study.left:
-        say(f"gmemsim: interrupted: {study.left:,} runs were not made, what is above is partial", err=True)
+        why = f"refused: {ended}" if ended else "interrupted"
+        say(f"gmemsim: {why}: {study.left:,} runs were not made, what is above is partial", err=True)
     if study.left or not complete:
         ctx.exit(interrupted())
 

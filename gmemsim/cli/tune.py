@@ -83,7 +83,7 @@ def _tune(given: dict[str, Any]) -> Tuning:
         except ValueError as error:
             raise InputError([Fault(given["file"], 0, 0, str(error))]) from None
     if found.left and not found.evaluated:
-        raise KeyboardInterrupt
+        raise MemoryError(found.ended) if found.ended else KeyboardInterrupt
     return found
 
 

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 import attrs
 
-from gmemsim.errors import SimulationRefused
+from gmemsim.errors import NO_MEMORY, SimulationRefused
 from gmemsim.garbage import fewer_collections
 from gmemsim.gmem.policy import Policy
 from gmemsim.host.accounts import ACCOUNTS
@@ -352,7 +352,7 @@ def measure(question: Question, point: tuple[str, int, int]) -> Need | str:
     except SimulationRefused as error:
         return str(error)
     except MemoryError:
-        return "this machine has not enough memory to simulate it"
+        return NO_MEMORY
 
 
 def _as_many(copies: int) -> Asking:

@@ -176,7 +176,7 @@ def observe(
     ``to_end`` (default: no) goes on after the call to the end of the run, and verifies the invariants there too.
     ``jobs`` (default: 1) strikes are carried out at a time.  No more are begun when ``stop`` returns true (default:
     never).  ``copies``: whether to copy processes (default: where that is possible) or to begin anew for each strike,
-    one at a time.  ``OSError`` if the machine has no more processes or memory.
+    one at a time.  ``MemoryError`` if the machine has no more processes or memory.
     """
     wanted = _Wanted(scenario, requests, to_end)
     if copies is None:
@@ -297,6 +297,8 @@ def _seen(run: Run, watch: _Watch, before: Before, event: Event | Exception, to_
             for each in run.guests.values():
                 each.check()
             run.host.check()
+    except MemoryError:  # the machine's own: says nothing about the simulation
+        raise
     except Exception as error:
         return Seen(BROKEN, None, asked_again, f"{type(error).__name__}: {error}"[:LONGEST])
     return Seen(found, event.errno, asked_again)

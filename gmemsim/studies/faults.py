@@ -33,6 +33,7 @@ from typing import Any
 
 import attrs
 
+from gmemsim.errors import NO_MEMORY
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.rules import ORDERINGS
 from gmemsim.host.accounts import ACCOUNTS
@@ -106,6 +107,7 @@ class Faults:
     is a sample, ``sample_of`` is how many there are (default: no sample).  ``refused``: variants that cannot be, and
     why.  ``broken``: failures after which an invariant did not hold, those carried out.  ``title`` is the scenario's.
     ``to_end``: whether runs went on to their end after the failure.  ``made``: what made it, as a summary says.
+    ``ended``: why it ended early if that was not asked for (default: it did not).
     """
 
     title: str
@@ -119,6 +121,7 @@ class Faults:
     to_end: bool = False
     refused: tuple[str, ...] = ()
     made: Mapping[str, Any] = attrs.field(factory=dict)
+    ended: str = ""
 
     @property
     def complete(self) -> bool:
@@ -199,7 +202,8 @@ def faults(
     and are left, as far as that is known.  ``copies`` (default: where possible): as
     :func:`~gmemsim.studies.failing.observe` has it.
 
-    Raises ``SimulationRefused`` if the guests cannot be created, ``OSError`` if the machine has no more processes.
+    Raises ``SimulationRefused`` if the guests cannot be created.  If the machine has no more memory or processes, what
+    was found is there, and ``ended`` says so.
 
     >>> from gmemsim.scenario.model import Allocate, Convert, GuestSpec, HostSpec
     >>> out = Convert(guest="vm0", offset=0, size=4096, to="shared")
@@ -212,17 +216,21 @@ def faults(
     """
     variants, refused = variants_of(scenario, orderings, policies)
     covers = [_Cover(variant, every=every, to_end=to_end, sample=sample, seed=seed) for variant in variants]
-    for cover in covers:
-        while not stop() and (strikes := cover.missing()):
-            behind = sum(len(other.known) for other in covers)
-            note = _Note(cover, progress, behind, len(strikes))
-            how = _How(cover.variant.scenario, to_end, jobs, copies)
-            if executor is None:
-                how.observe(cover.requests, strikes, note, stop)
-            else:
-                _observe_elsewhere(how, cover, strikes, note, executor, stop)
+    ended = ""
+    try:
+        for cover in covers:
+            while not stop() and (strikes := cover.missing()):
+                behind = sum(len(other.known) for other in covers)
+                note = _Note(cover, progress, behind, len(strikes))
+                how = _How(cover.variant.scenario, to_end, jobs, copies)
+                if executor is None:
+                    how.observe(cover.requests, strikes, note, stop)
+                else:
+                    _observe_elsewhere(how, cover, strikes, note, executor, stop)
+    except MemoryError as error:
+        ended = str(error) or NO_MEMORY
     made = made_of(scenario, [guest.policy for variant in variants for guest in variant.scenario.guests])
-    return _summed(scenario.title, covers, refused, to_end, made)
+    return attrs.evolve(_summed(scenario.title, covers, refused, to_end, made), ended=ended)
 
 
 @attrs.frozen

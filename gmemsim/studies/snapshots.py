@@ -13,7 +13,6 @@ What may live here: how branches begin and end.  What a branch does is its user'
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import pickle
@@ -57,17 +56,17 @@ class Branches(Generic[K, R]):
     def branch(self, key: K) -> bool:
         """Begin the branch ``key``: returns twice, ``True`` in the branch and ``False`` in the original.
 
-        Waits for the oldest branch first if there are as many as may be.  ``OSError`` if there can be no process.
+        Waits for the oldest branch first if there are as many as may be.  ``MemoryError`` if there can be no process.
         """
         while len(self._running) >= self._most:
             self._await_oldest()
         read, write = os.pipe()
         try:
             process = os.fork()
-        except OSError:
+        except OSError as error:
             os.close(read)
             os.close(write)
-            raise
+            raise MemoryError(f"this machine has no more processes ({error.strerror})") from None
         if process:
             os.close(write)
             self._running.append(_Branch(key, process, os.fdopen(read, "rb")))
@@ -95,11 +94,11 @@ class Branches(Generic[K, R]):
             self._await_oldest()
 
     def _await_oldest(self) -> None:
-        """Tell what the oldest branch reports; ``OSError`` if it was killed, as by a machine without memory."""
+        """Tell what the oldest branch reports; ``MemoryError`` if it was killed, as by a machine without memory."""
         branch = self._running.popleft()
         with branch.pipe:
             data = branch.pipe.read()
         os.waitpid(branch.process, 0)
         if not data:
-            raise OSError(errno.ENOMEM, "a process of this command was killed")
+            raise MemoryError("a process of this command was killed, as for want of memory")
         self._tell(branch.key, pickle.loads(data))

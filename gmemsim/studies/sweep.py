@@ -30,7 +30,7 @@ from typing import Any, Final
 
 import attrs
 
-from gmemsim.errors import Fault, InputError, SimulationRefused
+from gmemsim.errors import NO_MEMORY, Fault, InputError, SimulationRefused
 from gmemsim.messages import quote
 from gmemsim.results.metrics import metric_faults, metric_value
 from gmemsim.scenario.format.settings import POLICY, Setting, shown_settings
@@ -252,7 +252,7 @@ def evaluate(plan: Plan, place: int) -> SweepRow:
     except SimulationRefused as error:
         return _refused(plan, values, str(error))
     except MemoryError:
-        return _refused(plan, values, "this machine has not enough memory for it")
+        return _refused(plan, values, NO_MEMORY)
     provenance = summary["provenance"]
     made = (str(scenario.seed), "".join(provenance["generation"]), str(provenance["costs"]))
     return SweepRow(values, results, made=made)

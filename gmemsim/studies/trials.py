@@ -22,7 +22,7 @@ from typing import Final
 import attrs
 import numpy as np
 
-from gmemsim.errors import SimulationRefused
+from gmemsim.errors import NO_MEMORY, SimulationRefused
 from gmemsim.garbage import fewer_collections
 from gmemsim.gmem.policy import Policy
 from gmemsim.results.metrics import metric_value
@@ -46,7 +46,7 @@ SAME_FOR_ALL: Final = ("allocate", "clear")
 ZEROING: Final = "zero"
 """The phase in which a merge zeroes what nobody has touched."""
 
-NO_MEMORY: Final = "ENOMEM"
+ENOMEM: Final = "ENOMEM"
 
 
 @attrs.frozen(eq=False)
@@ -118,7 +118,7 @@ def measure(workload: Workload, point: tuple[Policy, bool]) -> Measured:
     except SimulationRefused as error:
         return Measured(policy=policy, refused=str(error))
     except MemoryError:
-        return Measured(policy=policy, refused="this machine has not enough memory to simulate it")
+        return Measured(policy=policy, refused=NO_MEMORY)
     return _measured(workload, policy, result, wanted)
 
 
@@ -155,7 +155,7 @@ def _measured(workload: Workload, policy: Policy, result: Result, wanted: bool) 
     return Measured(
         policy=policy,
         values=values,
-        failed=sum(calls["failed"].get(NO_MEMORY, 0) for calls in summary["calls"].values()),
+        failed=sum(calls["failed"].get(ENOMEM, 0) for calls in summary["calls"].values()),
         merges=sum(summary["merges"].values()),
         host_faults=summary["host_faults"],
         accounts={name: int(columns[name][highest]) for name in timeline.accounts},

@@ -38,6 +38,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from gmemsim.errors import NO_MEMORY
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import PRESETS
 from gmemsim.gmem.rules import Hysteresis, Ladder
@@ -84,7 +85,8 @@ class Tuning:
     name.  ``evaluated``: runs.  ``pruned``: policies left out by proof.  ``open``: ladders that the bounds did not rule
     out and that were not run; ``better``: those of them that might be better than ``best``.  ``tried``: runs of what no
     bound covers.  ``lawful``: whether the law holds.  ``slack``: bytes within which a peak is proved.  ``notes``: what
-    was the same or left out, in words.  ``left``: runs that have not been made.
+    was the same or left out, in words.  ``left``: runs that have not been made.  ``ended``: why it ended early if that
+    was not asked for (default: it did not).
     """
 
     scenario: Scenario
@@ -102,6 +104,7 @@ class Tuning:
     slack: int
     notes: tuple[str, ...]
     left: int = 0
+    ended: str = ""
 
     @property
     def complete(self) -> bool:
@@ -153,8 +156,12 @@ def tune(
     wanted = {minimize, *(constraint.metric for constraint in subject_to)} - set(WEIGHED)
     load = Workload(scenario=plain, metrics=tuple(sorted(wanted)), kept=always_there(Workload(scenario=plain)))
     search = _Search(load, scenario.host.geometry.order_of(sizes.pop()), executor, stop)
-    search.go(minimize, tuple(subject_to))
-    return search.result(minimize, tuple(subject_to))
+    ended = ""
+    try:
+        search.go(minimize, tuple(subject_to))
+    except MemoryError:
+        ended, search.left = NO_MEMORY, max(1, search.left)
+    return attrs.evolve(search.result(minimize, tuple(subject_to)), ended=ended)
 
 
 @attrs.frozen(kw_only=True)
