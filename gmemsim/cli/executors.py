@@ -22,7 +22,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import connection, parent_process
+from multiprocessing import active_children, connection, parent_process
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
@@ -73,6 +73,8 @@ class Workers:
                 yield pool
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+                for process in active_children():  # nobody wants what they are in: the command would wait for it
+                    process.terminate()
 
 
 def available_processes() -> int:
