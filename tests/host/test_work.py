@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from gmemsim.host.host import Host, KernelSwitches
 from gmemsim.host.work import COUNTERS, Work
 
 
@@ -15,3 +18,11 @@ def test_counts_are_in_the_order_of_the_table() -> None:
 def test_at_first_nothing_is_done() -> None:
     assert Work().counts() == (0,) * len(COUNTERS)
     assert repr(Work()) == "Work()"
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_flush_is_counted_with_a_grace_period_where_the_kernel_waits(waits: bool) -> None:
+    host = Host(hugetlb={"2M": 1}, kernel=KernelSwitches(synchronize_rcu=waits))
+    host.count_flush()
+    host.count_flush()
+    assert (host.work.tlb_flushes, host.work.rcu_synchronisations) == (2, 2 * waits)
