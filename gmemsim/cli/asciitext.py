@@ -54,7 +54,7 @@ def as_ascii(text: str) -> str:
     """``text`` in ASCII, each line as wide as it was wherever there are gaps of two blanks.
 
     >>> print(as_ascii("peak ≤ 3  |  ≈ 5 µs ± 1"))
-    peak <= 3 |  ~ 5 us +- 1
+    peak <= 3 | ~ 5 us +- 1
     """
     if text.isascii():
         return text

@@ -20,7 +20,7 @@ A command raises what went wrong; :func:`report` turns it into lines on standard
     143  ended with SIGTERM; as 130
     === ==========================================================================
 
-What must change together: this table and the README's.
+What must change together: this table, which the reference of the documentation shows, and the constants below.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The pictures of the documentation: ``python -m tests.docs.pictures`` draws them anew.
+"""The pictures of the documentation: ``python -m tests.docs.pictures`` draws them anew; with ``--slow``, those too that
+take minutes.
 
 Theory of operation
 -------------------
 A page names the command that draws a picture in the line above it, ``<!-- picture: gmemsim run … -->``; the file below
-it is what that command writes with ``--out``.  These lie in the repository.  The reference also shows every figure that
+it is what that command writes with ``--out``.  These lie in the repository.  One that takes minutes is a ``slow
+picture``, which is drawn on request.  The reference also shows every figure that
 there is, and those of the studies; these are drawn into build/, and a site that is built without them has none.
 """
 
@@ -22,7 +24,7 @@ from gmemsim.cli.main import gmemsim
 from gmemsim.reports.figures import FIGURES
 from tests.readme import PAGES, ROOT
 
-PICTURE = re.compile(r"^<!-- picture: gmemsim (.+) -->\n\n?!\[[^\]]*\]\(([^)]+)\)", re.MULTILINE)
+PICTURE = re.compile(r"^<!-- (slow )?picture: gmemsim (.+) -->\n\n?!\[[^\]]*\]\(([^)]+)\)", re.MULTILINE)
 IMAGE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
 
 BUILT = ROOT / "build" / "figures"
@@ -41,11 +43,12 @@ STUDIES: Mapping[str, str] = {
 """A command of every study that draws a figure."""
 
 
-def named() -> Iterator[tuple[str, Path]]:
-    """The commands that pages name, each with the picture it draws."""
+def named(*, slow: bool = True) -> Iterator[tuple[str, Path]]:
+    """The commands that pages name, each with the picture it draws; without ``slow`` only the quick ones."""
     for page in PAGES:
         for match in PICTURE.finditer(page.read_text(encoding="utf-8")):
-            yield match[1], (page.parent / match[2]).resolve()
+            if slow or not match[1]:
+                yield match[2], (page.parent / match[3]).resolve()
 
 
 def shown() -> Iterator[tuple[str, Path]]:
@@ -64,6 +67,6 @@ def draw(command: str, picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    for what, where in [*named(), *shown()]:
+    for what, where in [*named(slow="--slow" in sys.argv), *shown()]:
         sys.stderr.write(f"{where.relative_to(ROOT)}\n")
         draw(what, where)
