@@ -165,8 +165,8 @@ def test_files_that_cannot_be_read_are_all_named_before_anything_is_printed(trac
     result = replay(trace, tmp_path / "gone.txt", tmp_path)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.splitlines() == [
-        f"{tmp_path}: Is a directory, expected a trace",
-        f"{tmp_path / 'gone.txt'}: No such file or directory, expected a trace",
+        f"{tmp_path}: found a directory, expected a trace",
+        f"{tmp_path / 'gone.txt'}: found no such file, expected a trace",
     ]
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import pickle
 import tempfile
 from pathlib import Path
@@ -290,7 +291,8 @@ def test_commands_take_it_where_they_take_a_policy(scenario: Path, jobs: str) ->
     lazy = f"lazy={scenario.parent / 'own_policy.py'}:Lazy"
     options = ["--vary", f"policy=b-today;{lazy}", "--metric", "filemap_nodes.peak", "--csv", "--jobs", jobs]
     done = CliRunner().invoke(gmemsim, ["sweep", str(scenario), "--allow-python", *options])
-    assert [line.split(",")[-2] for line in done.stdout.splitlines()[1:]] == ["4162", "4162"], done.stderr
+    rows = csv.DictReader(done.stdout.splitlines())
+    assert [row["filemap_nodes.peak"] for row in rows] == ["4162", "4162"], done.stderr
     text = SCENARIO.replace(", policy: {python: own_policy.py, class: Lazy}", "").replace(
         "id: second}", "id: second, at: 9s}"
     )

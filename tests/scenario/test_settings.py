@@ -84,7 +84,8 @@ def test_all_that_is_wrong_is_told_where_it_was_typed(tmp_path: Path) -> None:
         "--set seed=-1: found '-1', expected a whole number from 0",
     ]
     assert wrong(path, "guests.vm7.memory=1G", "policy=stagd") == [
-        "--set guests.vm7.memory=1G: found 'vm7' in 'guests.vm7.memory', expected a name, * or a number below 2",
+        "--set guests.vm7.memory=1G: found 'vm7' in 'guests.vm7.memory', expected a name, * or a number below 2,"
+        " did you mean 'vm1'?",
         "--set policy=stagd: found 'stagd', expected the name of a policy, did you mean 'staged'?",
     ]
 

@@ -171,7 +171,7 @@ def wrapped(text: str, columns: int) -> list[str]:
 
 def note_height(notes: Sequence[str]) -> float:
     """Inches that :func:`write_below` needs."""
-    return 0.17 * max(len(notes), 1)
+    return 0.06 + 0.17 * max(len(notes), 1)
 
 
 def counts_on_log(ax: Axes, highest: int) -> None:

@@ -95,7 +95,7 @@ def draw_all(panels: Sequence[Axes], stacks: Sequence[Stack], axis: Axis) -> Non
         canvas.along(axis, [ax])
         ax.set_ylim(0, 1.08 * (highest / scale or 1))
         canvas.binary_ticks(ax, 4)
-        ax.set_title(f"{canvas.short(stack.name, 32)}: {stack.words}", loc="left", fontsize=7.5, parse_math=False)
+        ax.set_title(f"{canvas.short(stack.name, 26)}: {stack.words}", loc="left", fontsize=7.5, parse_math=False)
         if place % ACROSS == 0:
             ax.set_ylabel(f"held [{unit}]")
         else:
