@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import pickle
 from functools import partial
 from typing import Any
 
 import pytest
 
 from gmemsim.gmem.guest import GuestMemfd
-from gmemsim.gmem.rules import Ladder
+from gmemsim.gmem.rules import Hysteresis, Ladder
 from tests.gmem.worlds import PAGE, G, M, folios, live, make_guest, outcome, settle, sound, state
 
 LAZY = Ladder((18, 9, 0), ("conversion", "fault"))
@@ -99,3 +100,10 @@ def test_failures_of_each_rung(account: str, number: int) -> None:
         guest.host.ledger._injections.clear()
         sound(guest)
     assert folios(guest) == {9: 511, 0: 512}
+
+
+@pytest.mark.parametrize("rule", [LAZY, Hysteresis(3)], ids=repr)
+def test_a_rule_travels_to_another_process_and_shows_how_it_is_made(rule: Ladder | Hysteresis) -> None:
+    assert pickle.loads(pickle.dumps(rule)) == rule
+    assert hash(pickle.loads(pickle.dumps(rule))) == hash(rule)
+    assert eval(repr(rule), {"Ladder": Ladder, "Hysteresis": Hysteresis}) == rule
