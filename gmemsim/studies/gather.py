@@ -112,6 +112,7 @@ class Gathering:
         self._keep = len(plan) if keep is None else keep
         self._rows: dict[int, SweepRow] = {}
         self._refusals: Counter[str] = Counter()
+        self._made: set[tuple[str, str]] = set()  # kernel generations and cost profile of rows
 
     def add(self, place: int, row: SweepRow) -> None:
         """Take the ``row`` of the point at ``place``; a second one of the same point is left out."""
@@ -121,13 +122,17 @@ class Gathering:
         self.total += 1
         if row.refused is not None:
             self._refusals[row.refused] += 1
+        if row.made:
+            _, generations, costs = row.made
+            self._made.add((generations, costs))
         if self._folding is not None:
             self._folding.add(row)
         elif place < self._keep:
             self._rows[place] = row
 
     def sweep(self, title: str, made: Mapping[str, Any]) -> Sweep:
-        """The table so far; ``title`` is the scenario's, ``made`` what made it."""
+        """The table so far; ``title`` is the scenario's, ``made`` what makes it where nothing is varied."""
+        made = self._made_by_rows(made)
         plan, folding = self.plan, self._folding
         partial = self.total < len(plan)
         if folding is not None:
@@ -136,3 +141,13 @@ class Gathering:
             return Sweep(title, variations, plan.metrics, rows, partial, folded, total, refusals, made)
         kept = tuple(self._rows[place] for place in sorted(self._rows))
         return Sweep(title, plan.variations, plan.metrics, kept, partial, None, self.total, self._refusals, made)
+
+    def _made_by_rows(self, made: Mapping[str, Any]) -> dict[str, Any]:
+        """``made`` without a seed that is varied, and with the kernel generations and cost profiles of the rows."""
+        varied = {variation.key for variation in self.plan.variations}
+        told = {name: value for name, value in made.items() if name not in varied}
+        if self._made and "provenance" in told:
+            generations, costs = zip(*self._made, strict=True)
+            of_rows = {"generation": sorted({*"".join(generations)}), "costs": " ".join(sorted({*costs}))}
+            told["provenance"] = {**told["provenance"], **of_rows}
+        return told

@@ -10,7 +10,6 @@ as far as that is not varied.
 from __future__ import annotations
 
 import io
-from typing import Any
 
 from gmemsim.reports.views import DataTable, signed, write_rows
 from gmemsim.studies.sweep import Sweep, SweepRow
@@ -22,14 +21,8 @@ def write(sweep: Sweep) -> str:
     parts = ("sd", "low", "high")
     more = (*(f"{metric}.{part}" for part in parts for metric in sweep.metrics), "n") if sweep.folded else ()
     header = (*(variation.key for variation in sweep.variations), *sweep.metrics, *more, "refused")
-    write_rows(out, signed(DataTable(header, (_row(sweep, row) for row in sweep.rows)), _made(sweep)))
+    write_rows(out, signed(DataTable(header, (_row(sweep, row) for row in sweep.rows)), sweep.made))
     return out.getvalue()
-
-
-def _made(sweep: Sweep) -> dict[str, Any]:
-    """What made the table, without what differs by row."""
-    varied = {variation.key for variation in (*sweep.variations, *([sweep.folded] if sweep.folded else []))}
-    return {name: value for name, value in sweep.made.items() if name not in varied}
 
 
 def _row(sweep: Sweep, row: SweepRow) -> tuple[object, ...]:

@@ -218,7 +218,11 @@ class SweepTable:
                 raise ValueError(f"found {name} {quote(str(found))} in it, and here it is {quote(wanted)}")
         end = 1 + self._keys + len(self._plan.metrics)
         results = tuple(map(_number, cells[1 + self._keys : end]))
-        return place, SweepRow(values, results, str(cells[end]) if cells[end] else None)
+        if cells[end]:
+            return place, SweepRow(values, results, str(cells[end]))
+        varied = {variation.key: value for variation, value in zip(self._plan.variations, values, strict=True)}
+        made = varied | {name: str(found) for name, found in zip(self._places, cells[end + 1 :], strict=False)}
+        return place, SweepRow(values, results, made=tuple(made[name] for name in MADE))
 
     def add(self, place: int, row: SweepRow) -> None:
         """One more row, of the point at ``place``."""
