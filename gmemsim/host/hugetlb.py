@@ -165,16 +165,15 @@ class HugePool:
         everywhere = {*out, *pages.returned, *range(pages.fresh, pages.end)}
         places = len(out) + len(pages.returned) + pages.end - pages.fresh
         promised = sum(subpool.unused for subpool in files)
-        wrong = ""
-        if not len(everywhere) == places == pages.total - pages.lost:
-            wrong = "hugepages lost or in two places"
-        elif promised != pages.reserved:
-            wrong = f"{promised} promised, but {pages.reserved} are reserved"
-        elif pages.reserved > pages.free:
-            wrong = "more promised than free"
-        elif any(subpool.unused < 0 for subpool in files):
-            wrong = "a file took more than its limit"
-        assert not wrong, f"{wrong}: {size_name(size)}: {pages}, outstanding {out}"
+
+        def shown() -> str:  # long, and wanted in a message only
+            return f"{size_name(size)}: {pages}, outstanding {out}"
+
+        assert len(everywhere) == places == pages.total - pages.lost, f"hugepages lost or in two places: {shown()}"
+        assert promised == pages.reserved, f"{promised} promised, but {shown()}"
+        assert pages.reserved <= pages.free, f"more promised than free: {shown()}"
+        for subpool in files:
+            assert subpool.unused >= 0, f"a file took more than its {subpool.limit}: {shown()}"
 
 
 @attrs.define(eq=False)

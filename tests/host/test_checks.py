@@ -229,7 +229,7 @@ def took_too_much(pool: HugePool, file: Subpool) -> None:
 
 @pytest.mark.parametrize(
     ("plant", "said"),
-    [(promised_too_much, "more promised than free"), (took_too_much, "a file took more than its limit")],
+    [(promised_too_much, "more promised than free"), (took_too_much, "a file took more than its 1: 1G")],
 )
 def test_the_pool_says_what_is_wrong(plant: Callable[[HugePool, Subpool], None], said: str) -> None:
     pool = HugePool({G: 4})
