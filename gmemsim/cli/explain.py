@@ -46,10 +46,10 @@ def split(old: int, new: int, policies: tuple[str, ...], page_size: int, xarray:
       gmemsim explain split 512M 64K --page-size 64K
       gmemsim explain split 16G 512M --page-size 64K
     """
-    from gmemsim.gmem.presets import PRESETS, distinct_splits
+    from gmemsim.gmem.presets import PRESETS
     from gmemsim.host.geometry import PAGE_SIZES, Geometry
     from gmemsim.host.host import KernelSwitches
-    from gmemsim.studies.explain import explain_split, share_one_page
+    from gmemsim.studies.explain import costs_by_policy, explain_split
     from gmemsim.units import size_name
 
     if page_size not in PAGE_SIZES:
@@ -64,11 +64,9 @@ def split(old: int, new: int, policies: tuple[str, ...], page_size: int, xarray:
     if problem := geometry.hugepage_problem(old):
         raise click.UsageError(f"OLD: {problem}")
     kernel = KernelSwitches(xarray="v6.15" if xarray == "v6.15" else "rfc")
-    costs = {}
-    for name in policies or distinct_splits():
-        try:
-            costs[name] = share_one_page(PRESETS[name].policy, order, geometry, kernel)
-        except ValueError as error:
-            if policies:
-                raise click.UsageError(f"--policy {name}: {error}") from None
+    chosen = {name: PRESETS[name].policy for name in policies}
+    try:
+        costs = costs_by_policy(chosen or None, order, geometry, kernel)
+    except ValueError as error:
+        raise click.UsageError(f"--policy {error}") from None
     show("explain", explain_split(order, new_order, geometry), costs)

@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What commands print: screens on a rich console, and lines.
-
-Titles, names and bytes from files are text: they are never read as markup, and control characters in them are shown
-and never sent to the terminal, where they could move the cursor or worse.
-"""
+"""What commands print: screens on a rich console, and lines, in which control characters are shown and never sent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,18 +15,9 @@ if TYPE_CHECKING:
 
 def console(*, width: int | None = None) -> Console:
     """A rich console on standard output; ``width`` in columns (default: the terminal's)."""
-    from rich.console import Console, ConsoleOptions, RenderableType
-    from rich.segment import Segment
+    from gmemsim.reports import screen
 
-    class _PlainTextConsole(Console):
-        encoding = "utf-8"  # where only ASCII can be shown, the stream sees to it
-
-        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-            for segment in super().render(renderable, options):
-                text, style, control = segment
-                yield segment if control else Segment(visible(text, keep="\n"), style)
-
-    return _PlainTextConsole(highlight=False, markup=False, emoji=False, width=width)
+    return screen.console(width=width)
 
 
 def show(screen: str, *shown: Any, width: int | None = None) -> None:
@@ -39,15 +25,13 @@ def show(screen: str, *shown: Any, width: int | None = None) -> None:
 
     What does not go to a terminal has no blanks at the ends of lines.
     """
-    from gmemsim.reports.screen import render
+    from gmemsim.reports.screen import as_text, render
 
     target = console(width=width)
     if target.is_terminal:
         target.print(render(screen, *shown))
-        return
-    with target.capture() as captured:
-        target.print(render(screen, *shown))
-    click.echo("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()), nl=False)
+    else:
+        click.echo(as_text(target, screen, *shown), nl=False)
 
 
 def show_data(text: str) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from gmemsim.gmem.policy import Policy
-from gmemsim.gmem.presets import PRESETS, distinct_splits, read_policy
+from gmemsim.gmem.presets import PRESETS, read_policy
 from gmemsim.host.geometry import Geometry
 from gmemsim.host.host import KernelSwitches
 from gmemsim.reports import Reportable
@@ -26,7 +26,7 @@ from gmemsim.reports.views import View
 from gmemsim.sim.run import Result, Run, run
 from gmemsim.studies import compare as _compared
 from gmemsim.studies.compare import Comparison, usual_policies
-from gmemsim.studies.explain import PolicyCost, SplitFacts, explain_split, share_one_page
+from gmemsim.studies.explain import PolicyCost, SplitFacts, costs_by_policy, explain_split
 from gmemsim.units import size_of
 
 if TYPE_CHECKING:
@@ -84,36 +84,24 @@ def explain(
         raise ValueError(
             f"found a split of {geometry.name(order)} into {geometry.name(new_order)}, expected smaller folios"
         )
-    chosen = {name: read_policy(name)[1] for name in (distinct_splits() if policies is None else policies)}
-    costs = {}
-    for name, policy in chosen.items():
-        try:
-            costs[name] = share_one_page(policy, order, geometry, KernelSwitches())
-        except ValueError:
-            if policies is not None:
-                raise
+    chosen = None if policies is None else {name: read_policy(name)[1] for name in policies}
+    costs = costs_by_policy(chosen, order, geometry, KernelSwitches())
     return Explanation(explain_split(order, new_order, geometry), costs)
 
 
 def text(shown: Result | Comparison | Explanation, *, width: int = 80) -> str:
     """``shown`` as the command line prints it, ``width`` columns wide (default: 80), without blanks at line ends."""
-    from rich.console import Console
+    from gmemsim.reports.screen import as_text, console
 
-    from gmemsim.reports.screen import render
-
+    plain = console(file=io.StringIO(), width=width, force_jupyter=False, force_terminal=False)
     match shown:
         case Comparison():
-            screen = render("compare", shown)
+            screen = as_text(plain, "compare", shown)
         case Explanation():
-            screen = render("explain", shown.split, shown.policies)
+            screen = as_text(plain, "explain", shown.split, shown.policies)
         case _:
-            screen = render("run", shown)
-    written = io.StringIO()
-    plain = Console(
-        file=written, width=width, force_jupyter=False, force_terminal=False, highlight=False, markup=False, emoji=False
-    )
-    plain.print(screen)
-    return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
+            screen = as_text(plain, "run", shown)
+    return screen.removesuffix("\n")
 
 
 def markdown(comparison: Comparison) -> str:

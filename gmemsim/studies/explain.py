@@ -8,12 +8,14 @@ conversion has been carried out, so they are those of a run.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import attrs
 
 from gmemsim.errors import KernelError, OutOfMemory
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.policy import Policy
+from gmemsim.gmem.presets import PRESETS, distinct_splits
 from gmemsim.host.accounts import FOLIO_DESCRIPTOR_BYTES, XA_NODE_BYTES
 from gmemsim.host.geometry import Geometry
 from gmemsim.host.host import Host, KernelSwitches
@@ -176,3 +178,22 @@ def share_one_page(policy: Policy, order: int, geometry: Geometry, kernel: Kerne
         folios=+guest.folios,
         refused=refused,
     )
+
+
+def costs_by_policy(
+    policies: Mapping[str, Policy] | None, order: int, geometry: Geometry, kernel: KernelSwitches
+) -> dict[str, PolicyCost]:
+    """:func:`share_one_page` under each of ``policies``, by name (``None``: those that split differently and fit).
+
+    The hugepage is of ``order`` (log2 of base pages) on a machine of that ``geometry``, whose ``kernel`` may refuse.
+    ``ValueError``, with the name, for one of ``policies`` that does not fit it.
+    """
+    costs = {}
+    usual = {name: PRESETS[name].policy for name in distinct_splits()}
+    for name, policy in (usual if policies is None else policies).items():
+        try:
+            costs[name] = share_one_page(policy, order, geometry, kernel)
+        except ValueError as error:
+            if policies is not None:
+                raise ValueError(f"{name}: {error}") from None
+    return costs
