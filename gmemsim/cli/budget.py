@@ -17,7 +17,7 @@ from gmemsim.cli.parameters import (
     size_parameter,
 )
 from gmemsim.cli.progress import Interruption
-from gmemsim.cli.studies import deliver, out_options, planned, read_policies
+from gmemsim.cli.studies import check_begun, deliver, out_options, planned, read_policies
 from gmemsim.reports.export import BUDGET_EXPORTS
 from gmemsim.reports.filesets import budget_files
 
@@ -136,8 +136,7 @@ def _budget(file: str, settings: tuple[Setting, ...], given: dict[str, Any]) -> 
             )
         except ValueError as error:
             raise click.UsageError(str(error)) from None
-    if found.left and not found.rows:
-        raise KeyboardInterrupt
+    check_begun(found, found.rows)
     return found
 
 

@@ -146,19 +146,24 @@ def _metrics(ctx: click.Context, incomplete: str) -> Iterator[str]:
 
 
 def _file(ctx: click.Context) -> str | None:
-    """The command's FILE: click leaves it among what is left over, since the option that is typed has no value yet."""
+    """The command's FILE if it is one, and no pipe, which the command is to read and not the shell.
+
+    Click leaves it among what is left over, since the option that is typed has no value yet.
+    """
+    from gmemsim.scenario.shipped import resolve
+
     given = ctx.params.get("file") or ctx.params.get("files") or ctx.args
-    return given if isinstance(given, str) else next((text for text in given if not text.startswith("-")), None)
+    file = given if isinstance(given, str) else next((text for text in given if not text.startswith("-")), None)
+    return file if file is not None and Path(resolve(file)).is_file() else None
 
 
 def _root(ctx: click.Context) -> Node | None:
     """FILE as nodes, if it is a file that can be read."""
     from gmemsim.errors import InputError
     from gmemsim.scenario.format.yaml import Faults, read_file, read_yaml
-    from gmemsim.scenario.shipped import resolve
 
     file = _file(ctx)
-    if file is None or not Path(resolve(file)).is_file():  # not a pipe: the command is to read it, not the shell
+    if file is None:
         return None
     try:
         return read_yaml(read_file(file), Faults(file))
@@ -170,10 +175,9 @@ def _guest_names(ctx: click.Context, *, groups: bool = False) -> tuple[str, ...]
     """The names of FILE's guests; of a group of them the group's, if ``groups`` are wanted (default: each one's)."""
     from gmemsim.errors import InputError
     from gmemsim.scenario.format.load import load_scenario
-    from gmemsim.scenario.shipped import resolve
 
     file = _file(ctx)
-    if file is None or not Path(resolve(file)).is_file():
+    if file is None:
         return ()
     try:
         scenario = load_scenario(file)

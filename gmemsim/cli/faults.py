@@ -14,7 +14,7 @@ from gmemsim.cli import completion
 from gmemsim.cli.executors import Workers, executor_options
 from gmemsim.cli.parameters import format_options, policy_option, set_option
 from gmemsim.cli.progress import Interruption
-from gmemsim.cli.studies import deliver, out_options, planned, read_policies
+from gmemsim.cli.studies import check_begun, deliver, out_options, planned, read_policies
 from gmemsim.errors import Fault, InputError
 from gmemsim.messages import did_you_mean
 from gmemsim.options import Options
@@ -116,8 +116,7 @@ def _faults(given: dict[str, Any]) -> Faults:
         )
     if not found.variants:
         raise InputError([Fault(file, 0, 0, why) for why in found.refused])
-    if found.left and not found.points:
-        raise MemoryError(found.ended) if found.ended else KeyboardInterrupt
+    check_begun(found, found.points)
     return found
 
 

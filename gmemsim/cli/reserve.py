@@ -9,7 +9,7 @@ import click
 
 from gmemsim.cli.parameters import Choice, format_options, policy_option, size_parameter
 from gmemsim.cli.progress import Interruption
-from gmemsim.cli.studies import deliver, out_options, planned, read_policies
+from gmemsim.cli.studies import check_begun, deliver, out_options, planned, read_policies
 from gmemsim.host.host import PAMTS, STRUCT_PAGE_BYTES_OF
 from gmemsim.reports.export import RESERVE_EXPORTS
 from gmemsim.reports.filesets import reserve_files
@@ -107,6 +107,5 @@ def _reserve(given: dict[str, Any]) -> Reserve:
             )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    if found.left and not found.rows:
-        raise KeyboardInterrupt
+    check_begun(found, found.rows)
     return found

@@ -78,6 +78,13 @@ def deliver(
         ctx.exit(interrupted())
 
 
+def check_begun(study: Any, found: object) -> None:
+    """Raise what has ended ``study``, Ctrl-C or want of memory, if that was before it ``found`` anything to show."""
+    if study.left and not found:
+        ended = getattr(study, "ended", "")
+        raise MemoryError(ended) if ended else KeyboardInterrupt
+
+
 def read_policies(
     texts: tuple[str, ...], scenario: Scenario | None = None, *, by_name: bool = False
 ) -> dict[str, Policy]:

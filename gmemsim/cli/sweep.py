@@ -193,8 +193,12 @@ def _plan(
     from gmemsim.scenario.format.yaml import read_file
     from gmemsim.studies.sweep import Plan, read_variation
 
+    def read(text: str) -> tuple[str, Variation]:
+        variation = read_variation(text)
+        return variation.key, variation
+
     with Options() as options:
-        variations = options.by_key("--vary", varied, lambda text: _by_key(read_variation(text)), "key")
+        variations = options.by_key("--vary", varied, read, "key")
         metrics = tuple(options.read("--metric", metrics, _metric))
         if folded is not None and folded not in variations:
             options.wrong("--mean", folded, f"expected a key of --vary{did_you_mean(folded, variations)}")
@@ -211,10 +215,6 @@ def _metric(text: str) -> str:
 
     check_metric(text)
     return text
-
-
-def _by_key(variation: Variation) -> tuple[str, Variation]:
-    return variation.key, variation
 
 
 class _Gathered:

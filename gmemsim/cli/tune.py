@@ -11,7 +11,7 @@ from gmemsim.cli import completion
 from gmemsim.cli.executors import Workers, executor_options
 from gmemsim.cli.parameters import format_options, set_option
 from gmemsim.cli.progress import Interruption
-from gmemsim.cli.studies import deliver, out_options, planned
+from gmemsim.cli.studies import check_begun, deliver, out_options, planned
 from gmemsim.errors import Fault, InputError
 from gmemsim.messages import did_you_mean, quote
 from gmemsim.options import Options
@@ -82,8 +82,7 @@ def _tune(given: dict[str, Any]) -> Tuning:
             )
         except ValueError as error:
             raise InputError([Fault(given["file"], 0, 0, str(error))]) from None
-    if found.left and not found.evaluated:
-        raise MemoryError(found.ended) if found.ended else KeyboardInterrupt
+    check_begun(found, found.evaluated)
     return found
 
 
