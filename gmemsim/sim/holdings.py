@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from itertools import accumulate, groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import attrs
@@ -168,12 +169,10 @@ class _Guest:
     def _thin(self) -> None:
         events = list(accumulate((point.event for point in self._points), max))  # what comes back has an earlier number
         by_time, by_event = ((end // CELLS).bit_length() for end in (self._points[-1].time_ns, events[-1]))
-        cells = iter(
-            [(at.time_ns >> by_time, event >> by_event) for at, event in zip(self._points, events, strict=True)]
-        )
+        cells = [(at.time_ns >> by_time, event >> by_event) for at, event in zip(self._points, events, strict=True)]
         kept: list[Point] = []
-        for _, members in groupby(self._points, key=lambda _: next(cells)):
-            group = list(members)
+        for _, members in groupby(zip(cells, self._points, strict=True), key=itemgetter(0)):
+            group = [point for _, point in members]
             highest = max(group, key=lambda point: point.total)
             kept += [highest] if highest is group[-1] else [highest, group[-1]]
         self._points = kept

@@ -6,8 +6,8 @@ Theory of operation
 -------------------
 A page names the command that draws a picture in the line above it, ``<!-- picture: gmemsim run … -->``; the file below
 it is what that command writes with ``--out``.  These lie in the repository.  One that takes minutes is a ``slow
-picture``, which is drawn on request.  The reference also shows every figure that
-there is, and those of the studies; these are drawn into build/, and a site that is built without them has none.
+picture``, which is drawn on request.  The reference also shows every figure that there is, and those of the studies;
+these are drawn into build/, and a site that is built without them has none.
 """
 
 from __future__ import annotations

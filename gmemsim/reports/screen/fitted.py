@@ -44,10 +44,6 @@ class FittedTable(Table):
         if left_out:
             yield Text(f"not shown in {options.max_width} columns: {', '.join(left_out)}", style="dim")
 
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """As any table's: its width with all columns."""
-        return super().__rich_measure__(console, options)
-
     def _without(self, header: str) -> FittedTable:
         fewer = copy(self)
         kept = [column for column in self.columns if column.header != header]

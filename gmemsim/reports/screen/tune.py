@@ -25,15 +25,16 @@ def render(tuning: Tuning) -> RenderableType:
     table.add_column(HEADER[1], overflow="fold")
     for name in HEADER[2:]:
         table.add_column(name, justify="right", no_wrap=True)
-    notes: list[str] = []
+    hidden = 0
     fronts: set[tuple[str, ...]] = set()
     for mark, found in rows(tuning):
         told = cells(found)
-        if mark != "front" or (told[1:] not in fronts and len(fronts) < SHOWN):
-            table.add_row(mark, *told)
-        fronts.update([told[1:]] if mark == "front" else [])
-    hidden = sum(mark == "front" for mark, _ in rows(tuning)) - min(len(fronts), SHOWN)
-    if hidden:
-        notes.append(f"… and {number(hidden)} more on the fronts: --json has all")
+        if mark == "front":
+            if told[1:] in fronts or len(fronts) == SHOWN:
+                hidden += 1
+                continue
+            fronts.add(told[1:])
+        table.add_row(mark, *told)
+    notes = [f"… and {number(hidden)} more on the fronts: --json has all"] if hidden else []
     notes += [*sentences(tuning), made_by(tuning)]
     return Group(heading, table, Text("\n" + "\n".join(notes), style="dim"))
