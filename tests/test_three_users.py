@@ -15,9 +15,9 @@ import venv
 from pathlib import Path
 
 import pytest
-from hatchling.builders.wheel import WheelBuilder
 
-ROOT = Path(__file__).parents[1]
+from tests.wheel import ROOT, built, typed
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 WAYS = README.partition("\n## Three ways in\n")[2].partition("\n## ")[0]
 
@@ -32,25 +32,14 @@ class User:
 
     def types(self, line: str) -> str:
         """What a command of bash prints; it must end well and complain of nothing."""
-        done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", line],
-            cwd=self.folder,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        told = [said for said in done.stderr.splitlines() if not said.startswith("warning: ")]
-        assert (done.returncode, told) == (0, []), line
-        return done.stdout
+        return typed(line, self.folder, self._environment)
 
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment into which pip has installed the wheel, and pytest."""
     folder = tmp_path_factory.mktemp("installed")
-    os.environ.pop("GMEMSIM_WHEEL", None)
-    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(folder / "dist"), versions=["standard"])
+    wheel = built(folder / "dist")
     venv.create(folder / "environment")
     found = folder / "environment" / ("Scripts" if sys.platform == "win32" else "bin")
     options = ["-q", "--disable-pip-version-check", "--no-compile", "--constraint", str(ROOT / "constraints.txt")]

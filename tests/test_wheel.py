@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import click
@@ -14,7 +13,7 @@ import pytest
 from gmemsim.cli.main import gmemsim
 from gmemsim.scenario.shipped import folder, scenarios
 from tests.cli.test_main import commands
-from tests.wheel import environment, installed
+from tests.wheel import environment, installed, typed
 
 BPFTRACE_LINE = (
     "4711@5.000001:kvm_set_memory_attributes2 fd 14 offset 0x1000 size 0x1000 attributes 0x0 flags 0x0 errno 0"
@@ -66,16 +65,7 @@ def test_every_example_of_the_help_runs_in_an_empty_folder(path: list[str], site
     for line in examples(path):
         if "| jq " in line and not shutil.which("jq"):
             continue
-        done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", line],
-            cwd=empty,
-            env=variables,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        unexpected = [said for said in done.stderr.splitlines() if not said.startswith("warning: ")]
-        assert (done.returncode, unexpected) == (0, []), line
+        typed(line, empty, variables)
 
 
 def test_the_wheel_has_every_scenario(site: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -13,12 +14,17 @@ from hatchling.builders.wheel import WheelBuilder
 ROOT = Path(__file__).parents[1]
 
 
+def built(folder: Path) -> str:
+    """Build the wheel of pure Python into ``folder``; its path."""
+    os.environ.pop("GMEMSIM_WHEEL", None)
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(folder), versions=["standard"])
+    return wheel
+
+
 def installed(folder: Path) -> Path:
     """Build the wheel and unpack it into ``folder``, as pip does; the folder to import from."""
-    os.environ.pop("GMEMSIM_WHEEL", None)
-    (built,) = WheelBuilder(str(ROOT)).build(directory=str(folder / "dist"), versions=["standard"])
     site = folder / "site-packages"
-    with zipfile.ZipFile(built) as wheel:
+    with zipfile.ZipFile(built(folder / "dist")) as wheel:
         wheel.extractall(site)
     return site
 
@@ -34,3 +40,13 @@ def environment(site: Path, programs: Path) -> dict[str, str]:
     command.chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     return {**kept, "PYTHONPATH": str(site), "PATH": f"{programs}:{kept['PATH']}", "PYTHONDONTWRITEBYTECODE": ""}
+
+
+def typed(line: str, folder: Path, variables: dict[str, str]) -> str:
+    """What a ``line`` of bash prints in ``folder``; it must end well, and complain of nothing but by warnings."""
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line], cwd=folder, env=variables, capture_output=True, text=True, check=False
+    )
+    unexpected = [said for said in done.stderr.splitlines() if not said.startswith("warning: ")]
+    assert (done.returncode, unexpected) == (0, []), line
+    return done.stdout

@@ -9,12 +9,10 @@ import time
 import venv
 from pathlib import Path
 
-from hatchling.builders.wheel import WheelBuilder
-
 from tests.bench.meter import Meter, row
 from tests.bench.rows_run import scenario, written
+from tests.wheel import ROOT, built
 
-ROOT = Path(__file__).parents[2]
 RFC_COVER = ROOT / "scenarios" / "rfc-cover.yaml"
 FIGURES = ("memory", "map", "orders", "calls", "occupancy")
 POINTS = 8
@@ -149,7 +147,7 @@ def sweep_machine(meter: Meter) -> float:
 def way_first_picture(meter: Meter) -> float:
     """What pip needs comes from its cache, or is fetched; so the figure is of a machine and its network."""
     folder = meter.folder / "walk"
-    (wheel,) = WheelBuilder(str(ROOT)).build(directory=str(folder / "dist"), versions=["standard"])
+    wheel = built(folder / "dist")
     start = time.perf_counter()
     if meter.quick:
         return meter.wall("run", "is-it-necessary", "--out", meter.folder / "picture.png", "--force")

@@ -46,31 +46,33 @@ static noinline void check_split_from_the_middle(struct xarray *xa)
 	xa_destroy(xa);
 }
 
+/* No slot of the top node is left with a value, or none was counted there. */
+static noinline void check_split_leaves_no_value(struct xarray *xa,
+		unsigned int old_order, unsigned int new_order, void *before,
+		void *after)
+{
+	xa_store_order(xa, 0, old_order, before, GFP_KERNEL);
+	XA_BUG_ON(xa, check_split_entry(xa, 0, old_order, new_order, after, NULL) != 0);
+	XA_BUG_ON(xa, check_head_node(xa)->nr_values != 0);
+	xa_destroy(xa);
+}
+
 /* split-to-a-pointer: the parent goes on counting values that are gone */
 static noinline void check_split_to_a_pointer(struct xarray *xa)
 {
-	xa_store_order(xa, 0, 9, xa_mk_value(5), GFP_KERNEL);
-	XA_BUG_ON(xa, check_split_entry(xa, 0, 9, 0, xa, NULL) != 0);
-	XA_BUG_ON(xa, check_head_node(xa)->nr_values != 0);
-	xa_destroy(xa);
+	check_split_leaves_no_value(xa, 9, 0, xa_mk_value(5), xa);
 }
 
 /* split-to-a-value: values are taken off that were never counted */
 static noinline void check_split_to_a_value(struct xarray *xa)
 {
-	xa_store_order(xa, 0, 9, xa, GFP_KERNEL);
-	XA_BUG_ON(xa, check_split_entry(xa, 0, 9, 0, xa_mk_value(3), NULL) != 0);
-	XA_BUG_ON(xa, check_head_node(xa)->nr_values != 0);
-	xa_destroy(xa);
+	check_split_leaves_no_value(xa, 9, 0, xa, xa_mk_value(3));
 }
 
 /* split-within-a-node: the same without a new node */
 static noinline void check_split_within_a_node(struct xarray *xa)
 {
-	xa_store_order(xa, 0, 5, xa_mk_value(5), GFP_KERNEL);
-	XA_BUG_ON(xa, check_split_entry(xa, 0, 5, 2, xa, NULL) != 0);
-	XA_BUG_ON(xa, check_head_node(xa)->nr_values != 0);
-	xa_destroy(xa);
+	check_split_leaves_no_value(xa, 5, 2, xa_mk_value(5), xa);
 }
 
 /* store-over-siblings: eight slots become values, one is counted */
