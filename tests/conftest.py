@@ -18,10 +18,6 @@ UNTRACED = (
     "oracle/*",
     "*/test_laws.py*",
     "test_identity.py*",
-    "test_ladders.py*",
-    "test_readme.py*howto/*",
-    "test_recorders.py*a_slow_look*",
-    "test_reserve.py*closed_forms*",
     "*boot-sensitivity*",
     "*host-64-guests*",
     "gmem/test_failures.py*any?",
@@ -37,24 +33,18 @@ UNTRACED = (
 """Tests (patterns of their ids) that do the same things very often, or look at the clock.  Tracing a line takes as long
 as the line, so coverage of all would double the time of the suite; what these reach, others reach too."""
 
-COVERAGE_OF_PROCESSES = "COVERAGE_PROCESS_CONFIG"
-"""What coverage.py sets so that processes of the tests are measured too (``patch = subprocess``)."""
-
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Pause the measurement of coverage for the tests in :data:`UNTRACED`, in the processes that they start as well."""
+    """Pause the measurement of coverage for the tests in :data:`UNTRACED`."""
     measurement = coverage.Coverage.current()
     if measurement is None or not any(fnmatchcase(item.nodeid, f"tests/{pattern}") for pattern in UNTRACED):
         return (yield)
-    for_processes = os.environ.pop(COVERAGE_OF_PROCESSES, None)
     measurement.stop()
     try:
         return (yield)
     finally:
         measurement.start()
-        if for_processes is not None:
-            os.environ[COVERAGE_OF_PROCESSES] = for_processes
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,12 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from gmemsim import compiled
+from gmemsim.compiled import build
 
 REQUIRED = os.environ.get("GMEMSIM_COMPILED") == "required"
 """Whether the compiled form must be the one under test (``make test-compiled``)."""
@@ -74,3 +77,70 @@ def test_a_switch_turns_it_off(tmp_path: Path) -> None:
     assert python(SHOW, root).stdout.startswith("True")
     ended = python(SHOW, root, GMEMSIM_PURE="1")
     assert ended.stdout.split() == ["False", str(root / "gmemsim" / "gmem" / "guest.py")]
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the compiled form is looked for: nothing is there yet, and it is of one small module."""
+    for module in (compiled, build):
+        monkeypatch.setattr(module, "MODULES", ("gmemsim.garbage",))
+        monkeypatch.setattr(module, "LIBRARY", tmp_path / "lib")
+        monkeypatch.setattr(module, "STAMP", tmp_path / "lib" / "stamp")
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    monkeypatch.delenv("GMEMSIM_PURE", raising=False)
+    return tmp_path / "lib"
+
+
+def test_a_form_of_these_sources_is_imported_and_not_built_again(
+    library: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is built for real is tested by ``make test-compiled``."""
+    made = library / "gmemsim" / f"garbage{compiled.SUFFIX}"
+    made.parent.mkdir(parents=True)
+    made.touch()
+    (library / "stamp").write_text(compiled.stamp())
+    assert build.main() == 0
+    assert capsys.readouterr().out == "gmemsim: the compiled form is up to date\n"
+    compiled.activate()
+    assert compiled.form() == "compiled"
+    spec = compiled._Finder().find_spec("gmemsim.garbage")
+    assert spec is not None
+    assert spec.origin == str(made)
+    assert compiled._Finder().find_spec("gmemsim.units") is None
+    assert compiled._Finder().find_spec("another__mypyc") is None
+
+
+def test_an_older_form_is_not_used(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    library.mkdir()
+    (library / "stamp").write_text("of other sources")
+    before = [*sys.meta_path]
+    compiled.activate()
+    assert sys.meta_path == before
+    assert REQUIRED or "is older than the sources and is not used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("lacks", "said"),
+    [
+        (lambda patch: patch.setenv("CC", "no-such-compiler -O2"), "the C compiler no-such-compiler"),
+        (lambda patch: patch.setattr(sysconfig, "get_path", lambda name: "/nowhere"), "Python.h"),
+        (lambda patch: patch.setitem(sys.modules, "mypyc.build", None), "the package mypyc.build"),
+    ],
+    ids=["compiler", "headers", "mypyc"],
+)
+def test_what_is_lacking_is_said_and_nothing_is_compiled(
+    lacks: Callable[[pytest.MonkeyPatch], None],
+    said: str,
+    library: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    headers = library.with_name("include")
+    headers.mkdir()
+    (headers / "Python.h").touch()
+    monkeypatch.setenv("CC", sys.executable)  # a program that is there: only what is taken away is lacking
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(headers))
+    lacks(monkeypatch)
+    assert build.main() == 0
+    assert f"gmemsim: not compiled, {said}" in capsys.readouterr().err
+    assert not library.is_dir()
