@@ -84,3 +84,22 @@ def test_pages_say_what_the_screen_says(command: str, tmp_path: Path) -> None:
     }
     assert words[command] in told
     assert 'src="data:image/svg+xml;base64,' in told
+
+
+def test_a_sweep_names_what_its_rows_were_made_by(tmp_path: Path) -> None:
+    """Kernel generations of the policies that are varied, and no seed that is; also of rows that a table had."""
+    file, table = tmp_path / "two.yaml", tmp_path / "rows.csv"
+    file.write_text(SCENARIO)
+    varied = ["--vary", "policy=b-today,a-rfc-v2", "--vary", "seed=0,1", "--jobs", "1"]
+
+    def swept(*options: str) -> str:
+        result = CliRunner().invoke(gmemsim, ["sweep", str(file), *varied, *options], env={"COLUMNS": "100"})
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    told = json.loads(swept("--json"))
+    assert told["provenance"]["generation"] == ["A", "B"]
+    assert "seed" not in told
+    assert {row["generation"] for row in csv.DictReader(io.StringIO(swept("--csv")))} == {"A B"}
+    swept("--table", str(table))
+    assert "kernel A B, costs default" in swept("--table", str(table), "--resume")
