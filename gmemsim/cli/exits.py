@@ -32,10 +32,9 @@ import os
 import signal
 import sys
 import traceback
-from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
-from gmemsim.cli import asciitext
+from gmemsim.cli import asciitext, signals
 from gmemsim.cli.terminal import say
 from gmemsim.errors import NO_MEMORY, InputError, SimulationRefused
 
@@ -95,11 +94,7 @@ def note_no_memory() -> None:
 
 def notice_sigterm() -> None:
     """From now on SIGTERM raises :class:`Terminated`, so that temporary files are removed."""
-    signal.signal(signal.SIGTERM, _terminate)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
+    signals.raises(signal.SIGTERM, Terminated)
 
 
 def report(error: BaseException) -> int:
