@@ -16,6 +16,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from typing import Any, Final
 
 from gmemsim.studies.sweep import Plan, Sweep, SweepRow
@@ -57,32 +58,37 @@ class Folding:
 
 
 class _Sums:
-    """Mean and squared deviations of several metrics, as the runs come (Welford's method)."""
+    """Sums of several metrics and of their squares, exact: rows come in any order, and the mean of them is one."""
 
     def __init__(self, metrics: int) -> None:
         self.runs = 0
         self.refused: str | None = None
-        self._means = [0.0] * metrics
-        self._squares = [0.0] * metrics
+        self._sums = [Fraction(0)] * metrics
+        self._squares = [Fraction(0)] * metrics
 
     def add(self, results: Iterable[float | None]) -> None:
         self.runs += 1
         for place, result in enumerate(results):
             assert result is not None, "only a refused row has no results"
-            before = result - self._means[place]
-            self._means[place] += before / self.runs
-            self._squares[place] += before * (result - self._means[place])
+            exact = Fraction(result)
+            self._sums[place] += exact
+            self._squares[place] += exact * exact
 
     def row(self, values: tuple[str, ...]) -> SweepRow:
         """The row; if no run was simulated, why."""
-        nothing = (None,) * len(self._means)
+        nothing = (None,) * len(self._sums)
         if not self.runs:
             return SweepRow(values, nothing, self.refused, nothing, nothing, 0)
+        means = tuple(float(total / self.runs) for total in self._sums)
         if self.runs == 1:
-            return SweepRow(values, tuple(self._means), None, nothing, nothing, 1)
-        deviations = tuple(math.sqrt(square / (self.runs - 1)) for square in self._squares)
-        intervals = tuple(mean_interval(*each, self.runs) for each in zip(self._means, deviations, strict=True))
-        return SweepRow(values, tuple(self._means), None, deviations, intervals, self.runs)
+            return SweepRow(values, means, None, nothing, nothing, 1)
+        deviations = tuple(map(self._deviation, self._sums, self._squares))
+        intervals = tuple(mean_interval(*each, self.runs) for each in zip(means, deviations, strict=True))
+        return SweepRow(values, means, None, deviations, intervals, self.runs)
+
+    def _deviation(self, total: Fraction, squares: Fraction) -> float:
+        """The sample standard deviation."""
+        return math.sqrt((squares - total * total / self.runs) / (self.runs - 1))
 
 
 def mean_interval(mean: float, deviation: float, runs: int) -> tuple[float, float]:
