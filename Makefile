@@ -41,7 +41,7 @@ BENCH = --rows '$(ROWS)' --rounds $(ROUNDS) $(if $(BIG),--big) $(if $(JSON),--js
 SOURCES = gmemsim tests docs
 FORMATTED = $(SOURCES) notebooks
 
-.PHONY: help run test test-compiled quick fast wheel dist audit lint types imports dead bench bench-compare cluster oracle kernel fuzz mutants notebooks docs clean
+.PHONY: help run test long test-compiled quick fast wheel dist audit lint types imports dead bench bench-compare cluster oracle kernel fuzz mutants notebooks docs clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -58,16 +58,20 @@ run: $(VENV)/.installed ## simulate SCENARIO (default: the question that started
 test: lint types imports dead ## style, types, import rules, dead code; all tests, examples and notebooks with coverage
 	@echo "== test: pytest, with coverage"
 	@$(PY) -m coverage erase
-	@GMEMSIM_PURE=1 $(PY) -m coverage run -m pytest -n $(WORKERS) $(TESTS)
+	@GMEMSIM_PURE=1 $(PY) -m coverage run -m pytest -n $(WORKERS) -m "not long" $(TESTS)
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report --format=total | sed 's/^/== coverage: per cent of lines and branches: /'
 	@$(PY) -m coverage report >$(VENV)/coverage.txt || { tail -n 1 $(VENV)/coverage.txt; exit 1; }
 	@$(PY) -m coverage report --include='$(WHOLE)' --fail-under=100 --show-missing >$(VENV)/coverage-whole.txt || \
 	  { cat $(VENV)/coverage-whole.txt; exit 1; }
 
-quick: $(VENV)/.installed-dev ## only the tests in TESTS (default: all), without coverage
+long: $(VENV)/.installed-dev ## the tests that say the same as others about something larger, without coverage
+	@echo "== long: pytest"
+	@GMEMSIM_PURE=1 $(PY) -m pytest -n $(WORKERS) -m long $(TESTS)
+
+quick: $(VENV)/.installed-dev ## only the tests in TESTS (default: all), without coverage; those of make long aside
 	@echo "== quick: pytest $(TESTS)"
-	@$(PY) -m pytest -n $(WORKERS) $(TESTS)
+	@$(PY) -m pytest -n $(WORKERS) -m "not long" $(TESTS)
 
 fast: $(VENV)/.installed-dev ## compile the core with mypyc; GMEMSIM_PURE=1 switches the compiled form off
 	@echo "== fast: mypyc"

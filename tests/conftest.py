@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What holds for the whole suite: tests of the oracle may be required, and tests that only repeat are not traced."""
+"""What holds for the whole suite: which tests are long, which are not traced, and that the oracle may be required."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from fnmatch import fnmatchcase
 
 import coverage
@@ -13,37 +13,86 @@ import pytest
 ORACLE_REQUIRED = os.environ.get("GMEMSIM_ORACLE") == "required"
 """Set by ``.ci/run`` once it has built the oracle."""
 
+LONG = (
+    "bench/*figures.five*",
+    "bench/*sweep.dask*",
+    "bench/*way.*",
+    "fuzz/test_planted.py*hysteresis*",
+    "gmem/test_orderings.py*1G-staged*any?",
+    "gmem/test_orderings.py*2M-descriptors*any?",
+    "test_ladders.py*of_a_1g*",
+    "test_recorders.py*a_slow_look*",
+    "test_wheel.py*runs_in_an_empty_folder?compare?",
+    "test_wheel.py*runs_in_an_empty_folder?fuzz?",
+    "test_wheel.py*runs_in_an_empty_folder?run?",
+    "test_wheel.py*runs_in_an_empty_folder?tune?",
+    "xarray/parity/test_split.py*every_split*6?",
+)
+"""Tests (patterns of their ids) that say the same as others of their file about something larger: `make long`."""
+
 UNTRACED = (
     "bench/*",
     "oracle/*",
     "*/test_laws.py*",
     "test_identity.py*",
+    "*boot-16g*",
     "*boot-sensitivity*",
     "*host-64-guests*",
     "gmem/test_failures.py*any?",
+    "gmem/test_orderings.py*any?",
     "host/test_ledger_machine.py*",
     "scenario/test_fuzz.py*",
+    "scenario/test_host_accesses.py*change_no_counts*",
     "scenario/test_traces.py*is_read_quickly*",
+    "test_failures_page.py*",
+    "test_ladders.py*brute_force*",
+    "test_notebooks.py*",
+    "test_readme.py*docs/*",
+    "test_reserve.py*closed_forms*",
+    "test_reserve.py*no_other_block*",
+    "test_three_users.py*",
     "test_wheel.py*",
-    "test_observers.py*a_slow_look*",
+    "xarray/parity/test_multi.py*",
     "xarray/parity/test_split.py*every_split*",
+    "xarray/test_failures.py*every_point*",
+    "xarray/test_failures.py*points_up_to_64*",
+    "xarray/test_golden.py*eager*",
     "xarray/test_kernel_differences.py*",
     "xarray/test_show.py*nothing_is_lost*",
+    "xarray/test_show.py*three_nodes*",
 )
 """Tests (patterns of their ids) that do the same things very often, or look at the clock.  Tracing a line takes as long
-as the line, so coverage of all would double the time of the suite; what these reach, others reach too."""
+as the line, so coverage of all would double the time of the suite; what these reach, others reach too.  Processes that
+they start are not measured either."""
+
+PROCESSES_MEASURED = "COVERAGE_PROCESS_CONFIG"
+"""With this variable of coverage.py, a Python that starts measures itself."""
+
+
+def _among(item: pytest.Item, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(item.nodeid, f"tests/{pattern}") for pattern in patterns)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests in :data:`LONG`."""
+    for item in items:
+        if _among(item, LONG):
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Pause the measurement of coverage for the tests in :data:`UNTRACED`."""
     measurement = coverage.Coverage.current()
-    if measurement is None or not any(fnmatchcase(item.nodeid, f"tests/{pattern}") for pattern in UNTRACED):
+    if measurement is None or not _among(item, UNTRACED):
         return (yield)
     measurement.stop()
+    of_processes = os.environ.pop(PROCESSES_MEASURED, None)
     try:
         return (yield)
     finally:
+        if of_processes is not None:
+            os.environ[PROCESSES_MEASURED] = of_processes
         measurement.start()
 
 

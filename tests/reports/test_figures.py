@@ -53,11 +53,13 @@ def texts(name: str, scenario: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "scenario"), ALL)
-def test_png_and_svg_are_always_the_same(name: str, scenario: str, tmp_path: Path) -> None:
+def test_png_and_svg_are_written_and_always_the_same(name: str, scenario: str, tmp_path: Path) -> None:
+    """What could differ from one time to the next is how a figure is drawn, so one scenario shows it."""
     for suffix in ("png", "svg"):
-        for attempt in ("a", "b"):
+        for attempt in ("a", "b") if scenario == "everything" else ("a",):
             figures.write(name, views.view(scenario), tmp_path / f"{attempt}.{suffix}")
-        assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+        if scenario == "everything":
+            assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
     width, _ = struct.unpack(">II", (tmp_path / "a.png").read_bytes()[16:24])
     assert width == canvas.WIDTH * canvas.DPI
     assert ElementTree.fromstring((tmp_path / "a.svg").read_text()).tag.endswith("svg")

@@ -18,7 +18,7 @@ MS = 1_000_000
 HEAD = """\
 gmemsim: 1
 host: {{hugetlb: {{2M: 200}}, rcu_grace: 0}}
-guests: [{{name: vm, memory: 256M, backing: 2M, policy: {}}}]
+guests: [{{name: vm, memory: {}, backing: 2M, policy: {}}}]
 workload:
   - allocate: {{guest: vm, offset: 0, size: all}}
 """
@@ -32,8 +32,8 @@ GENERATORS = {
 }
 
 
-def result(step: str, policy: str = "{}", more: str = "") -> Result:
-    text = HEAD.format(policy) + f"  - {step.replace('MORE', more)}\n"
+def result(step: str, policy: str = "{}", more: str = "", memory: str = "128M") -> Result:
+    text = HEAD.format(memory, policy) + f"  - {step.replace('MORE', more)}\n"
     return run(parse_scenario(text), check=True)
 
 
@@ -96,12 +96,12 @@ def test_what_is_private_again_is_not_touched() -> None:
 
 def test_a_share() -> None:
     step = "psc: {guest: vm, size: 100M, to: shared, duration: 1s, entries: 1, large: falseMORE}".replace("100M", "2M")
-    half = result(step, more=", host_share: 0.5")
+    half = result(step, more=", host_share: 0.5", memory="4M")
     assert 200 < len(faults(half)) < 312  # one of two pages
-    whole = result("psc: {guest: vm, size: 2M, to: shared, host_share: 0.5}")
+    whole = result("psc: {guest: vm, size: 2M, to: shared, host_share: 0.5}", memory="4M")
     (event,) = faults(whole)
     assert (event.offset, event.size) == (0, 1 << 20)
-    assert len(faults(result(step, more=", host_share: 1.0"))) == 512
+    assert len(faults(result(step, more=", host_share: 1.0", memory="4M"))) == 512
 
 
 def test_other_random_numbers_stay_what_they_are() -> None:
