@@ -37,6 +37,8 @@ import click
 from gmemsim.cli.exits import Terminated
 from gmemsim.cli.terminal import say
 from gmemsim.errors import Fault, InputError
+from gmemsim.reports.export import EXPORTS
+from gmemsim.reports.figures import SUFFIXES
 from gmemsim.reports.filesets import FileSet, alone
 
 try:
@@ -53,6 +55,27 @@ ABANDONED = 60.0
 """Seconds after which a temporary directory that is not locked is removed."""
 
 
+FOREIGN = frozenset(
+    [
+        ".avif",
+        ".bmp",
+        ".eps",
+        ".gif",
+        ".heic",
+        ".jpeg",
+        ".jpg",
+        ".pdf",
+        ".pgf",
+        ".ps",
+        ".svgz",
+        ".tif",
+        ".tiff",
+        ".webp",
+    ]
+)
+"""Endings of pictures that no command writes."""
+
+
 @attrs.frozen
 class Destination:
     """Where the files of a command go, and which they are: the name of each, and what writes it."""
@@ -64,7 +87,7 @@ class Destination:
 def destination(out: str | os.PathLike[str], files: FileSet, ctx: click.Context | None = None) -> Destination:
     """What ``--out`` means: a directory for all ``files``, or a file that ends as one of them, for that one alone.
 
-    A usage error if it ends as several of them.
+    A usage error if it ends as several of them; :class:`InputError` if it ends as a file that is none of them.
     """
     path = Path(out)
     if path.is_dir() or os.fsdecode(out).endswith("/") or not path.suffix:
@@ -73,7 +96,23 @@ def destination(out: str | os.PathLike[str], files: FileSet, ctx: click.Context 
         single = alone(files, path)
     except ValueError as error:
         raise click.UsageError(f"--out {error}; give a directory", ctx) from None
-    return Destination(path.parent, single) if single else Destination(path, files)
+    if single:
+        return Destination(path.parent, single)
+    check_ending(path, (Path(name).suffix for name in files))
+    return Destination(path, files)
+
+
+def check_ending(path: Path, written: Iterable[str]) -> None:
+    """Raise :class:`InputError` if ``path`` ends as a picture or an output that is not among the endings ``written``.
+
+    A directory of such a name is not what was meant, nor a file with other contents; any other ending may be a
+    directory's.
+    """
+    endings = sorted({*written})
+    found = path.suffix.lower()
+    if found not in endings and found in {*FOREIGN, *SUFFIXES, *(row.suffix for row in EXPORTS.rows())}:
+        expected = f"expected {', '.join(endings)}, or a directory, with / at the end if it is called so"
+        raise _wrong(path, f"found the ending {found}, which is not written here, {expected}")
 
 
 def check_free(directory: Path, names: Iterable[str], *, force: bool) -> None:

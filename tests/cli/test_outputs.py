@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from gmemsim.cli import outputs
 from gmemsim.cli.exits import Terminated
+from gmemsim.cli.main import gmemsim
 from gmemsim.cli.outputs import Writer, check_free, write_all
 from gmemsim.errors import InputError
 
@@ -174,3 +176,33 @@ def test_a_directory_without_permission_is_said_before_the_run(tmp_path: Path) -
     (tmp_path / "closed").mkdir(mode=0o500)
     with pytest.raises(InputError, match="Permission denied"):
         check_free(tmp_path / "closed", ["a"], force=False)
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "written"),
+    [
+        ("run rfc-cover", "x.tiff", ".parquet, .pftrace, .png, .svg, or"),
+        ("run rfc-cover --figure map", "x.JPG", ".svg"),
+        ("run rfc-cover --format csv", "x.pdf", ".csv, "),
+        ("compare rfc-cover --policy staged", "x.gif", ".csv, .html, .json, .md, .png, .svg"),
+        ("reserve", "x.html", ".csv, .json, .png, .svg"),
+        ("sweep rfc-cover --vary seed=0..1 --vary policy=staged --vary host.rcu_grace=1s,2s", "x.png", ".csv, "),
+    ],
+)
+def test_a_file_of_a_kind_that_is_not_written_is_refused_before_the_run(
+    command: str, name: str, written: str, tmp_path: Path
+) -> None:
+    done = CliRunner().invoke(gmemsim, [*command.split(), "--out", str(tmp_path / name)])
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert f"{name}: found the ending {Path(name).suffix.lower()}, which is not written here" in done.stderr
+    assert written in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["out.v2", "out.tiff/"])
+def test_a_directory_may_have_a_dot(name: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(gmemsim, ["run", "rfc-cover", "--out", f"{tmp_path}/{name}"])
+    assert done.exit_code == 0, done.stderr
+    assert "summary.json" in names(tmp_path / name)
