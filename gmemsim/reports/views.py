@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -66,13 +67,17 @@ def write_table(table: DataTable, path: Path) -> None:
         write_rows(out, table)
 
 
-def signed(table: DataTable, made: Mapping[str, Any]) -> DataTable:
-    """``table`` with what ``made`` it in columns of their own, the same in every row: a row may go its own way."""
+def signed(table: DataTable, made: Mapping[str, Any], own: Iterable[Mapping[str, str]] = repeat({})) -> DataTable:
+    """``table`` with what ``made`` it in columns of their own, in every row: a row may go its own way.
+
+    ``own``: for each row, which of these facts are others (default: none of any row).
+    """
     facts = made.get("provenance", {})
     told = {name: facts[name] for name in ("gmemsim", "scenario", "costs") if name in facts}
     told |= {"seed": made["seed"]} if "seed" in made else {}
     told |= {"generation": " ".join(facts["generation"])} if facts else {}
-    return DataTable((*table.header, *told), ((*row, *told.values()) for row in table.rows))
+    pairs = zip(table.rows, own, strict=False)  # without end by default
+    return DataTable((*table.header, *told), ((*row, *{**told, **mine}.values()) for row, mine in pairs))
 
 
 def write_rows(out: TextIO, table: DataTable) -> None:

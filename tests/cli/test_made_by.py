@@ -100,6 +100,6 @@ def test_a_sweep_names_what_its_rows_were_made_by(tmp_path: Path) -> None:
     told = json.loads(swept("--json"))
     assert told["provenance"]["generation"] == ["A", "B"]
     assert "seed" not in told
-    assert {row["generation"] for row in csv.DictReader(io.StringIO(swept("--csv")))} == {"A B"}
+    assert {row["generation"] for row in csv.DictReader(io.StringIO(swept("--csv")))} == {"A", "B"}
     swept("--table", str(table))
     assert "kernel A B, costs default" in swept("--table", str(table), "--resume")

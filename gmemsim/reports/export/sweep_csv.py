@@ -3,8 +3,8 @@
 
 Columns: one for every key that is varied, one for every metric (empty where the variant was refused), ``refused``.  Of
 means over a key, before that: the standard deviation of every metric (``METRIC.sd``), the ends of the confidence
-interval of the mean (``METRIC.low``, ``METRIC.high``), and ``n``, the number of runs.  After it: what made the table,
-as far as that is not varied.
+interval of the mean (``METRIC.low``, ``METRIC.high``), and ``n``, the number of runs.  After it: what made the row, as
+far as that is not varied; of a mean, what made the table.
 """
 
 from __future__ import annotations
@@ -21,8 +21,15 @@ def write(sweep: Sweep) -> str:
     parts = ("sd", "low", "high")
     more = (*(f"{metric}.{part}" for part in parts for metric in sweep.metrics), "n") if sweep.folded else ()
     header = (*(variation.key for variation in sweep.variations), *sweep.metrics, *more, "refused")
-    write_rows(out, signed(DataTable(header, (_row(sweep, row) for row in sweep.rows)), sweep.made))
+    table = DataTable(header, (_row(sweep, row) for row in sweep.rows))
+    write_rows(out, signed(table, sweep.made, map(_made, sweep.rows)))
     return out.getvalue()
+
+
+def _made(row: SweepRow) -> dict[str, str]:
+    """What made the row where that may be another than the table's."""
+    _, generation, costs = row.made or (None, None, None)
+    return {"costs": costs, "generation": " ".join(generation)} if costs and generation else {}
 
 
 def _row(sweep: Sweep, row: SweepRow) -> tuple[object, ...]:
