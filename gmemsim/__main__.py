@@ -19,6 +19,7 @@ def main() -> None:
     try:
         from gmemsim.cli.main import main as run
 
+        signals.raise_noted()  # now, and not in a moment: the command may be a short one
         run()
     except KeyboardInterrupt:
         sys.stderr.write("gmemsim: interrupted\n")

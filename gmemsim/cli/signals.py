@@ -19,7 +19,7 @@ import signal
 from types import FrameType
 from typing import Final
 
-LOOK_SECONDS: Final = 0.02
+LOOK_SECONDS: Final = 0.002
 """How often it is looked whether an import is over."""
 
 _noted: list[type[KeyboardInterrupt]] = []
@@ -51,7 +51,13 @@ def _importing(frame: FrameType | None) -> bool:
 
 
 def _look(number: int, frame: FrameType | None) -> None:
-    if _noted and not _importing(frame):
+    if not _importing(frame):
+        raise_noted()
+
+
+def raise_noted() -> None:
+    """Raise what came during an import, if anything did."""
+    if _noted:
         _raise(_noted[0])
 
 

@@ -26,3 +26,12 @@ def interruptible(arguments: Sequence[str]) -> subprocess.Popen[str]:
         text=True,
         preexec_fn=_notice_ctrl_c,
     )
+
+
+def ended(process: subprocess.Popen[str]) -> None:
+    """Wait until the process has ended; one that does not is killed, and ``TimeoutExpired`` raised."""
+    try:
+        process.wait(timeout=120)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
