@@ -57,7 +57,6 @@ UNTRACED = (
     "test_reserve.py*no_other_block*",
     "test_three_users.py*",
     "test_wheel.py*",
-    "xarray/parity/test_multi.py*",
     "xarray/parity/test_split.py*every_split*",
     "xarray/test_failures.py*every_point*",
     "xarray/test_failures.py*points_up_to_64*",
