@@ -12,6 +12,7 @@ from gmemsim import GuestMemfd, Host
 from gmemsim.cli.main import gmemsim
 from gmemsim.errors import InputError, Invalid
 from gmemsim.host.geometry import HUGEPAGE_SIZES, Geometry
+from gmemsim.host.host import KernelSwitches
 from gmemsim.host.vmemmap import VmemmapLayout
 from gmemsim.scenario import load_scenario
 from gmemsim.sim.run import run
@@ -127,6 +128,21 @@ def test_a_named_mapping_of_x86_on_arm64_is_refused(
     host = Host(geometry=Geometry(page), hugetlb={huge: 1} if huge > page else {})
     with pytest.raises(Invalid, match=f"vm: {mapping} {why}"):
         GuestMemfd(host, "vm", size=huge, backing=huge, mapping=mapping)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pamt", ["static", "dynamic"])
+@pytest.mark.parametrize("page", [16 * K, 64 * K])
+def test_pamt_on_arm64_is_refused(tmp_path: Path, page: int, pamt: str) -> None:
+    path = scenario(tmp_path, page, 2 * M)
+    text = path.read_text()
+    path.write_text(text.replace("page_size", f"pamt: {pamt}, page_size"))
+    why = f"PAMT is of TDX on x86, whose pages are 4K, not {size_name(page)}"
+    with pytest.raises(InputError, match=f"s.yaml:2:14: found {pamt}, expected none: {why}"):
+        load_scenario(path)
+    with pytest.raises(ValueError, match=why):
+        Host(geometry=Geometry(page), kernel=KernelSwitches(pamt=pamt))
+    path.write_text(text.replace("page_size", "pamt: none, page_size"))
+    load_scenario(path)
 
 
 @pytest.mark.parametrize(("page", "mapping"), [(4 * K, "snp"), (16 * K, "plain"), (64 * K, "plain")])

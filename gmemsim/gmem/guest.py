@@ -206,9 +206,10 @@ class GuestMemfd:
         """FALLOC_FL_PUNCH_HOLE: give back the memory of ``size`` bytes at ``offset``; attributes stay as they are.
 
         On hugepages generation B wants the range aligned to them (``Invalid``, EINVAL); generation A zeroes what is not
-        a whole one.  A split hugepage is merged first (``Invalid`` under ``merge: never``); one with pinned pages gives
-        ``Again`` (EAGAIN), and those before it are gone already.  The merge needs a node where the filemap has shrunk
-        since the split: without it the hole is refused with ``OutOfMemory`` (ENOMEM), the hugepage unchanged.
+        a whole one.  A split hugepage is merged first (under ``merge: never`` ``Invalid``, the hugepage unchanged); one
+        with pinned pages gives ``Again`` (EAGAIN), and those before it are gone already.  The merge needs a node where
+        the filemap has shrunk since the split: without it the hole is refused with ``OutOfMemory`` (ENOMEM), the
+        hugepage unchanged.
         """
         self._begin()
         inode = self.inode
@@ -227,6 +228,8 @@ class GuestMemfd:
     def _punch(self, hugepage: Hugepage) -> None:
         inode, first, end = self.inode, hugepage.first, hugepage.end
         inode.at = first
+        if not hugepage.whole and not self.policy.merges_at_all:
+            raise Invalid("the hugepage is split and the policy never merges", error_offset=inode.offset(first))
         try:
             nodes = merging.reserve_merge(inode, hugepage)
         except OutOfMemory as error:
@@ -235,8 +238,6 @@ class GuestMemfd:
         try:
             inode.unmap_host(first, end)
             inode.refuse_if_pinned(first, end, first)
-            if not hugepage.whole and not self.policy.merges_at_all:
-                raise Invalid("the hugepage is split and the policy never merges", error_offset=inode.offset(first))
         except KernelError:
             nodes.close()
             raise

@@ -150,5 +150,15 @@ class Geometry:
             return f"{mapping} is of x86, whose pages are 4K, not {size_name(self.page_size)}"
         return f"{mapping} is of x86, whose hugepages are 2M or 1G; those of {size_name(backing)} are arm64's"
 
+    def pamt_problem(self, pamt: str) -> str | None:
+        """Why no machine with such base pages has this ``pamt``; ``None`` if one can have it.
+
+        >>> Geometry(16 << 10).pamt_problem("dynamic")
+        'PAMT is of TDX on x86, whose pages are 4K, not 16K'
+        """
+        if pamt == "none" or self.page_size == PAGE_SIZES[0]:
+            return None
+        return f"PAMT is of TDX on x86, whose pages are 4K, not {size_name(self.page_size)}"
+
     def _on_x86(self, backing: int) -> bool:
         return self.page_size == PAGE_SIZES[0] and backing in (self.page_size, *X86_HUGEPAGE_SIZES)

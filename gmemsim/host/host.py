@@ -86,7 +86,8 @@ class Host:
     takes, in ns (default: 10 ms).  ``nodes`` are its NUMA nodes, which then have the hugepages (default: no NUMA);
     ``kernel_memory`` limits them all together.  Folios of all guests are counted by order in ``folios``.
     ``ValueError`` for hugepages that no machine has with the geometry's base pages (``Geometry.hugepage_sizes``), or of
-    the host where nodes have them; ``OutOfMemory`` if static PAMT does not fit into the budget.
+    the host where nodes have them, and for PAMT where no page is 4K; ``OutOfMemory`` if static PAMT does not fit into
+    the budget.
 
     >>> host = Host(hugetlb={1 << 30: 4})
     >>> host.pool.available(1 << 30)
@@ -111,6 +112,8 @@ class Host:
             if problem := self.geometry.hugepage_problem(size):
                 raise ValueError(problem)
         self.kernel = kernel or KernelSwitches()
+        if problem := self.geometry.pamt_problem(self.kernel.pamt):
+            raise ValueError(problem)
         self.ledger = Ledger(
             object_sizes(self.geometry.page_size),
             budget=None if kernel_memory is None else size_of(kernel_memory),

@@ -393,9 +393,8 @@ def _notes(state: State) -> list[str] | None:
         were = "1 conversion was" if bare == 1 else f"{bare:,} conversions were"
         notes.append(f"{were} of memory that is not allocated: nothing was split or merged there")
     if derived := sum(guest.stats.derived_splits for guest in state.guests):
-        notes.append(
-            f"derived: {derived:,} non-uniform splits are around more than one page; folio_split works around one page"
-        )
+        splits = "1 non-uniform split is" if derived == 1 else f"{derived:,} non-uniform splits are"
+        notes.append(f"derived: {splits} around more than one page; folio_split works around one page")
     if pages := state.host.static_pamt:
         notes.append(f"estimate: {pages:,} pages of pamt are static, about 0.4 % of the hugepage pool")
     return notes + full_nodes(state.host) or None

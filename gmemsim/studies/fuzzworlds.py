@@ -103,6 +103,8 @@ def _host(rng: Random, page: int) -> dict[str, Any]:
     ):
         if rng.random() < 0.3:
             host[key] = rng.choice(values)
+    if Geometry(page).pamt_problem(host.get("pamt", "none")):
+        del host["pamt"]
     return host
 
 

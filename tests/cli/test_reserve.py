@@ -94,6 +94,7 @@ def test_files(tmp_path: Path) -> None:
         (["--backing", "3M"], "no machine has hugepages of 3M"),
         (["--backing", "2M", "--policy", "ladder-1g"], "ladder-1g: ladder [18, 12, 6, 0]"),
         (["--backing", "32M", "--page-size", "16K", "--mapping", "tdx"], "tdx is of x86"),
+        (["--backing", "32M", "--page-size", "16K", "--pamt", "dynamic"], "PAMT is of TDX on x86"),
         (["--page-size", "8K"], "8K"),
     ],
 )

@@ -121,6 +121,8 @@ class Guests(RuleBasedStateMachine):
         data=st.data(),
     )
     def boot(self, page_size: int, budget: int | None, data: st.DataObject, **switches: Any) -> None:
+        if page_size > 4 * K:
+            switches["pamt"] = "none"  # which only x86 has
         self.host = make_host(POOLS[page_size], page_size=page_size, kernel_memory=budget, **switches)
         self.nodes = len(switches["nodes"])
         self.guests: list[GuestMemfd] = []

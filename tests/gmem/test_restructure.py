@@ -237,6 +237,19 @@ def test_other_policies_leave_private_memory_in_pieces(merge: str) -> None:
     assert guest.host.pool.free(2 * M) == 2
 
 
+def test_a_hole_that_may_not_merge_is_refused_before_anything_happens() -> None:
+    guest = make_guest(G, 2, merge="never")
+    guest.set_attributes(0, PAGE, False)
+    guest.fault(0, PAGE, by="host")
+    guest.punch_hole(G, G)  # the filemap shrinks, so a merge would need a root
+    guest.host.ledger.inject("filemap_nodes", 1)
+    with pytest.raises(Invalid, match="never merges") as refused:
+        guest.punch_hole(0, G)
+    assert refused.value.error_offset == 0
+    assert guest.inode.host_mapped.pages(0, 1) == 1
+    sound(guest)
+
+
 @pytest.mark.parametrize("backing", [2 * M, G])
 def test_when_fault_splits_at_the_first_host_fault(backing: int) -> None:
     guest = make_guest(backing, when="fault")

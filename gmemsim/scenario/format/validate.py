@@ -67,6 +67,9 @@ class Checker:
             return
         self._geometry = Geometry(host.get("page_size"))
         self._grace, self._grace_place = host.get("rcu_grace"), host.place("rcu_grace")
+        pamt = host.get("pamt")
+        if pamt is not MISSING and (problem := self._geometry.pamt_problem(pamt)):
+            self._faults.add(host.place("pamt"), f"found {pamt}, expected none: {problem}")
         if not host.known("hugetlb", "nodes"):
             return
         nodes = self._nodes = host.get("nodes")
