@@ -3,7 +3,13 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
+
 import click
+
+UNBOUNDED = 10_000
+"""Columns where there is no terminal: a program that reads has every policy in one line."""
 
 
 @click.command()
@@ -21,13 +27,23 @@ def policies() -> None:
 
     width = max(map(len, PRESETS))
     for name, preset in PRESETS.items():
-        click.echo(f"{name:{width}}  {preset.description}")
-    click.echo("\nOr NAME=key:value,key:value…, such as mine=split:staged,vmemmap:partial, with")
+        _tell(f"{name:{width}}  ", preset.description)
+    _tell("\n", "Or NAME=key:value,key:value…, such as mine=split:staged,vmemmap:partial, with", indent=0)
     for name, key in KEYS.items():
-        click.echo(f"{name:{width}}  {', '.join(key.choices())}")
-    click.echo("\nA conversion that fails leaves, by ordering and by the step that fails:")
+        _tell(f"{name:{width}}  ", ", ".join(key.choices()))
+    _tell("\n", "A conversion that fails leaves, by ordering and by the step that fails:", indent=0)
     for name, rule in ORDERINGS.items():
         click.echo(f"{name} (generation {rule.generation.name})")
         for step, left in rule.failures:
-            click.echo(f"  {step}: {left}")
-    click.echo("\nAny ladder of orders may stand for 18-12-6-0, and any number for 10.")
+            _tell("  ", f"{step}: {left}", indent=4)
+    _tell("\n", "Any ladder of orders may stand for 18-12-6-0, and any number for 10.", indent=0)
+
+
+def _tell(before: str, words: str, *, indent: int | None = None) -> None:
+    """``words`` in the terminal's columns; later lines have an ``indent`` (default: as wide as ``before``)."""
+    columns = shutil.get_terminal_size((UNBOUNDED, 0)).columns
+    margin = " " * (len(before) if indent is None else indent)
+    lines = textwrap.fill(
+        words, columns, initial_indent=before.strip("\n"), subsequent_indent=margin, break_on_hyphens=False
+    )
+    click.echo(f"\n{lines}" if before.startswith("\n") else lines)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from gmemsim.xarray.tree import Tree
 
 WIDTH = 200
-"""Columns: no line of a tree of 64-bit indices is longer, and none is cut off in a narrower terminal."""
+"""Columns where there is no terminal: no line of a tree of 64-bit indices is longer."""
 
 
 @click.command()
@@ -70,7 +71,7 @@ def show(
     tree, done, what = _of_scenario(file, settings, guest, at) if is_scenario else _of_trace(file, at)
     if at is not None and done < at:
         raise InputError([Fault(file, 0, 0, f"found {done} {what}s, expected at least {at} (--at)")])
-    show_screen("treeview", picture(tree), width=WIDTH)
+    show_screen("treeview", picture(tree), width=min(WIDTH, shutil.get_terminal_size((WIDTH, 0)).columns))
     if figure is not None:
         name = "standard input" if file == STDIN else Path(file).name
         title = f"{name} after {done} {what}{'' if done == 1 else 's'}"

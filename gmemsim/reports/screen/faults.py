@@ -6,7 +6,7 @@ from __future__ import annotations
 import textwrap
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +16,9 @@ from gmemsim.studies.faults import Faults
 
 COLUMNS = 5
 """Variants side by side: as many as there are orderings, and as fit into 77 columns."""
+
+MAIL = 77
+"""Columns of the terminal from which on so many have room."""
 
 LABEL, COUNT = 24, 9
 """Columns of the label, and of a number."""
@@ -33,9 +36,7 @@ def render(faults: Faults) -> RenderableType:
     for said in summary(faults):
         heading.append(f"\n{said}", style="bold red" if said.isupper() else "not bold")
     parts: list[RenderableType] = [heading]
-    found, names = list(lines(faults)), headings(faults)
-    for first in range(0, len(names), COLUMNS):
-        parts.append(_table(found, names[first : first + COLUMNS], first))
+    parts.append(_Tables(list(lines(faults)), headings(faults)))
     for broken in faults.broken[:BROKEN_SHOWN]:
         parts += [Text(line) for line in ["", *broken_lines(broken)]]
     notes = ["A failure counts as the worst that it leaves; a point ends with its call."]
@@ -47,12 +48,32 @@ def render(faults: Faults) -> RenderableType:
     return Group(*parts, Text("\n" + "\n".join(notes), style="dim"))
 
 
+class _Tables:
+    """Tables one below the other, each of as many variants as have room with their names whole."""
+
+    def __init__(self, found: list[OutcomeLine], names: list[str]) -> None:
+        self.found = found
+        self.names = names
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        beside = COLUMNS
+        if options.max_width < MAIL:
+            widest = max((len(word) for name in self.names for word in _heading(name).split("\n")), default=0)
+            beside = max(1, (options.max_width - LABEL) // (max(widest, COUNT) + 1))
+        for first in range(0, len(self.names), beside):
+            yield _table(self.found, self.names[first : first + beside], first)
+
+
+def _heading(name: str) -> str:
+    return name.replace("-", "\n-", 1)
+
+
 def _table(found: list[OutcomeLine], names: list[str], first: int) -> Table:
     """The variants from the ``first`` on that are called ``names``."""
     table = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
     table.add_column("leaves", min_width=LABEL, max_width=LABEL if len(names) > 3 else None, overflow="fold")
     for name in names:
-        table.add_column(name.replace("-", "\n-", 1), justify="right", min_width=COUNT, overflow="fold")
+        table.add_column(_heading(name), justify="right", min_width=COUNT, overflow="fold")
     skipped = 0
     details = 0
     for line in found:

@@ -24,31 +24,55 @@ UNBOUNDED = 10_000
 
 
 class FittedTable(Table):
-    """A table without frames; ``spare`` (default: none) are the headers of columns that matter less, least first."""
+    """A table without frames; ``spare`` (default: none) are the headers of columns that matter less, least first.
 
-    def __init__(self, *, spare: Sequence[str] = ()) -> None:
-        super().__init__(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    ``gap``: blanks beside the one between two columns (default: 1).  ``least``: columns of the terminal that a name
+    may be folded to before another column is left out (default: it is whole).
+    """
+
+    def __init__(self, *, spare: Sequence[str] = (), gap: int = 1, least: int | None = None) -> None:
+        super().__init__(box=SIMPLE_HEAD, padding=(0, gap, 0, 0), pad_edge=False, show_edge=False)
         self.spare = spare
+        self.least = least
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The columns for which there is room, and a line about the others."""
         left_out: list[str] = []
         fitted = self
         for header in self.spare:
-            if Measurement.get(console, options.update(width=UNBOUNDED), fitted).maximum <= options.max_width:
+            if fitted._wanted(console, options) <= options.max_width:
                 break
             if any(column.header == header for column in fitted.columns):
                 fitted = fitted._without(header)
-                left_out += [header] if header else []
+                left_out += [in_one_line(header)] if header else []
         yield from Table.__rich_console__(fitted, console, options)
         if left_out:
             yield Text(f"not shown in {options.max_width} columns: {', '.join(left_out)}", style="dim")
+
+    def _wanted(self, console: Console, options: ConsoleOptions) -> int:
+        measured = copy(self)
+        if self.least is not None:
+            measured.columns = [
+                dataclasses.replace(column, max_width=self.least) if column.overflow == "fold" else column
+                for column in self.columns
+            ]
+        return Measurement.get(console, options.update(width=UNBOUNDED), measured).maximum
 
     def _without(self, header: str) -> FittedTable:
         fewer = copy(self)
         kept = [column for column in self.columns if column.header != header]
         fewer.columns = [dataclasses.replace(column, _index=number) for number, column in enumerate(kept)]
         return fewer
+
+
+def in_lines(header: str) -> str:
+    """``header`` over as many lines as it has words."""
+    return header.replace("_", "_\n").replace(" ", "\n")
+
+
+def in_one_line(header: str) -> str:
+    """What :func:`in_lines` made, as it was."""
+    return header.replace("_\n", "_").replace("\n", " ")
 
 
 def plain_table(first: str, *others: str, spare: Sequence[str] = ()) -> FittedTable:

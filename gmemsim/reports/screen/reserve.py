@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import textwrap
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
 from gmemsim.reports.reserved import accounts_of, forms, question_in_words
+from gmemsim.reports.screen.fitted import FittedTable, in_lines
 from gmemsim.reports.words import ESTIMATE, account_label, is_estimate, made_by, number
 from gmemsim.studies.reserve import Reserve
 from gmemsim.units import human_size
@@ -28,11 +27,23 @@ def render(reserve: Reserve) -> RenderableType:
     text = Text(heading, style="bold")
     for line in said:
         text.append(f"\n{line}", style="bold red" if line.isupper() else "not bold")
-    notes = [textwrap.fill(form, MAIL, subsequent_indent="    ", break_on_hyphens=False) for form in _forms(reserve)]
+    notes = []
     if any(is_estimate(account) for account in accounts_of(reserve)):
         notes.append(f"{ESTIMATE}: an estimate, of a file in which nothing else is shared")
     notes.append(made_by(reserve))
-    return Group(text, _table(reserve), Text("\n" + "\n".join(notes)))
+    return Group(text, _table(reserve), "", _Forms(_forms(reserve)), Text("\n".join(notes)))
+
+
+class _Forms:
+    """Lines that go on indented, in a mail's columns or the terminal's."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = min(MAIL, options.max_width)
+        for line in self.lines:
+            yield Text(textwrap.fill(line, width, subsequent_indent="    ", break_on_hyphens=False))
 
 
 def _forms(reserve: Reserve) -> list[str]:
@@ -43,13 +54,15 @@ def _forms(reserve: Reserve) -> list[str]:
     return [f"{form}  ({', '.join(names)})" for form, names in policies.items()]
 
 
-def _table(reserve: Reserve) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
+def _table(reserve: Reserve) -> FittedTable:
+    most = {account: max(row.objects[account] for row in reserve.rows) for account in accounts_of(reserve)}
+    fewest_first = sorted(most, key=most.__getitem__)
+    table = FittedTable(spare=[in_lines(account_label(account)) for account in fewest_first], gap=0)
     table.add_column("policy", min_width=LEAST_POLICY, overflow="fold")
     table.add_column("pages", justify="right", no_wrap=True)
     accounts = accounts_of(reserve)
     for account in accounts:
-        table.add_column(account_label(account).replace("_", "_\n").replace(" ", "\n"), justify="right", no_wrap=True)
+        table.add_column(in_lines(account_label(account)), justify="right", no_wrap=True)
     table.add_column("bytes", justify="right", no_wrap=True)
     before = None
     for row in reserve.rows:

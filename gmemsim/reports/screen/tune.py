@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from gmemsim.reports.screen.fitted import FittedTable
 from gmemsim.reports.tuned import HEADER, asked, cells, rows, sentences
 from gmemsim.reports.words import made_by, number
 from gmemsim.studies.tune import Tuning
@@ -15,12 +14,15 @@ from gmemsim.studies.tune import Tuning
 SHOWN = 12
 """Policies of the fronts on the screen, those that look alike once; the other forms have all."""
 
+LEAST_POLICY = 36
+"""Columns that a policy, which may be longer than any terminal is wide, is folded to at most."""
+
 
 def render(tuning: Tuning) -> RenderableType:
     """The tuning for a rich console."""
     heading = Text(tuning.scenario.title, style="bold")
     heading.append(f"\n{asked(tuning)}{'' if tuning.complete else ', PARTIAL: interrupted'}\n", style="not bold")
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table = FittedTable(spare=(HEADER[4], HEADER[3]), least=LEAST_POLICY)
     table.add_column(HEADER[0], no_wrap=True)
     table.add_column(HEADER[1], overflow="fold")
     for name in HEADER[2:]:
