@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from gmemsim.errors import Invalid, OutOfMemory
+from gmemsim.errors import Busy, Invalid, OutOfMemory
 from gmemsim.xarray import INDEX_MAX, KEEP, CountingAllocator, XArray
 from gmemsim.xarray.node import Node
 from tests.xarray.operations import execute
@@ -102,3 +102,35 @@ def test_an_index_out_of_range_is_refused(index: int, stored: int | None) -> Non
         xa.store(stored, "p1")
     for name in ("load", "get_order", "erase", "find"):
         assert execute(xa, (name, (index,))) == "EINVAL"
+
+
+def test_orders_of_a_part_of_a_tree() -> None:
+    xa = XArray()
+    xa.store(0, "a")
+    assert xa.orders(0, 63) == {0: 1}, "a tree of one entry has no node"
+    xa.store_order(8, 3, "b")
+    assert xa.orders(12, 63) == {3: 1}, "from the middle of an entry on"
+    xa.store_range(33, 35, "c")
+    for first in (16, 33, 34, 36):  # an odd number of slots, seen from before, from its ends and from behind
+        found: Counter[int] = Counter()
+        for _, number, order, _ in xa.runs(first, 63):
+            found[order] += number
+        assert xa.orders(first, 63) == found
+
+
+def test_a_mark_that_the_only_entry_has_not() -> None:
+    xa = XArray()
+    xa.store(0, "a")
+    assert xa.find(0, 63, 1) is None
+    xa.set_mark(0, 1)
+    assert xa.find(0, 63, 1) == (0, "a")
+
+
+def test_a_cyclic_allocation_that_cannot_wrap_is_refused() -> None:
+    xa = XArray(track_free=True)
+    for index in range(4):
+        assert xa.alloc_cyclic("a", index, 0, 3) == (index, False)
+    with pytest.raises(Busy):
+        xa.alloc_cyclic("a", 0, 0, 3)
+    xa.erase(1)
+    assert xa.alloc_cyclic("a", 2, 0, 3) == (1, True)
