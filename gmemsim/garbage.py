@@ -8,6 +8,10 @@ and keeps them, so most of its time went into visits that found nothing.  Trees 
 parent), so collection is never switched off: it is asked for less often, and what exists before is set aside
 (``gc.freeze``) and put back afterwards.
 
+What is set aside is not collected, and afterwards it is old: work after work, each with a few dead cycles, would never
+free them.  So the young objects are collected before anything is set aside, and all objects when there are twice as
+many of them as after the last time.
+
 The settings belong to the process.  Contexts may be nested, in several threads too: the first sets them, and the last
 restores what it found.  Settings that are wider already, and objects that somebody else has frozen, are left alone.
 """
@@ -23,7 +27,11 @@ from typing import Final
 THRESHOLDS: Final = (50_000, 20, 50)
 """As ``gc.set_threshold`` takes them: a young collection for every 50,000 objects (some 5 MB) instead of 700."""
 
+FEW: Final = 100_000
+"""Objects (some 10 MB) of which no full collection is worth its time; importing everything makes fewer."""
+
 _lock = threading.Lock()
+_bound = FEW  # objects set aside; with more of them there is a full collection first
 _inside = 0
 _before: tuple[int, int, int] | None = None
 _frozen = False
@@ -40,7 +48,7 @@ def fewer_collections() -> Iterator[None]:
 
 
 def _enter() -> None:
-    global _inside, _before, _frozen
+    global _inside, _before
     with _lock:
         _inside += 1
         if _inside > 1:
@@ -50,8 +58,21 @@ def _enter() -> None:
             _before = now
             gc.set_threshold(*THRESHOLDS)
         if not gc.get_freeze_count():
-            gc.freeze()
-            _frozen = True
+            _set_aside()
+
+
+def _set_aside() -> None:
+    """Freeze what exists, without what earlier work has left."""
+    global _frozen, _bound
+    if gc.isenabled():
+        gc.collect(1)
+    gc.freeze()
+    if gc.isenabled() and gc.get_freeze_count() > _bound:
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+        _bound = max(FEW, 2 * gc.get_freeze_count())
+    _frozen = True
 
 
 def _leave() -> None:
