@@ -7,7 +7,7 @@ A :class:`View` is all that a figure or a file of a run may be made from.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import attrs
 
 from gmemsim.reports import Reportable
+from gmemsim.results.timeline import TOTAL
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """Text that begins with one of these is a formula to a spreadsheet."""
@@ -45,6 +46,11 @@ class View:
         scenario = getattr(self.result, "scenario", None)
         limit: int | None = None if scenario is None else scenario.host.kernel_memory
         return limit
+
+    def peak_of_others(self, shown: Collection[str]) -> int:
+        """The highest peak in bytes of the guests that are not ``shown``; 0 if all are."""
+        guests = self.result.summary["guests"]
+        return max((g["accounts"][TOTAL]["peak_bytes"] for g in guests if g["name"] not in shown), default=0)
 
     def recording(self, recorder: str) -> Any:
         """What ``recorder`` has seen; ``ValueError`` if it did not look at the run."""

@@ -7,7 +7,7 @@ of them, if its size was the same for all.  It is computed from the run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ def draw(view: View) -> Figure:
     axis, shown = time_axis(timeline), chosen(holdings)
     title = answer(shown, timeline) or view.title
     notes = [*([view.title] if title != view.title else []), "All panels have one scale."]
-    notes = canvas.notes_of([*notes, *_left_out(holdings, len(shown))])
+    notes = canvas.notes_of([*notes, *_left_out(view, holdings, shown)])
     fig, panels, (below,) = stack.sheet(title, len(shown), [canvas.note_height(notes)])
     stacks = [
         stack.Stack(
@@ -96,9 +96,13 @@ def _holdings(view: View) -> Holdings:
     return holdings
 
 
-def _left_out(holdings: Holdings, shown: int) -> list[str]:
+def _left_out(view: View, holdings: Holdings, shown: Collection[str]) -> list[str]:
     """Which guests are shown, if not all."""
-    if shown == holdings.total:
+    if len(shown) == holdings.total:
         return []
     of = f" of the {len(holdings.guests):,} watched" if len(holdings.guests) < holdings.total else ""
-    return [f"Shown: the {shown:,} of {holdings.total:,} guests whose peaks were highest{of}."]
+    others = human_size(view.peak_of_others(shown))
+    return [
+        f"Shown: the {len(shown):,} of {holdings.total:,} guests whose peaks were highest{of}. "
+        f"No other held more than {others}."
+    ]

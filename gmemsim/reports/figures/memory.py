@@ -111,7 +111,8 @@ def _bars(view: View) -> tuple[Mapping[str, Composition], list[str]]:
     notes = []
     if len(chosen) < len(guests):
         of = f" of the {len(known):,} watched" if known and len(known) < len(guests) else ""
-        notes = [f"Guests: the {len(chosen):,} of {len(guests):,} whose peaks were highest{of}."]
+        others = f" No other held more than {human_size(view.peak_of_others(chosen))}."
+        notes = [f"Guests: the {len(chosen):,} of {len(guests):,} whose peaks were highest{of}.{others}"]
     if not known:
         return {name: {TOTAL: guests[name]} for name in chosen}, notes
     return {name: dict(zip(ACCOUNTS, known[name].peak.row, strict=True)) for name in chosen}, notes
