@@ -17,7 +17,7 @@ sys.path.append(sys.argv[1])
 signals.raises(signal.SIGINT, KeyboardInterrupt)
 try:
     import disturbed
-    print("imported")
+    sys.stdout.write("imported\\n")  # at once, so that nothing comes between it and its end
     sys.stdin.read()
 except KeyboardInterrupt as error:
     print("interrupted", type(error).__name__)
