@@ -53,7 +53,7 @@ UNTRACED = (
     "test_ladders.py*brute_force*",
     "test_notebooks.py*",
     "test_readme.py*faults.md?",
-    "test_readme.py*recorded-guest.md?",
+    "test_readme.py*recorded-guest*",
     "test_readme.py*reserve.md?",
     "test_readme.py*tune.md?",
     "test_reserve.py*closed_forms*1G*",

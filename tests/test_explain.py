@@ -104,7 +104,7 @@ def test_what_makes_no_sense_is_one_clear_line(arguments: list[str], message: st
 
 
 def test_policies_are_listed() -> None:
-    result = CliRunner().invoke(gmemsim, ["policies"])
+    result = CliRunner().invoke(gmemsim, ["policies"], env={"COLUMNS": None})
     assert result.exit_code == 0
     listed = result.output.partition("\n\n")[0]
     assert [line.split()[0] for line in listed.splitlines()] == list(PRESETS)

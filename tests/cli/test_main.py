@@ -174,7 +174,7 @@ def test_a_terminal_without_unicode_gets_ascii(tmp_path: Path) -> None:
 
 
 def test_policies_lists_names_and_how_to_write_others() -> None:
-    shown = CliRunner().invoke(gmemsim, ["policies"]).stdout
+    shown = CliRunner().invoke(gmemsim, ["policies"], env={"COLUMNS": None}).stdout  # as a program reads it
     assert {line.split()[0] for line in shown.partition("\n\n")[0].splitlines()} == set(PRESETS)
     (example,) = re.findall(r"mine=\S+(?=,)", shown)
     assert read_policy(example) == ("mine", Policy(split="staged", vmemmap="partial"))
