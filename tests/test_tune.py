@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from gmemsim.cli.main import gmemsim
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import read_policy
-from gmemsim.reports.export.compare_markdown import COLUMNS
 from gmemsim.reports.export.tune_json import as_json
 from gmemsim.reports.filesets import tune_files
+from gmemsim.reports.words import MAIL_COLUMNS
 from gmemsim.scenario.model import Allocate, Convert, FaultIn, GuestSpec, HostSpec, Scenario
 from gmemsim.studies.ladders import number_of_ladders, rungs_of
 from gmemsim.studies.trials import WEIGHED, Workload, always_there, measure
@@ -154,7 +154,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert told["pruned"] > 0
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == sorted(tune_files())
     mail = (tmp_path / "out" / "tune.md").read_text()
-    assert max(map(len, mail.splitlines())) <= COLUMNS
+    assert max(map(len, mail.splitlines())) <= MAIL_COLUMNS
     for wrong, said in (
         (["--minimize", "peek"], "expected a part of the summary"),
         (["--subject-to", "peak_bytes<4M"], "expected METRIC<=VALUE"),

@@ -84,13 +84,19 @@ class Destination:
     files: FileSet
 
 
+def names_directory(out: str | os.PathLike[str]) -> bool:
+    """Whether ``out`` is a directory, or is written as one: with ``/`` at the end, or without an ending."""
+    path = Path(out)
+    return path.is_dir() or os.fsdecode(out).endswith("/") or not path.suffix
+
+
 def destination(out: str | os.PathLike[str], files: FileSet, ctx: click.Context | None = None) -> Destination:
     """What ``--out`` means: a directory for all ``files``, or a file that ends as one of them, for that one alone.
 
     A usage error if it ends as several of them; :class:`InputError` if it ends as a file that is none of them.
     """
     path = Path(out)
-    if path.is_dir() or os.fsdecode(out).endswith("/") or not path.suffix:
+    if names_directory(out):
         return Destination(path, files)
     try:
         single = alone(files, path)

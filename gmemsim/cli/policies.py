@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-import shutil
 import textwrap
 
 import click
+
+from gmemsim.cli.terminal import columns
 
 UNBOUNDED = 10_000
 """Columns where there is no terminal: a program that reads has every policy in one line."""
@@ -41,9 +42,8 @@ def policies() -> None:
 
 def _tell(before: str, words: str, *, indent: int | None = None) -> None:
     """``words`` in the terminal's columns; later lines have an ``indent`` (default: as wide as ``before``)."""
-    columns = shutil.get_terminal_size((UNBOUNDED, 0)).columns
     margin = " " * (len(before) if indent is None else indent)
     lines = textwrap.fill(
-        words, columns, initial_indent=before.strip("\n"), subsequent_indent=margin, break_on_hyphens=False
+        words, columns(UNBOUNDED), initial_indent=before.strip("\n"), subsequent_indent=margin, break_on_hyphens=False
     )
     click.echo(f"\n{lines}" if before.startswith("\n") else lines)

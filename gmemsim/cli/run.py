@@ -13,7 +13,15 @@ import click
 
 from gmemsim.cli import completion
 from gmemsim.cli.exits import interrupted
-from gmemsim.cli.outputs import Destination, check_ending, check_free, destination, tell_written, write_all
+from gmemsim.cli.outputs import (
+    Destination,
+    check_ending,
+    check_free,
+    destination,
+    names_directory,
+    tell_written,
+    write_all,
+)
 from gmemsim.cli.parameters import RegistryOption, price_option, set_option
 from gmemsim.cli.simulate import simulate
 from gmemsim.cli.terminal import show, show_data
@@ -177,11 +185,10 @@ def _check_packing(ctx: click.Context, form: str, name: str) -> None:
 def _plan(ctx: click.Context, out: str, form: str | None, figures: tuple[str, ...], figure_data: bool) -> Destination:
     """A directory, or a file: a figure or the summary, or what the format writes."""
     path = Path(out)
-    is_directory = path.is_dir() or out.endswith("/") or not path.suffix
-    if not is_directory:
+    if not names_directory(out):
         check_ending(path, (*(Path(name).suffix for name in run_files()), *(row.suffix for row in EXPORTS.rows())))
     if form is None:
         return destination(out, run_files(figures, data=figure_data), ctx)
-    if is_directory:
+    if names_directory(out):
         return Destination(path, format_files(form))
     return Destination(path.parent, format_files(form, path.name))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +19,11 @@ def console(*, width: int | None = None) -> Console:
     from gmemsim.reports import screen
 
     return screen.console(width=width)
+
+
+def columns(otherwise: int) -> int:
+    """Columns of the terminal, or of the variable ``COLUMNS``; ``otherwise`` where there is neither."""
+    return shutil.get_terminal_size((otherwise, 0)).columns
 
 
 def show(screen: str, *shown: Any, width: int | None = None) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 from gmemsim.cli import completion
 from gmemsim.cli.outputs import check_free, write_all
 from gmemsim.cli.parameters import set_option
+from gmemsim.cli.terminal import columns
 from gmemsim.cli.terminal import show as show_screen
 from gmemsim.cli.tracefile import STDIN, Machine, TraceLine, check_readable, read_lines
 from gmemsim.errors import Fault, InputError
@@ -71,7 +71,7 @@ def show(
     tree, done, what = _of_scenario(file, settings, guest, at) if is_scenario else _of_trace(file, at)
     if at is not None and done < at:
         raise InputError([Fault(file, 0, 0, f"found {done} {what}s, expected at least {at} (--at)")])
-    show_screen("treeview", picture(tree), width=min(WIDTH, shutil.get_terminal_size((WIDTH, 0)).columns))
+    show_screen("treeview", picture(tree), width=min(WIDTH, columns(WIDTH)))
     if figure is not None:
         name = "standard input" if file == STDIN else Path(file).name
         title = f"{name} after {done} {what}{'' if done == 1 else 's'}"

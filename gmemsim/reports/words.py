@@ -28,6 +28,9 @@ NO_ACCOUNT = "#999999"
 IN_PYTHON = "made in Python"
 """In place of the digits where there is no text."""
 
+MAIL_COLUMNS = 77
+"""The most columns of a line: what a mailing list takes without wrapping."""
+
 SIGNS = {"eq": "=", "ne": "≠", "le": "≤", "ge": "≥", "approx": ESTIMATE}
 """How an expectation's operator is written."""
 

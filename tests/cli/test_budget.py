@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gmemsim.cli.main import gmemsim
-from gmemsim.reports.export.compare_markdown import COLUMNS
 from gmemsim.reports.filesets import budget_files
+from gmemsim.reports.words import MAIL_COLUMNS
 
 SCENARIO = """\
 gmemsim: 1
@@ -63,7 +63,7 @@ def test_files_and_screen(scenario: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in out.iterdir()) == sorted(budget_files())
     mail = (out / "budget.md").read_text()
-    assert max(map(len, mail.splitlines())) <= COLUMNS
+    assert max(map(len, mail.splitlines())) <= MAIL_COLUMNS
     assert mail.startswith("\\*One\\* page out")
     assert "b-today" in result.output
     assert "3" in result.output.split("b-today")[1].split()[0]

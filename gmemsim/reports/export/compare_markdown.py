@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from gmemsim.reports.compared import caveats, made_by, the_same, told_of_order, with_ratio
-from gmemsim.reports.words import ESTIMATE
+from gmemsim.reports.words import ESTIMATE, MAIL_COLUMNS
 from gmemsim.studies.compare import Comparison, ComparisonRow
 
 USUAL: Final = {
@@ -34,9 +34,6 @@ LEGEND: Final = (
 )
 """What the headings of :data:`USUAL` mean."""
 
-COLUMNS = 77
-"""The most columns: what a mailing list takes without wrapping."""
-
 NAME_COLUMNS = 24
 """The most columns of a policy's or a scenario's name."""
 
@@ -48,13 +45,13 @@ _BLOCK = re.compile(r"(?m)^(\s*)([#+-]|\d+(?=[.)]))")
 
 
 def write(comparison: Comparison) -> str:
-    """The comparison as Markdown, at most :data:`COLUMNS` wide: the reference's figure, below it the others."""
+    """The comparison as Markdown, at most :data:`MAIL_COLUMNS` wide: the reference's figure, below it the others."""
     rows = [row for row in comparison.rows if row.metric in (comparison.metrics or USUAL)]
     if comparison.metrics:
         rows.sort(key=lambda row: comparison.metrics.index(row.metric))
     told = [row for row in rows if comparison.metrics or not row.same or len(comparison.names) == 1]
     tables = "\n\n".join(_tables(comparison, told))
-    said = [block(textwrap.fill(f"Note: {escaped(note)}.", COLUMNS - 1)) for note in comparison.notes]
+    said = [block(textwrap.fill(f"Note: {escaped(note)}.", MAIL_COLUMNS - 1)) for note in comparison.notes]
     same = the_same(comparison, [row for row in rows if row not in told])
     paragraphs = [*filter(None, [escaped(told_of_order(comparison)), same])]
     if len(comparison.names) > 1:
@@ -62,8 +59,8 @@ def write(comparison: Comparison) -> str:
     notes = caveats(comparison) if comparison.metrics else [LEGEND, *caveats(comparison)]
     paragraphs += [f"{note[:1].upper()}{note[1:]}." for note in notes]
     paragraphs += filter(None, [escaped(made_by(comparison))])
-    after = [textwrap.fill(paragraph, COLUMNS) for paragraph in paragraphs]
-    title = block(textwrap.fill(escaped(comparison.title), COLUMNS - 1))
+    after = [textwrap.fill(paragraph, MAIL_COLUMNS) for paragraph in paragraphs]
+    title = block(textwrap.fill(escaped(comparison.title), MAIL_COLUMNS - 1))
     partial = ["PARTIAL: interrupted.", ""] if comparison.partial else []
     noted = ["\n\n".join(said), ""] if said else []
     return "\n".join([title, "", *partial, *noted, tables, "", "\n\n".join(after)]) + "\n"
@@ -74,14 +71,14 @@ def _tables(comparison: Comparison, rows: Sequence[ComparisonRow]) -> Iterator[s
     names = [comparison.what, *map(cut, comparison.names)]
     first = max(map(len, names))
     columns: list[list[str]] = []
-    room = COLUMNS - first - 4
+    room = MAIL_COLUMNS - first - 4
     for row in rows:
         figures = [with_ratio(row, place) for place in range(len(comparison.names))]
         column = [_headline(row, bool(comparison.metrics)), *figures]
         width = max(map(len, column)) + 3
         if width > room and columns:
             yield _table(names, columns)
-            columns, room = [], COLUMNS - first - 4
+            columns, room = [], MAIL_COLUMNS - first - 4
         columns.append(column)
         room -= width
     if columns:

@@ -11,14 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from gmemsim.reports.faulted import OutcomeLine, broken_lines, calls_of, headings, lines, summary
-from gmemsim.reports.words import made_by, number
+from gmemsim.reports.words import MAIL_COLUMNS, made_by, number
 from gmemsim.studies.faults import Faults
 
 COLUMNS = 5
-"""Variants side by side: as many as there are orderings, and as fit into 77 columns."""
-
-MAIL = 77
-"""Columns of the terminal from which on so many have room."""
+"""Variants side by side: as many as there are orderings, and as fit into the columns of a mail."""
 
 LABEL, COUNT = 24, 9
 """Columns of the label, and of a number."""
@@ -35,8 +32,7 @@ def render(faults: Faults) -> RenderableType:
     heading = Text(faults.title, style="bold")
     for said in summary(faults):
         heading.append(f"\n{said}", style="bold red" if said.isupper() else "not bold")
-    parts: list[RenderableType] = [heading]
-    parts.append(_Tables(list(lines(faults)), headings(faults)))
+    parts: list[RenderableType] = [heading, _Tables(list(lines(faults)), headings(faults))]
     for broken in faults.broken[:BROKEN_SHOWN]:
         parts += [Text(line) for line in ["", *broken_lines(broken)]]
     notes = ["A failure counts as the worst that it leaves; a point ends with its call."]
@@ -57,7 +53,7 @@ class _Tables:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         beside = COLUMNS
-        if options.max_width < MAIL:
+        if options.max_width < MAIL_COLUMNS:
             widest = max((len(word) for name in self.names for word in _heading(name).split("\n")), default=0)
             beside = max(1, (options.max_width - LABEL) // (max(widest, COUNT) + 1))
         for first in range(0, len(self.names), beside):

@@ -10,12 +10,9 @@ from rich.text import Text
 
 from gmemsim.reports.reserved import accounts_of, forms, question_in_words
 from gmemsim.reports.screen.fitted import FittedTable, in_lines
-from gmemsim.reports.words import ESTIMATE, account_label, is_estimate, made_by, number
+from gmemsim.reports.words import ESTIMATE, MAIL_COLUMNS, account_label, is_estimate, made_by, number
 from gmemsim.studies.reserve import Reserve
 from gmemsim.units import human_size
-
-MAIL = 77
-"""Columns that a line of text may have."""
 
 LEAST_POLICY = 10
 """Columns of the policy's name, which is folded if there is no room."""
@@ -41,7 +38,7 @@ class _Forms:
         self.lines = lines
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width = min(MAIL, options.max_width)
+        width = min(MAIL_COLUMNS, options.max_width)
         for line in self.lines:
             yield Text(textwrap.fill(line, width, subsequent_indent="    ", break_on_hyphens=False))
 
@@ -55,12 +52,12 @@ def _forms(reserve: Reserve) -> list[str]:
 
 
 def _table(reserve: Reserve) -> FittedTable:
-    most = {account: max(row.objects[account] for row in reserve.rows) for account in accounts_of(reserve)}
+    accounts = accounts_of(reserve)
+    most = {account: max(row.objects[account] for row in reserve.rows) for account in accounts}
     fewest_first = sorted(most, key=most.__getitem__)
     table = FittedTable(spare=[in_lines(account_label(account)) for account in fewest_first], gap=0)
     table.add_column("policy", min_width=LEAST_POLICY, overflow="fold")
     table.add_column("pages", justify="right", no_wrap=True)
-    accounts = accounts_of(reserve)
     for account in accounts:
         table.add_column(in_lines(account_label(account)), justify="right", no_wrap=True)
     table.add_column("bytes", justify="right", no_wrap=True)
