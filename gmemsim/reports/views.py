@@ -16,6 +16,7 @@ import attrs
 
 from gmemsim.reports import Reportable
 from gmemsim.results.timeline import TOTAL
+from gmemsim.units import human_size
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """Text that begins with one of these is a formula to a spreadsheet."""
@@ -47,10 +48,22 @@ class View:
         limit: int | None = None if scenario is None else scenario.host.kernel_memory
         return limit
 
-    def peak_of_others(self, shown: Collection[str]) -> int:
-        """The highest peak in bytes of the guests that are not ``shown``; 0 if all are."""
-        guests = self.result.summary["guests"]
-        return max((g["accounts"][TOTAL]["peak_bytes"] for g in guests if g["name"] not in shown), default=0)
+    def peaks(self) -> dict[str, int]:
+        """The peak of each guest in bytes, in the scenario's order."""
+        return {guest["name"]: guest["accounts"][TOTAL]["peak_bytes"] for guest in self.result.summary["guests"]}
+
+    def highest_guests(self, shown: Collection[str], watched: int, noun: str = "") -> str:
+        """Words: which guests are ``shown``, by their peaks, of those ``watched``, and what any other held at most.
+
+        ``noun`` (default: none) follows the number of all.  Nothing if all are shown.
+        """
+        peaks = self.peaks()
+        if len(shown) == len(peaks):
+            return ""
+        of = f" of the {watched:,} watched" if watched < len(peaks) else ""
+        those = f"the {len(shown):,} of {len(peaks):,}{noun} whose peaks were highest{of}"
+        others = max(peak for name, peak in peaks.items() if name not in shown)
+        return f"{those}. No other held more than {human_size(others)}."
 
     def recording(self, recorder: str) -> Any:
         """What ``recorder`` has seen; ``ValueError`` if it did not look at the run."""

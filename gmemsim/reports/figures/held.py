@@ -7,7 +7,7 @@ of them, if its size was the same for all.  It is computed from the run.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -34,7 +34,9 @@ def draw(view: View) -> Figure:
     axis, shown = time_axis(timeline), chosen(holdings)
     title = answer(shown, timeline) or view.title
     notes = [*([view.title] if title != view.title else []), "All panels have one scale."]
-    notes = canvas.notes_of([*notes, *_left_out(view, holdings, shown)])
+    if left_out := view.highest_guests(shown, len(holdings.guests), " guests"):
+        notes.append(f"Shown: {left_out}")
+    notes = canvas.notes_of(notes)
     fig, panels, (below,) = stack.sheet(title, len(shown), [canvas.note_height(notes)])
     stacks = [
         stack.Stack(
@@ -94,15 +96,3 @@ def _rows(holdings: Holdings) -> Iterator[tuple[object, ...]]:
 def _holdings(view: View) -> Holdings:
     holdings: Holdings = view.recording(HOLDINGS)
     return holdings
-
-
-def _left_out(view: View, holdings: Holdings, shown: Collection[str]) -> list[str]:
-    """Which guests are shown, if not all."""
-    if len(shown) == holdings.total:
-        return []
-    of = f" of the {len(holdings.guests):,} watched" if len(holdings.guests) < holdings.total else ""
-    others = human_size(view.peak_of_others(shown))
-    return [
-        f"Shown: the {len(shown):,} of {holdings.total:,} guests whose peaks were highest{of}. "
-        f"No other held more than {others}."
-    ]

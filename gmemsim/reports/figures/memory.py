@@ -101,18 +101,15 @@ def _bars(view: View) -> tuple[Mapping[str, Composition], list[str]]:
 
     Without a recording only the totals are known.
     """
-    guests = {guest["name"]: guest["accounts"][TOTAL]["peak_bytes"] for guest in view.result.summary["guests"]}
+    guests = view.peaks()
     if len(guests) < 2:
         return {}, []
     recorded: Holdings | None = view.recordings.get(HOLDINGS)
     known = {} if recorded is None else recorded.guests
     ranked = sorted(known or guests, key=lambda name: -guests[name])
     chosen = [name for name in guests if name in set(ranked[:MOST_GUESTS])]
-    notes = []
-    if len(chosen) < len(guests):
-        of = f" of the {len(known):,} watched" if known and len(known) < len(guests) else ""
-        others = f" No other held more than {human_size(view.peak_of_others(chosen))}."
-        notes = [f"Guests: the {len(chosen):,} of {len(guests):,} whose peaks were highest{of}.{others}"]
+    left_out = view.highest_guests(chosen, len(known) or len(guests))
+    notes = [f"Guests: {left_out}"] if left_out else []
     if not known:
         return {name: {TOTAL: guests[name]} for name in chosen}, notes
     return {name: dict(zip(ACCOUNTS, known[name].peak.row, strict=True)) for name in chosen}, notes
