@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.cli.processes import ended, interruptible
+
 SCRIPT = """
-import signal, sys, time
+import signal, sys
 from gmemsim.cli import signals
 
 sys.path.append(sys.argv[1])
@@ -44,14 +45,8 @@ def test_a_signal_during_an_import_is_raised_after_it_and_a_second_one_at_once(
     body: str, said: str, tmp_path: Path
 ) -> None:
     (tmp_path / "disturbed.py").write_text(DISTURB + body)
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, tmp_path],
-        stdin=subprocess.PIPE,  # open, so that reading it waits until something ends it
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
+    with interruptible([sys.executable, "-c", SCRIPT, str(tmp_path)]) as process:
+        ended(process)  # its input stays open, so that only the signal ends it
         assert process.stdout is not None
         assert process.stderr is not None
         assert (process.stdout.read(), process.stderr.read()) == (said, "")
