@@ -122,7 +122,7 @@ bench-compare: $(VENV)/.installed-dev ## measure the git revision REV and this t
 
 cluster: $(VENV)/.installed-dev ## sweep POINTS (default 100,000) on a local Dask cluster, one worker of which is killed half-way
 	@echo "== cluster: $(POINTS) points"
-	@GMEMSIM_CLUSTER_POINTS=$(POINTS) $(PY) -m pytest -q tests/test_cluster.py
+	@GMEMSIM_CLUSTER_POINTS=$(POINTS) $(PY) -m pytest -q --timeout=0 tests/test_cluster.py
 
 oracle: $(VENV)/.installed-dev ## compare OPS random tree operations with the kernel's own lib/xarray.c
 	@echo "== oracle: building the kernel's xarray"

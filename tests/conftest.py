@@ -28,7 +28,8 @@ LONG = (
     "test_wheel.py*runs_in_an_empty_folder?tune?",
     "xarray/parity/test_split.py*every_split*6?",
 )
-"""Tests (patterns of their ids) that say the same as others of their file about something larger: `make long`."""
+"""Tests (patterns of their ids) that take long: most say the same as others of their file about something larger, some
+try very many examples.  `make long` has them."""
 
 UNTRACED = (
     "bench/*",
