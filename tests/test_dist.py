@@ -25,6 +25,12 @@ def test_what_is_built_is_whole_and_the_same_each_time(tmp_path: Path) -> None:
     assert dist.differences(first, second) == []
 
 
+def test_an_sdist_has_no_kernel_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What asks the kernel's source is skipped there, also where this tree's own tests must not skip it."""
+    monkeypatch.setenv("GMEMSIM_ORACLE", "required")
+    assert dist.run_own_tests(dist.build(tmp_path)[0], ["tests/xarray/parity/test_parity.py"]) == 0
+
+
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     sdist, wheel = tmp_path / "x.tar.gz", tmp_path / "x.whl"
     with tarfile.open(sdist, "w:gz") as archive:
