@@ -15,6 +15,7 @@ from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import read_policy
 from gmemsim.reports.export.tune_json import as_json
 from gmemsim.reports.filesets import tune_files
+from gmemsim.reports.tuned import asked, sentences
 from gmemsim.reports.words import MAIL_COLUMNS
 from gmemsim.scenario.model import Allocate, Convert, FaultIn, GuestSpec, HostSpec, Scenario
 from gmemsim.studies.ladders import number_of_ladders, rungs_of
@@ -104,6 +105,21 @@ def test_without_memory_nothing_is_proved(scenario: Scenario) -> None:
     assert not result.best_is_proved
     assert result.pruned == 0
     assert result.best is not None
+    assert result.best.failed == 0
+    assert "calls fail" not in asked(result)
+
+
+def test_calls_that_fail_under_the_best_are_said_at_the_top(scenario: Scenario) -> None:
+    """What fails holds nothing, so a policy under which more fails looks better than it is."""
+    tight = attrs.evolve(scenario, host=attrs.evolve(scenario.host, kernel_memory=9_000))
+    result = tune(tight)
+    assert result.best is not None
+    assert result.best.failed > 0
+    assert f"under which {result.best.failed} calls fail for want of memory" in asked(result)
+    told = as_json(result)
+    assert {row["failed"] for row in told["front"]} == {found.failed for found in result.front}
+    least = min(found.failed for found in (*result.front, *result.named.values()))
+    assert any(f"from {least} to " in words and "--subject-to" in words for words in sentences(result))
 
 
 def test_reoptimize_is_never_better_than_partial() -> None:

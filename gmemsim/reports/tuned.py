@@ -47,14 +47,17 @@ def worded(metric: str, value: float) -> str:
 
 
 def asked(tuning: Tuning) -> str:
-    """What was asked, in one sentence."""
+    """What was asked, in one sentence, which also says whether calls fail under the best policy."""
     kept = " and ".join(f"{each.metric} <= {worded(each.metric, each.most)}" for each in tuning.subject_to)
-    return f"The policy with the least {tuning.minimize}{f' subject to {kept}' if kept else ''}"
+    failed = tuning.best.failed if tuning.best is not None else 0
+    calls = f"{failed:,} call fails" if failed == 1 else f"{failed:,} calls fail"
+    failing = f", under which {calls} for want of memory" if failed else ""
+    return f"The policy with the least {tuning.minimize}{f' subject to {kept}' if kept else ''}{failing}"
 
 
 def sentences(tuning: Tuning) -> list[str]:
     """The winner in words, what was searched and what is proved."""
-    return [*_winner(tuning), *_searched(tuning), *tuning.notes, *_meaning()]
+    return [*_winner(tuning), *_failing(tuning), *_searched(tuning), *tuning.notes, *_meaning()]
 
 
 def _winner(tuning: Tuning) -> list[str]:
@@ -80,6 +83,19 @@ def _winner(tuning: Tuning) -> list[str]:
             f"{tuning.minimize} {worded(tuning.minimize, now)}, {part} of b-today's {worded(tuning.minimize, before)}"
         )
     return told
+
+
+def _failing(tuning: Tuning) -> list[str]:
+    """A call that fails holds nothing, so a policy under which more fail looks better than it is."""
+    failed = [found.failed for found in (*tuning.front, *tuning.named.values()) if found.values]
+    if not any(failed):
+        return []
+    range_of = f"from {min(failed):,} to {max(failed):,}" if min(failed) < max(failed) else f"{max(failed):,} each"
+    return [
+        f"calls that fail for want of memory hold nothing; under the policies shown and named: {range_of};"
+        " --subject-to 'calls.convert.failed.ENOMEM<=0' (or calls.fault and so on) keeps policies under which they"
+        " succeed, and a host without a limit shows what each policy needs"
+    ]
 
 
 def _searched(tuning: Tuning) -> list[str]:

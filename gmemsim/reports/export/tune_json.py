@@ -2,8 +2,9 @@
 """A tuning as one JSON object.
 
 ``best`` and ``policy`` in the rows of ``front`` and ``named`` are text that ``--policy`` takes; beside it each metric
-with its value (bytes, ns).  ``evaluated``: runs; ``pruned``: policies left out by proof; ``open``: ladders that the
-bounds leave open; ``tried``: runs of what no bound covers; ``slack``: bytes within which a peak is proved.
+with its value (bytes, ns) and ``failed``, calls that failed for want of memory.  ``evaluated``: runs; ``pruned``:
+policies left out by proof; ``open``: ladders that the bounds leave open; ``tried``: runs of what no bound covers;
+``slack``: bytes within which a peak is proved.
 """
 
 from __future__ import annotations
@@ -39,4 +40,4 @@ def as_json(tuning: Tuning) -> dict[str, Any]:
 
 def _row(found: Measured) -> dict[str, Any]:
     refused = {"refused": found.refused} if found.refused else {}
-    return {"policy": text_of(found), **found.values, **refused}
+    return {"policy": text_of(found), **found.values, "failed": found.failed, **refused}
