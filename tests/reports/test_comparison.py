@@ -200,5 +200,6 @@ def test_names_and_titles_are_text_in_markdown_and_csv() -> None:
     assert "\\|\\<b\\>\\*x" in text
     assert max(map(len, text.splitlines())) <= MAIL_COLUMNS
     assert "a_b" in compare_markdown.escaped(hostile)
+    assert compare_markdown.escaped("2M->4K, > 1") == "2M->4K, \\> 1"
     names = [row["name"] for row in csv.DictReader(io.StringIO(compare_csv.write(many)))]
     assert set(names) == {f"'{hostile}", "'@b"}

@@ -37,8 +37,8 @@ LEGEND: Final = (
 NAME_COLUMNS = 24
 """The most columns of a policy's or a scenario's name."""
 
-_SPECIAL = re.compile(r"[\\`*<>\[\]|~]|(?<![^\W_])_|_(?![^\W_])")
-"""What Markdown reads; an underscore within a word it does not."""
+_SPECIAL = re.compile(r"[\\`*<\[\]|~]|(?<!-)>|(?<![^\W_])_|_(?![^\W_])")
+"""What Markdown reads; an underscore within a word it does not, nor an arrow (2M->4K), which people read in mails."""
 
 _BLOCK = re.compile(r"(?m)^(\s*)([#+-]|\d+(?=[.)]))")
 """What begins a heading or a list."""
