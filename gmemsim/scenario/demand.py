@@ -10,16 +10,16 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from gmemsim.scenario.model import Convert, Place, Step, Touch
-
-if TYPE_CHECKING:
-    from gmemsim.scenario.workload import Generator
+from gmemsim.scenario.model import Convert, Place, State, Step, Touch
 
 Arrival = Literal["fixed", "poisson", "bursts"]
+
+Conversion = Callable[[str, int, int, int, State], Convert]
+"""Makes a conversion of a guest (its name): when (ns), from which offset, how many bytes, to what."""
 
 
 def arrivals(arrival: Arrival, count: int, duration: int, rng: Random, *, burst: int = 1) -> Iterator[int]:
@@ -118,22 +118,22 @@ class Blocks(PagePool):
 
 
 def scattered(
-    generator: Generator, name: str, demand: Iterator[tuple[int, int, bool]], pool: PagePool, size: int, rng: Random
+    convert: Conversion, name: str, demand: Iterator[tuple[int, int, bool]], pool: PagePool, size: int, rng: Random
 ) -> Iterator[Step]:
     """Give every birth of ``demand`` a random place of ``pool``: to shared as they arrive, to private as they go.
 
-    ``size`` bytes are converted each time, of the guest ``name``, by ``generator``; chance comes from ``rng``.  Memory
-    is O(live allocations).
+    ``size`` bytes are converted each time, of the guest ``name``, as ``convert`` makes it; chance comes from ``rng``.
+    Memory is O(live allocations).
     """
     places: dict[int, int] = {}
     for at, number, born in demand:
         if born:
             places[number] = pool.take(rng)
-            yield generator.convert(name, at, places[number], size, "shared")
+            yield convert(name, at, places[number], size, "shared")
         else:
             offset = places.pop(number)
             pool.give_back(offset)
-            yield generator.convert(name, at, offset, size, "private")
+            yield convert(name, at, offset, size, "private")
 
 
 def touched(

@@ -201,7 +201,7 @@ class Boot(Sharing):
             kernel_part(),
             self._spread(name, places.ghcbs, page_size, kernel, virtio),
             self._spread(name, rings, self._ring(page_size), virtio, running),
-            scattered(self, name, dma, places.pool, self.dma_size or page_size, split_rng(rng)),
+            scattered(self.convert, name, dma, places.pool, self.dma_size or page_size, split_rng(rng)),
         )
 
     def _spread(self, name: str, places: list[int], size: int, start: int, end: int) -> Iterator[Step]:

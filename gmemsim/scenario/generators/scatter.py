@@ -42,4 +42,4 @@ class Scatter(Demand):
         """To shared as they arrive, to private as they go."""
         each = self.each or page_size
         pool = PagePool(*self.range_of(guest), each)
-        return scattered(self, name, self.demand(rng, start), pool, each, split_rng(rng))
+        return scattered(self.convert, name, self.demand(rng, start), pool, each, split_rng(rng))
