@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gmemsim.xarray.dump import dump
-from gmemsim.xarray.node import INDEX_BITS, MARKS, Node, NodeLike, Sibling, Uniform, canonical, is_value
+from gmemsim.xarray.node import FREE_MARK, INDEX_BITS, MARKS, Node, NodeLike, Sibling, Uniform, canonical, is_value
 
 if TYPE_CHECKING:
     from gmemsim.xarray.tree import Tree
@@ -121,7 +121,7 @@ def _check_node(tree: Tree, node: Node) -> None:
     assert len(node.slots) == tree.chunk.size, f"{where}: {len(node.slots)} slots"
     assert node.shift % tree.chunk.shift == 0, f"{where}: odd shift"
     assert node.count == sum(slot is not None for slot in node.slots), f"{where}: count {node.count} is wrong"
-    values, nodes = 0, 1
+    values, nodes, empty = 0, 1, 0
     marked = node.marks[0] | node.marks[1] | node.marks[2]
     resolved: object = None
     for slot, entry in enumerate(node.slots):
@@ -132,10 +132,15 @@ def _check_node(tree: Tree, node: Node) -> None:
             assert not marked >> slot & 1, f"{where}: sibling {slot} is marked"
         else:
             resolved = entry
+            empty |= (entry is None) << slot
         values += is_value(resolved)
         if isinstance(entry, NodeLike):
             assert entry.shift == node.shift - tree.chunk.shift, f"{where}: child {slot} has shift {entry.shift}"
             nodes += _check_child(tree, node, slot, entry)
+    for mark in range(MARKS):
+        assert not node.marks[mark] & empty or (tree.track_free and mark == FREE_MARK), (
+            f"{where}: mark {mark} is set on slots without an entry: {node.marks[mark] & empty:#x}"
+        )
     assert node.nr_values == values, f"{where}: nr_values {node.nr_values}, counted {values}"
     assert node.nodes == nodes, f"{where}: nodes {node.nodes}, counted {nodes}"
 

@@ -82,9 +82,7 @@ class Walk:
 
     @property
     def in_sibling(self) -> bool:
-        """Whether the index lies behind the first slot of the entry found."""
-        if not self._nodes:
-            return False
+        """Whether the index lies behind the first slot of the entry found, of a walk that began behind index 0."""
         shift = self._nodes[-1].shift
         return self.index & (self.tree.chunk.size << shift) - 1 > self._offsets[-1] << shift
 
@@ -204,11 +202,11 @@ class MarkedWalk(Walk):
 
     def _search(self, skip: bool) -> bool:
         size, mask = self.tree.chunk.size, self.tree.chunk.mask
-        while self.index <= self.last:
+        while True:  # no move passes last
             node, offset = self._nodes[-1], self._offsets[-1]
             if offset == size:
                 if not self._up():
-                    break
+                    return self._end()
                 skip = False
                 continue
             sibling = node.view()[offset]
@@ -227,12 +225,10 @@ class MarkedWalk(Walk):
             entry = node.view()[found]
             if isinstance(entry, NodeLike):
                 self._down(entry, self.index >> entry.shift & mask)
-            elif entry is not None or (self.tree.track_free and self.mark == FREE_MARK):
+            else:
+                assert entry is not None or (self.tree.track_free and self.mark == FREE_MARK), "an empty slot is marked"
                 self.entry = entry
                 return True
-            else:
-                skip = True
-        return self._end()
 
     def _end(self) -> bool:
         self.exhausted = self.index > self.last
@@ -373,9 +369,7 @@ def _raw_runs(node: object, base: int, first: int, last: int, mask: int) -> Iter
     elif isinstance(node, Node):
         slot = max(first - base, 0) >> node.shift
         if slot <= mask:
-            sibling = node.slots[slot]
-            if isinstance(sibling, Sibling):
-                slot = sibling.slot
+            slot = canonical(node.slots, slot)
         while slot <= mask and (start := base + (slot << node.shift)) <= last:
             entry = node.slots[slot]
             if isinstance(entry, NodeLike):

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from gmemsim.errors import Busy, Invalid, OutOfMemory
+from gmemsim.errors import Busy, Exists, Invalid, OutOfMemory
 from gmemsim.xarray import INDEX_MAX, KEEP, CountingAllocator, XArray
 from gmemsim.xarray.node import Node
 from tests.xarray.operations import execute
@@ -134,3 +134,142 @@ def test_a_cyclic_allocation_that_cannot_wrap_is_refused() -> None:
         xa.alloc_cyclic("a", 0, 0, 3)
     xa.erase(1)
     assert xa.alloc_cyclic("a", 2, 0, 3) == (1, True)
+
+
+def test_what_reads_ranges_goes_all_the_way_to_the_entry_of_a_sibling() -> None:
+    """A run of an odd number of slots that another cuts leaves siblings of siblings."""
+    xa = XArray(chunk_shift=3)
+    xa.store_range(11, 18, "a")
+    xa.store_range(6, 13, "b")  # in slots 0 to 5 of a node in which 6 and 7 name slot 3
+    for first in range(8, 16):
+        assert list(xa.entries(first, 15)) == [(8, 3, "b")]
+        assert list(xa.runs(first, 15)) == [(8, 1, 3, "b")]
+        assert xa.orders(first, 15) == {3: 1}
+
+
+def test_the_order_of_an_entry_is_asked_of_the_first_of_its_slots() -> None:
+    xa = XArray()
+    xa.store_order(8, 3, "a")
+    assert [xa.get_order(index) for index in (7, 8, 9, 15, 16)] == [0, 3, 3, 3, 0]
+
+
+def test_a_merge_takes_the_nodes_by_which_the_tree_must_grow() -> None:
+    """An entry as large as the tree needs a slot a level higher; the node is of those that were taken for it."""
+    allocator = CountingAllocator()
+    xa = XArray(allocator)
+    for index in range(64):
+        xa.store(index, "a page")
+    assert (xa.growth(0, 3), xa.growth(0, 6)) == (0, 1)
+    with xa.preallocate(1) as prealloc:
+        taken = allocator.allocs
+        assert xa.join(0, 6, "a folio", prealloc=prealloc) == (1, 1)
+        assert allocator.allocs == taken
+    assert (prealloc.used, xa.nodes, xa.get_order(63)) == (1, 1, 6)
+    xa.check()
+    xa.store_order(64, 6, "another")
+    with xa.split_alloc(64, 6, 0) as prealloc:
+        xa.split(64, 6, 0, prealloc=prealloc)
+    assert xa.join(64, 6, "another") == (0, 1)
+
+
+def test_an_order_is_inserted_where_nothing_is() -> None:
+    xa = XArray()
+    xa.insert_order(8, 3, "a")
+    with pytest.raises(Exists, match="order 4 at 0: index 8 holds an entry of order 3"):
+        xa.insert_order(0, 4, "b")
+    assert list(xa.entries()) == [(8, 3, "a")]
+
+
+@pytest.mark.parametrize("eager", [False, True], ids=["lazy", "eager"])
+def test_a_tree_that_shrinks_opens_what_becomes_its_top(eager: bool) -> None:
+    xa = XArray(eager=eager)
+    xa.store_order(0, 12, 7)
+    with xa.split_alloc(0, 12, 0) as prealloc:
+        xa.split(0, 12, 0, prealloc=prealloc)
+    xa.store(1 << 12, "above")
+    xa.erase(1 << 12)
+    assert xa.nodes == 65
+    assert [xa.load(index) for index in (0, 4095, 4096)] == [7, 7, None]
+    xa.check()
+
+
+@pytest.mark.parametrize(
+    ("stored", "index", "order", "have"),
+    [
+        (None, 0, 3, "no entry"),
+        (("store", 0), 0, 3, "an entry of order 0"),
+        (("store", 70), -1, 3, "no entry"),
+        (("store", 70), 4096, 3, "no entry"),
+        (("store", 70), 5, 3, "no entry"),
+        (("store", 70), 5, 7, "no entry"),
+        (("store_order", 0, 7), 70, 3, "an entry of order 7"),
+        (("store_order", 1 << 12, 14), 1 << 12, 9, "an entry of order 14"),
+        (("store_range", 32, 34), 32, 2, "an entry of order 2"),
+        (("store_range", 32, 34), 32, 1, "an entry of order 2"),
+        (("store_range", 33, 36), 33, 2, "an entry of order 2"),
+    ],
+)
+def test_what_is_no_entry_of_the_order_is_not_split(
+    stored: tuple[object, ...] | None, index: int, order: int, have: str
+) -> None:
+    xa = XArray()
+    if stored is not None:
+        getattr(xa, str(stored[0]))(*stored[1:], "an entry")
+    before = xa.dump()
+    with (
+        xa.preallocate(70) as prealloc,
+        pytest.raises(Invalid, match=f"index {index} has {have}, expected a whole and aligned entry of order {order}"),
+    ):
+        xa.split(index, order, 0, prealloc=prealloc)
+    assert xa.dump() == before
+
+
+def split_whole(xa: XArray, index: int, order: int) -> None:
+    with xa.split_alloc(index, order, 0) as prealloc:
+        xa.split(index, order, 0, prealloc=prealloc)
+
+
+@pytest.mark.parametrize("eager", [False, True], ids=["lazy", "eager"])
+def test_a_part_of_what_was_split_is_erased_by_page_and_by_folio(eager: bool) -> None:
+    xa = XArray(CountingAllocator(), eager=eager)
+    xa.store_order(0, 18, "p1")
+    split_whole(xa, 0, 18)
+    assert xa.erase(70_000) == "p1"
+    assert (xa.load(69_999), xa.load(70_000), xa.load(70_001), xa.nodes) == ("p1", None, "p1", 4162)
+    xa.store_order(1 << 12, 12, None)
+    assert (xa.load(4095), xa.load(4096), xa.load(8191), xa.load(8192)) == ("p1", None, None, "p1")
+    assert xa.nodes == 4162 - 65
+    xa.check()
+
+
+def test_a_store_inside_of_an_entry_takes_all_of_it() -> None:
+    xa = XArray()
+    xa.store_order(512, 9, "large")
+    with pytest.raises(Busy):
+        xa.insert(600, "small")
+    xa.store_order(600, 1, "small")
+    assert list(xa.entries()) == [(512, 9, "small")]
+
+
+@pytest.mark.parametrize("last", [8191, 8190, 8189, 4160, 4096, 63, 62])
+def test_a_range_is_in_as_few_slots_as_possible(last: int) -> None:
+    xa = XArray()
+    xa.store_range(0, last, "a")
+    assert {xa.load(index) for index in range(last + 1)} == {"a"}
+    assert xa.load(last + 1) is None
+    levels = xa.levels()
+    assert (
+        sum(slots << shift for shift, slots in levels.slots_used.items())
+        - sum(nodes << shift + 6 for shift, nodes in levels.nodes.items() if shift + 6 in levels.nodes)
+        == last + 1
+    )
+    xa.check()
+
+
+def test_a_tree_of_one_entry_grows_by_the_nodes_that_a_store_takes() -> None:
+    for index, order in ((0, 0), (5, 0), (0, 3), (64, 0), (0, 6), (4096, 9)):
+        xa = XArray(allocator := CountingAllocator())
+        xa.store(0, "a")
+        grown = xa.growth(index, order)
+        xa.tree.expand(index | (1 << order) - 1 if order < 6 else index + (1 << order))
+        assert (grown, allocator.live) == (xa.nodes, xa.nodes)

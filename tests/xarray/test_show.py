@@ -102,7 +102,9 @@ def test_most_counts_what_it_leaves_out() -> None:
         xa.store(index, index)
     head = picture(xa.tree, most=3).head
     assert isinstance(head, NodePicture)
-    assert head.parts[-1] == Rest(tuple(range(3, 64)), 61)
+    assert head.parts[-1] == (rest := Rest(tuple(range(3, 64)), 61))
+    assert (rest.first, rest.slots) == (3, 61)
+    check_picture(head)
 
 
 def test_trees_without_nodes() -> None:
@@ -110,3 +112,21 @@ def test_trees_without_nodes() -> None:
     assert picture(xa.tree).head is None
     xa.store(0, 7)
     assert (picture(xa.tree).head, picture(xa.tree).nodes) == ("v7", 0)
+
+
+def test_equal_entries_side_by_side_are_one_part() -> None:
+    xa = XArray()
+    for index, order, entry in ((0, 2, "a"), (4, 2, "a"), (8, 2, "b"), (12, 1, "b"), (20, 1, "b"), (22, 1, "b")):
+        xa.store_order(index, order, entry)
+    xa.set_mark(22, 0)
+    head = picture(xa.tree).head
+    assert isinstance(head, NodePicture)
+    parts = [part for part in head.parts if isinstance(part, Entries)]
+    assert [(part.first, part.number, part.slots, part.order) for part in parts] == [
+        (0, 2, 8, 2),
+        (8, 1, 4, 2),
+        (12, 1, 2, 1),
+        (20, 1, 2, 1),
+        (22, 1, 2, 1),
+    ]
+    check_picture(head)
