@@ -108,6 +108,15 @@ def test_the_times_say_how_far_they_may_be_off_and_what_is_not_in_them() -> None
     assert profile_of(priced).figures["exits"].ns == 3000
 
 
+def test_what_the_host_itself_holds_and_what_guests_hold_is_all_there_is() -> None:
+    result = run(parse_scenario(TEXT.replace("METRIC", "host_accounts.vmemmap_page_tables.peak_bytes")))
+    summary = result.summary
+    assert summary["expect"][0]["value"] > 0
+    for key in ("live", "live_bytes", "allocated"):
+        guests = sum(guest["accounts"]["total"][key] for guest in summary["guests"])
+        assert summary["host_accounts"]["total"][key] + guests == summary["accounts"]["total"][key]
+
+
 def test_the_names_in_the_table_are_those_of_the_model() -> None:
     assert {step.key for step in CALLS} == set(CALL_KINDS)
     (guest, _) = Run(parse_scenario(TEXT.replace("METRIC", "folios.4K"))).guests.values()

@@ -7,7 +7,7 @@ A :class:`View` is all that a figure or a file of a run may be made from.
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,8 +15,7 @@ from typing import Any, TextIO
 import attrs
 
 from gmemsim.reports import Reportable
-from gmemsim.results.timeline import TOTAL
-from gmemsim.units import human_size
+from gmemsim.reports.guests import peaks_of
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """Text that begins with one of these is a formula to a spreadsheet."""
@@ -50,20 +49,7 @@ class View:
 
     def peaks(self) -> dict[str, int]:
         """The peak of each guest in bytes, in the scenario's order."""
-        return {guest["name"]: guest["accounts"][TOTAL]["peak_bytes"] for guest in self.result.summary["guests"]}
-
-    def highest_guests(self, shown: Collection[str], watched: int, noun: str = "") -> str:
-        """Words: which guests are ``shown``, by their peaks, of those ``watched``, and what any other held at most.
-
-        ``noun`` (default: none) follows the number of all.  Nothing if all are shown.
-        """
-        peaks = self.peaks()
-        if len(shown) == len(peaks):
-            return ""
-        of = f" of the {watched:,} watched" if watched < len(peaks) else ""
-        those = f"the {len(shown):,} of {len(peaks):,}{noun} whose peaks were highest{of}"
-        others = max(peak for name, peak in peaks.items() if name not in shown)
-        return f"{those}. No other held more than {human_size(others)}."
+        return peaks_of(self.result.summary["guests"])
 
     def recording(self, recorder: str) -> Any:
         """What ``recorder`` has seen; ``ValueError`` if it did not look at the run."""

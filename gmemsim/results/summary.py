@@ -27,7 +27,7 @@ from gmemsim.gmem.guest import GIB_SHIFT, GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.costs import GIVEN, CostProfile
 from gmemsim.host.geometry import Geometry
-from gmemsim.host.host import Host
+from gmemsim.host.host import HOST, Host
 from gmemsim.host.slab import slab_of
 from gmemsim.host.tallies import Tally, Total
 from gmemsim.host.work import COUNTERS, PHASES, Work
@@ -169,11 +169,15 @@ def _accounts(state: State) -> dict[str, dict[str, int]]:
     return {name: _row(ledger.tallies[name]) for name in ACCOUNTS} | {"total": _row(ledger.total)}
 
 
-def _guest_accounts(state: State) -> dict[str, dict[str, int]]:
-    """What the guest holds by account, and in all."""
-    ledger, name = state.host.ledger, state.guest.name
-    tallies = ledger.guest_tallies(name)
-    return {account: _row(tally) for account, tally in tallies.items()} | {"total": _row(ledger.guest_total(name))}
+def _host_accounts(state: State) -> dict[str, dict[str, int]]:
+    """What the host itself holds, which is in no guest's numbers: by account that it has used, and in all."""
+    held = _held_by(HOST, state.host)
+    return {name: tally for name, tally in held.items() if tally["allocated"] or name == "total"}
+
+
+def _held_by(name: str, host: Host) -> dict[str, dict[str, int]]:
+    tallies = host.ledger.guest_tallies(name)
+    return {account: _row(tally) for account, tally in tallies.items()} | {"total": _row(host.ledger.guest_total(name))}
 
 
 def _slab_keys() -> Fixed:
@@ -457,6 +461,7 @@ _PARTS: Mapping[str, Part] = {
     "slabs_at_least_bytes": Part(_slabs, _slab_keys),
     "notes": Part(_notes),
     "host": Part(_host, {"regions": COUNT, "regions_without_private": COUNT}),
+    "host_accounts": Part(_host_accounts, account_keys),
     "nodes": Part(lambda state: nodes_of(state.host), node_keys, "NUMA nodes by number, where the scenario has them."),
     "work": Part(_work, dict.fromkeys(COUNTERS, COUNT)),
     "replays": Part(lambda state: list(state.replays) or None, words="What the replayed logs held."),
@@ -474,7 +479,9 @@ _GUEST_PARTS: Mapping[str, Part] = {
     "splits": Part(_splits, {CHANGE: COUNT}),
     "merges": Part(_merges, {CHANGE: COUNT}),
     "folios": Part(_folios, {SIZE: COUNT}),
-    "accounts": Part(_guest_accounts, account_keys),
+    "accounts": Part(
+        lambda state: _held_by(state.guest.name, state.host), account_keys, "What it holds by account, and in all."
+    ),
     "vmemmap_present": Part(_guest_vmemmap_present, _PRESENT),
     "host_faults": Part(_host_faults, DEMAND),
     "outcomes": Part(_outcomes, _OUTCOMES),

@@ -99,8 +99,9 @@ class Layout:
     """The layouts of the ``guests`` that are shown, in the scenario's order, of ``total`` that there are.
 
     Frame *i* begins at ``times[i]`` ns with event ``events[i]``; frame 0 is the state before the first event, with
-    event -1.  ``watched``: how many guests the shown ones were chosen from.  ``geometry``: the host's
-    pages.
+    event -1.  ``watched``: how many guests the shown ones were chosen from, of which ``idle`` never had memory.
+    ``differ``: whether failures or holdings tell guests of one kind apart; else the first of each are shown.
+    ``geometry``: the host's pages.
     """
 
     geometry: Geometry
@@ -109,6 +110,8 @@ class Layout:
     guests: tuple[GuestLayout, ...]
     watched: int
     total: int
+    idle: int
+    differ: bool
 
 
 class LayoutRecorder:
@@ -153,21 +156,30 @@ class LayoutRecorder:
     def result(self) -> Layout:
         """What was seen so far."""
         times, events = (np.array(column, dtype=np.int64) for column in (self._frames.times, self._frames.events))
-        chosen = tuple(self._guests[name].layout() for name in self._chosen())
-        return Layout(self._geometry, times, events, chosen, len(self._guests), len(self._run.guests))
+        names, differ = self._chosen()
+        chosen = tuple(self._guests[name].layout() for name in names)
+        idle = sum(not guest.had_memory for guest in self._guests.values())
+        return Layout(self._geometry, times, events, chosen, len(self._guests), len(self._run.guests), idle, differ)
 
-    def _chosen(self) -> Sequence[str]:
-        """The guests to show: most failures first, then the one of every kind that held most, then a second of each."""
+    def _chosen(self) -> tuple[Sequence[str], bool]:
+        """The guests to show, and whether failures or holdings chose them.
+
+        Most failures first, then the one of every kind that held most, then a second of each; what never had memory
+        only where nothing else is there.
+        """
         held = {name: self._run.host.ledger.guest_total(name).peak_bytes for name in self._guests}
         place = {name: i for i, name in enumerate(self._run.guests)}
-        ranked = sorted(self._guests, key=lambda name: (-held[name], place[name]))
+        used = [name for name, guest in self._guests.items() if guest.had_memory or guest.failed]
+        few = len(self._run.guests) <= MOST_GUESTS
+        ranked = sorted(self._guests if few or not used else used, key=lambda name: (-held[name], place[name]))
         round_of: dict[str, int] = {}
         seen: dict[int, int] = {}
         for name in ranked:
             kind = self._kinds[name]
             round_of[name] = seen[kind] = seen.get(kind, -1) + 1
         best = sorted(ranked, key=lambda name: (-self._guests[name].failed, round_of[name]))
-        return sorted(best[:MOST_GUESTS], key=place.__getitem__)
+        differ = len({(self._kinds[name], held[name], self._guests[name].failed) for name in ranked}) > len(seen)
+        return sorted(best[:MOST_GUESTS], key=place.__getitem__), differ
 
 
 def kinds(run: Run) -> dict[str, int]:
@@ -212,6 +224,11 @@ class _GuestCells:
         self._held = np.zeros(CLASSES, dtype=np.int64)  # pages of the whole guest
         self._most = self._held
         self._rows: list[_Row] = []
+
+    @property
+    def had_memory(self) -> bool:
+        """Whether it had any memory after any call."""
+        return bool(self._most.any())
 
     # -- frames ----------------------------------------------------------------------------------------------------
 

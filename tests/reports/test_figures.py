@@ -101,7 +101,8 @@ def test_the_map_names_sizes_and_says_what_is_shared() -> None:
     assert {"1G", "4K", "no memory", "vm0", "vm1", "offset in the guest", "512M", "32M", "simulated time [s]"} <= words
     notes = " ".join(next(text for text in words if text.startswith("An area")).split())
     assert notes.startswith("An area of a colour is that much memory. Within a cell of 1M to 16M sizes are stacked")
-    assert "Most at once, of a guest's memory: 4K 53%, over 4K 0.19%, 2M 100%, over 2M 100%, 1G 100%." in notes
+    parts = "4K 53%, over 4K 0.19%, 2M 100%, over 2M 100%, 1G 100% (not at one time)"
+    assert f"The largest part of a guest's memory that was ever in a size: {parts}." in notes
 
 
 def test_sizes_have_five_colours_that_differ_in_lightness_and_mean_no_account() -> None:
@@ -252,6 +253,69 @@ def test_the_title_says_once_what_is_the_same_in_all_guests() -> None:
     )
     words = {" ".join(text.get_text().split()) for text in drawn(figures.figure("holdings", views.recorded(scenario)))}
     assert "One shared 4K page costs 32.5 KiB in each of these 3 guests" in words
+
+
+ONE_OF_MANY = """\
+gmemsim: 1
+host: {hugetlb: {2M: 64}}
+guests: [{name: vm, memory: 2M, backing: 2M, count: NUMBER}]
+workload:
+  - allocate: {guest: vm-1, offset: 0, size: 2M}
+  - convert: {guest: vm-1, offset: 0, size: 4K, to: shared, at: 1s}
+"""
+
+
+def of_many(figure: str, number: int) -> list[str]:
+    view = views.recorded(parse_scenario(ONE_OF_MANY.replace("NUMBER", str(number))))
+    return [" ".join(text.get_text().split()) for text in drawn(figures.figure(figure, view))]
+
+
+def test_an_empty_panel_says_why_it_is_empty() -> None:
+    words = of_many("holdings", 3)
+    assert words.count("256 B at most: too little to see") == 2
+    assert any(text.startswith("All panels have one scale. Not in the panels: host itself: ") for text in words)
+
+
+def test_of_many_guests_those_without_memory_are_counted_and_not_shown() -> None:
+    panels = {text for text in of_many("map", 64) if text.startswith("vm-")}
+    assert panels == {"vm-1"}
+    assert any(text.endswith("1 of 64 guests. 63 had no memory at any time.") for text in of_many("map", 64))
+    (shown,) = (text for text in of_many("holdings", 64) if "Shown" in text)
+    assert "Shown: the 1 of 64 guests whose peak was highest. No other held more than 256 B." in shown
+
+
+def test_guests_that_held_the_same_are_not_said_to_have_held_most() -> None:
+    text = ONE_OF_MANY.replace("vm-1", "vm").replace("NUMBER", "20")
+    words = " ".join(text.get_text() for text in drawn(figures.figure("map", views.recorded(parse_scenario(text)))))
+    assert "8 of 20 guests: of every kind the first, since they held the same." in " ".join(words.split())
+
+
+def test_the_time_of_one_call_and_of_equal_calls_is_said_once() -> None:
+    words = calls._in_words
+    assert words(1, np.array([1.4e6])) == "1 ×\n1.4 ms"
+    assert words(222, np.full(222, 130.0)) == "222 ×\n130 ns each"
+    assert words(164, np.array([1.3e9])) == "164 × (1 priced)\n1.3 s"
+    assert words(3, np.array([1e3, 2e3, 9e3])) == "3 ×\nmedian 2 µs\nmax 9 µs"
+    assert words(200, np.arange(1.0, 201)) == "200 ×\nmedian 100 ns\n99 % 200 ns, max 200 ns"
+
+
+def test_calls_that_took_equally_long_are_named_once() -> None:
+    text = ONE_OF_MANY.replace("vm-1", "vm").replace("NUMBER", "20")
+    words = [text.get_text() for text in drawn(figures.figure("calls", views.recorded(parse_scenario(text))))]
+    notes = next(text for text in words if "as long" in text).split("\n")
+    assert [note.partition(" – ")[2] for note in notes[:2]] == [
+        "vm-0: allocate 2M at 0 (the first of 20 as long)",
+        "vm-0: convert 4K at 0 to shared (the first of 20 as long)",
+    ]
+
+
+def test_where_levels_were_not_counted_the_nodes_are_grey_and_not_absent() -> None:
+    assert "level not counted" in texts("occupancy", "everything")
+
+
+def test_a_pool_without_a_free_region_says_so_in_words() -> None:
+    notes = " ".join(next(text for text in texts("regions", "everything") if "aligned GiB" in text).split())
+    assert "has a private page: at least 0, at the end 0." in notes
 
 
 def test_what_is_counted_in_whole_numbers_has_ticks_at_whole_numbers() -> None:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from gmemsim.reports.figures import canvas, curves
+from gmemsim.reports import guests
+from gmemsim.reports.figures import canvas, curves, strip
 from gmemsim.reports.figures import memory as plot
 from gmemsim.results.timeline import Event, Timeline
 from gmemsim.units import size_name
@@ -136,6 +138,45 @@ def test_of_many_guests_those_with_the_highest_peaks_have_bars() -> None:
     assert any(said in " ".join(text.split()) for text in words)
 
 
+def test_guests_that_stand_out_in_nothing_have_no_bars_and_what_the_host_holds_is_named() -> None:
+    guests = [{"name": f"vm-{i}", "accounts": fakes.accounts(vmemmap=fakes.row(0, 1, 1, 4096))} for i in range(64)]
+    guests[40] = {"name": "busy", "accounts": fakes.accounts(vmemmap=fakes.row(0, 9, 9, 4096))}
+    held = {"vmemmap_page_tables": fakes.row(2, 2, 2, 4096), "total": fakes.row(2, 2, 2, 4096)}
+    words = texts(fakes.FakeResult(fakes.headline().timeline, fakes.summary(guests=guests, host_accounts=held)))
+    assert "busy" in words
+    assert not any(word.startswith("vm-") for word in words)
+    notes = next(word for word in words if word.startswith("(1)")).split("\n")
+    assert notes[1:] == [
+        "Guests: the 1 of 64 whose peak was highest. No other held more than 4.00 KiB.",
+        "Not in the bars: host itself: 8.00 KiB at its peak (vmemmap_page_tables 8.00 KiB)",
+    ]
+
+
+def test_no_guest_is_said_to_have_held_most_where_all_held_the_same() -> None:
+    peaks = {f"vm-{i}": 256 for i in range(64)}
+    shown = guests.foremost(peaks, 12)
+    assert shown == [f"vm-{i}" for i in range(12)]
+    assert guests.left_out(peaks, shown, 64, " guests") == "12 of 64 guests. None held more than 256 B."
+
+
+def test_guests_in_which_calls_failed_come_before_those_that_held_more() -> None:
+    peaks = {"a": 9, "b": 8, "c": 1, "d": 2}
+    assert guests.foremost(peaks, 2, {"c": 3, "d": 0}) == ["a", "c"]
+    assert guests.others(peaks, dict.fromkeys(peaks, 0) | {"b": 1}, ["a", "c"]) == (
+        "… and 2 more guests (at most 8 B and 1 failed each)"
+    )
+
+
+def test_many_calls_are_bars_with_gaps_only_where_nothing_happened() -> None:
+    end, x = 101.0, np.concatenate([np.arange(1, 40, 0.01), np.arange(60, 101, 0.01)])
+    (first, length), (second, rest) = strip.busy(x, end)
+    bucket = end / curves.BUCKETS
+    assert abs(first - 1) < bucket
+    assert abs(first + length - 40) < bucket
+    assert abs(second - 60) < bucket
+    assert second + rest == pytest.approx(end)
+
+
 def test_a_run_without_anything_says_so() -> None:
     assert {"nothing held", "no folios"} <= set(texts(fakes.idle()))
 
@@ -165,7 +206,7 @@ def test_a_rise_that_made_most_of_a_peak_is_named_beside_the_step_that_reached_i
     timeline.end(9)
     words = texts(fakes.FakeResult(timeline, fakes.summary()))
     assert next(text for text in words if text.startswith("(1)")).split("\n") == [
-        "(1) peak 564 KiB at 3 ns – vm0: convert 4K at 12K to shared",
+        "(1) peak 564 KiB at 3 ns – vm0: convert 4K at 12K to shared, which added 576 B of it",
         "(…) of which 562 KiB at once at 1 ns – vm0: convert 4K at 4K to shared",
     ]
 

@@ -81,10 +81,25 @@ def test_guests_are_listed_if_there_are_several() -> None:
 
 
 def test_very_many_guests_are_cut_with_a_hint() -> None:
-    screen = shown(fakes.summary(guests=[fakes.guest(f"vm-{i}") for i in range(text.MOST_GUESTS + 16)]))
-    assert "… and 16 more guests: --json shows all" in screen
+    guests = [fakes.guest(f"vm-{i}") for i in range(text.MOST_GUESTS + 16)]
+    screen = shown(fakes.summary(guests=guests))
+    assert "… and 16 more guests (at most 41.6 KiB and 3 failed each): --json shows all" in screen
     assert "vm-23" in screen
     assert "vm-24" not in screen
+
+
+def test_of_very_many_guests_those_in_which_something_failed_are_listed() -> None:
+    guests = [fakes.guest(f"vm-{i}") for i in range(text.MOST_GUESTS + 16)]
+    guests[-1]["conversions"] = {"requested": 9, "succeeded": 0, "failed": {"ENOMEM": 9}}
+    screen = shown(fakes.summary(guests=guests))
+    assert row(screen, f"vm-{len(guests) - 1}")[:2] == ["0", "9"]
+    assert "… and 39 more guests (at most 41.6 KiB and 3 failed each): --json shows all" in screen
+
+
+def test_what_the_host_itself_holds_has_a_row_beside_the_guests() -> None:
+    held = {"vmemmap_page_tables": fakes.row(2, 3, 3, 4096), "total": fakes.row(2, 3, 3, 4096)}
+    screen = shown(fakes.summary(guests=[fakes.guest("a"), fakes.guest("b")], host_accounts=held))
+    assert row(screen, "host itself") == ["8.00", "KiB", "12.0", "KiB"]
 
 
 @pytest.mark.parametrize("colour", [False, True])

@@ -20,6 +20,7 @@ from gmemsim.gmem.policy import KEYS
 from gmemsim.reports import figures
 from gmemsim.reports.figures.calls import KINDS, Calls, calls_of
 from gmemsim.reports.figures.curves import Integers
+from gmemsim.reports.guests import failures_of, foremost, host_itself, others, peaks_of
 from gmemsim.reports.page import plots
 from gmemsim.reports.page.parts import Block, Cell, Page, Picture, Records, Section, Source, Table, Words
 from gmemsim.reports.page.shell import render as render_page
@@ -38,6 +39,9 @@ MOST_GUESTS = 64
 
 MOST_EVENTS = 20_000
 """Events in the page at most."""
+
+CHANGES = ("splits", "merges")
+"""Counts by kind of which a guest's row has the sum."""
 
 NO_BREAK_HYPHEN = "\u2011"
 """Keeps ``1G->4K`` on one line."""
@@ -63,7 +67,7 @@ def render(view: View, *, source: str | None, names: Iterable[str], live: bool |
         Section("Memory", [_accounts(summary["accounts"]), *_remarks(summary)]),
         Section("What happened", [_facts(summary)]),
         Section("Calls", list(_calls(view, names))),
-        Section("Guests", _guests(summary["guests"])),
+        Section("Guests", _guests(summary)),
         Section("Figures", [_picture(name, view) for name in names if name not in (*DRAWN, "calls")]),
         Section("Events", [_events(view)] if names else []),
         Section("Policies", list(_policies(summary["guests"]))),
@@ -168,26 +172,33 @@ def _kinds(calls: Calls) -> list[list[Cell]]:
         if not len(times):
             continue
         priced = times[times > 0]
-        values = np.quantile(priced, (0.5, 0.9, 0.99, 1.0)).tolist() if len(priced) else []
-        told = [Cell(modelled_time(ns), ns) for ns in values] or [Cell("not priced")] * 4
+        if len(priced) > 1:
+            told = [Cell(modelled_time(ns), ns) for ns in np.quantile(priced, (0.5, 0.9, 0.99, 1.0)).tolist()]
+        else:  # a distribution of one call has one value
+            told = [Cell(""), Cell(""), Cell(""), *(Cell(modelled_time(ns), ns) for ns in priced.tolist())]
+            told = told if len(priced) else [Cell("not priced")] * 4
         rows.append([Cell(name), *(Cell(number(n), n) for n in (len(times), len(priced))), *told])
     return rows
 
 
-def _guests(guests: Sequence[Mapping[str, Any]]) -> list[Block]:
-    rows = []
-    for guest in guests[:MOST_GUESTS]:
-        calls, total = guest["conversions"], guest["accounts"][TOTAL]
+def _guests(summary: Mapping[str, Any]) -> list[Block]:
+    guests = {str(guest["name"]): guest for guest in summary["guests"]}
+    peaks, failed = peaks_of(guests.values()), failures_of(guests.values())
+    shown = foremost(peaks, MOST_GUESTS, failed)
+    rows: list[list[str | Cell]] = []
+    for name in shown:
+        guest = guests[name]
         size = f"{size_name(guest['memory'])} on {size_name(guest['backing'])}, {guest['mapping']}"
-        counts = (calls["succeeded"], calls["failed"], guest["splits"], guest["merges"])
-        sums = [count if isinstance(count, int) else sum(count.values()) for count in counts]
+        sums = (guest["conversions"]["succeeded"], failed[name], *(sum(guest[key].values()) for key in CHANGES))
         numbers = [Cell(number(count), count) for count in sums]
-        held = (_size(total["live_bytes"]), _size(total["peak_bytes"]))
-        rows.append([guest["name"], Cell(size, guest["memory"]), *numbers, *held])
-    more = len(guests) - MOST_GUESTS
+        rows.append([name, Cell(size, guest["memory"]), *numbers, *_held(guest["accounts"][TOTAL])])
     header = ("guest", "memory", "converted", "failed", "splits", "merges", "live bytes", "peak bytes")
-    rest = [Words(f"… and {more:,} more guests.", "facts")] if more > 0 else []
-    return [Table("Guests", header, rows), *rest]
+    said = [others(peaks, failed, shown), f"{words}." if (words := host_itself(summary)) else ""]
+    return [Table("Guests", header, rows), *(Words(words, "facts") for words in said if words)]
+
+
+def _held(total: Mapping[str, int]) -> tuple[Cell, Cell]:
+    return _size(total["live_bytes"]), _size(total["peak_bytes"])
 
 
 def chosen_events(view: View) -> Integers:

@@ -44,6 +44,9 @@ ORDINARY, SPLIT, MERGE, FAILED, UNCHANGED, OTHER = range(len(KINDS))
 QUANTILES = (0.1, 0.5, 0.9, 0.99)
 """Of every kind: a thick line from the first to the third, a mark at the second; the second and the last in words."""
 
+MANY = 100
+"""Of fewer calls the last of the quantiles is the longest call, and is not named."""
+
 FIELDS = 120
 """Fields of the vertical axis within which calls look the same."""
 
@@ -57,7 +60,7 @@ ROW_HEIGHT = 0.36
 """Inches of a kind's distribution."""
 
 LONGEST = 3
-"""Calls that are named below the figure."""
+"""Lengths of calls that are named below the figure."""
 
 
 @attrs.frozen(eq=False)
@@ -142,23 +145,17 @@ def _distributions(ax: Axes, calls: Calls, used: Sequence[int]) -> None:
 
 def _distribution(ax: Axes, y: int, kind: int, times: Times) -> None:
     colour, priced = KINDS[kind][2], times[times > 0]
-    words = f"{len(times):,} ×"
     if len(priced):
         edges = np.geomspace(*ax.get_xlim(), BINS + 1)
         counts, _ = np.histogram(priced, edges)
         heights = 0.55 * counts / counts.max()
         ax.fill_between(edges[:-1], y, y + heights, step="post", color=colour, alpha=0.35, linewidth=0)
-        first, median, third, last = np.quantile(priced, QUANTILES).tolist()
+        first, median, third, _ = np.quantile(priced, QUANTILES).tolist()
         ax.plot([first, third], [y, y], color=colour, linewidth=3, solid_capstyle="butt")
         ax.plot([median], [y], marker="|", markersize=9, markeredgewidth=1.4, color=canvas.INK)
         ax.plot([priced.max()], [y], marker=".", markersize=5, color=colour)
-        if len(priced) < len(times):
-            words += f" ({len(priced):,} priced)"
-        words += f"\nmedian {modelled_time(median)}\n99 % {modelled_time(last)}, max {modelled_time(priced.max())}"
-    else:
-        words += " none priced"
     ax.annotate(
-        words,
+        _in_words(len(times), priced),
         (1, y),
         (4, 0),
         xycoords=ax.get_yaxis_transform(),
@@ -167,6 +164,18 @@ def _distribution(ax: Axes, y: int, kind: int, times: Times) -> None:
         fontsize=6.5,
         linespacing=1.1,
     )
+
+
+def _in_words(number: int, priced: Times) -> str:
+    """How many calls of a kind there were, and their times; what would be said twice is said once."""
+    if not len(priced):
+        return f"{number:,} × none priced"
+    words = f"{number:,} ×" + (f" ({len(priced):,} priced)" if len(priced) < number else "")
+    shortest, median, last, longest = map(modelled_time, np.quantile(priced, (0, *QUANTILES[1::2], 1)).tolist())
+    if shortest == longest:
+        return f"{words}\n{longest}{' each' if len(priced) > 1 else ''}"
+    tail = f"99 % {last}, " if len(priced) >= MANY else ""
+    return f"{words}\nmedian {median}\n{tail}max {longest}"
 
 
 def _durations(axis: TickedAxis) -> None:
@@ -222,13 +231,18 @@ def _caveats(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _longest(events: Sequence[Event], times: Times, axis: Axis) -> list[str]:
-    """A line for each of the longest calls."""
-    order = np.argsort(-times, kind="stable")[:LONGEST]
-    return [
-        f"{modelled_time(times[i])} at {axis.name(axis.events[i])} – {describe(events[i])}"[: canvas.NOTE_COLUMNS]
-        for i in order
-        if times[i] > 0
-    ]
+    """A line for each of the longest calls; of several that took equally long one is named."""
+    found: dict[str, list[int]] = {}
+    for time in np.unique(times[times > 0])[::-1].tolist():
+        if modelled_time(time) not in found and len(found) == LONGEST:
+            break
+        found.setdefault(modelled_time(time), []).extend(np.flatnonzero(times == time).tolist())
+    lines = []
+    for said, alike in found.items():
+        more = f" (the first of {len(alike):,} as long)" if len(alike) > 1 else ""
+        line = f"{said} at {axis.name(axis.events[min(alike)])} – {describe(events[min(alike)])}"
+        lines.append(f"{line[: canvas.NOTE_COLUMNS - len(more)]}{more}")
+    return lines
 
 
 def table(view: View) -> DataTable:

@@ -144,13 +144,14 @@ def _notes(layout: Layout, lineless: list[int] | None) -> list[str]:
     """``lineless``: the most cells of each guest that had shared memory at once, if they have no lines."""
     cells = sorted({guest.cell_bytes for guest in layout.guests})
     sizes = size_name(cells[0]) if len(cells) == 1 else f"{size_name(cells[0])} to {size_name(cells[-1])}"
-    parts = zip(layout.geometry.class_names, most_at_once(layout), strict=True)
-    most = ", ".join(f"{name} {part:.2%}" if part < 0.1 else f"{name} {part:.0%}" for name, part in parts if part)
+    parts = dict(zip(layout.geometry.class_names, most_at_once(layout), strict=True))
+    told = [f"{name} {part:.2%}" if part < 0.1 else f"{name} {part:.0%}" for name, part in parts.items() if part]
+    most = ", ".join(told) + (" (not at one time)" if len(told) > 1 else "")
     notes = [
         f"An area of a colour is that much memory. Within a cell of {sizes} sizes are stacked, smallest first. A column"
         " shows the instant at which most memory was in small folios."
         + (" Line: some of the cell is shared then." if lineless is None else ""),
-        f"Most at once, of a guest's memory: {most or 'nothing'}.",
+        f"The largest part of a guest's memory that was ever in a size: {most or 'none'}.",
         *([] if lineless is None else [_shared_words(layout, lineless)]),
         *_choice(layout),
     ]
@@ -159,18 +160,22 @@ def _notes(layout: Layout, lineless: list[int] | None) -> list[str]:
 
 def _shared_words(layout: Layout, most: list[int]) -> str:
     cells = [f"{number:,} of {guest.cells:,}" for number, guest in zip(most, layout.guests, strict=True)]
-    return f"Cells with some shared memory at once, at most: {', '.join(cells)}."
+    told = f"{cells[0]} in each guest" if len(cells) > 1 and len(set(cells)) == 1 else ", ".join(cells)
+    return f"Cells with some shared memory at once, at most: {told}."
 
 
 def _choice(layout: Layout) -> list[str]:
     """Which guests are shown, if not all."""
-    shown, total = len(layout.guests), layout.total
+    shown, total, watched = len(layout.guests), layout.total, layout.watched
     if shown == total:
         return []
     failing = sum(guest.failed > 0 for guest in layout.guests)
     failed = f"those in which most calls failed ({failing:,}), then " if failing else ""
-    of = f", chosen from the {layout.watched:,} watched" if layout.watched < total else ""
-    return [f"{shown:,} of {total:,} guests{of}: {failed}of every kind those that held most."]
+    of = f", chosen from the {watched:,} watched" if watched < total else ""
+    ranked = "those that held most kernel memory" if layout.differ else "the first, since they held the same"
+    why = "" if shown == watched - layout.idle else f": {failed}of every kind {ranked}"
+    others = f" {layout.idle:,} had no memory at any time." if layout.idle else ""
+    return [f"{shown:,} of {total:,} guests{of}{why}.{others}"]
 
 
 def _handles(layout: Layout, *, lined: bool) -> list[Artist]:

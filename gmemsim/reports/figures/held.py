@@ -7,7 +7,8 @@ of them, if its size was the same for all.  It is computed from the run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,6 +17,7 @@ from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.reports.figures import HOLDINGS, canvas, stack
 from gmemsim.reports.figures.curves import STEPS, UNITS, Axis, time_axis
 from gmemsim.reports.figures.sizes import geometry_of
+from gmemsim.reports.guests import foremost, host_itself, left_out
 from gmemsim.reports.views import DataTable, View
 from gmemsim.results.timeline import Timeline
 from gmemsim.sim.holdings import Holding, Holdings
@@ -27,15 +29,21 @@ MOST_PANELS = 8
 MOST_ANSWERS = 5
 """Guests that the title names at most."""
 
+HANDFUL = 16
+"""Conversions to shared of a guest; with more the title says that its answer is about the first."""
+
 
 def draw(view: View) -> Figure:
     """The figure; the holdings must have been recorded."""
     holdings, timeline = _holdings(view), view.result.timeline
     axis, shown = time_axis(timeline), chosen(holdings)
     title = answer(shown, timeline) or view.title
-    notes = [*([view.title] if title != view.title else []), "All panels have one scale."]
-    if left_out := view.highest_guests(shown, len(holdings.guests), " guests"):
-        notes.append(f"Shown: {left_out}")
+    notes = [view.title] if title != view.title else []
+    notes += ["All panels have one scale."] if len(shown) > 1 else []
+    if words := left_out(view.peaks(), shown, len(holdings.guests), " guests"):
+        notes.append(f"Shown: {words}")
+    if words := host_itself(view.result.summary):
+        notes.append(f"Not in the panels: {words}")
     notes = canvas.notes_of(notes)
     fig, panels, (below,) = stack.sheet(title, len(shown), [canvas.note_height(notes)])
     stacks = [
@@ -54,9 +62,8 @@ def draw(view: View) -> Figure:
 
 def chosen(holdings: Holdings) -> dict[str, Holding]:
     """The guests that have a panel, in the scenario's order: those with the highest peaks."""
-    ranked = sorted(holdings.guests, key=lambda name: -holdings.guests[name].peak.total)
-    best = set(ranked[:MOST_PANELS])
-    return {name: held for name, held in holdings.guests.items() if name in best}
+    peaks = {name: held.peak.total for name, held in holdings.guests.items()}
+    return {name: holdings.guests[name] for name in foremost(peaks, MOST_PANELS)}
 
 
 def places(held: Holding, axis: Axis) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -74,12 +81,22 @@ def answer(shown: dict[str, Holding], timeline: Timeline) -> str:
         return ""
     (size,) = sizes
     page = geometry_of(timeline).page_size
-    what = f"One shared {size_name(page)} page" if size == page else f"The first {size_name(size)} shared"
+    one = "The first" if _shared_often(shown, timeline) else "One"
+    what = f"{one} shared {size_name(page)} page" if size == page else f"The first {size_name(size)} shared"
     prices = {human_size(cost[0]) for cost in costs.values() if cost is not None}
     if len(prices) == 1:
         return f"{what} costs {prices.pop()} in each of these {len(costs)} guests"
     told = [f"{human_size(cost[0])} ({canvas.short(name)})" for name, cost in costs.items() if cost is not None]
     return f"{what} costs {', '.join(told)}"
+
+
+def _shared_often(shown: Collection[str], timeline: Timeline) -> bool:
+    """Whether any guest of ``shown`` has shared more than a :data:`HANDFUL`: most of that may have cost less."""
+    counts: Counter[str] = Counter()
+    for label, _ in timeline.events.rows():
+        if label.kind == "convert" and label.errno is None and "shared" in label.detail and label.guest in shown:
+            counts[str(label.guest)] += 1
+    return timeline.events.dropped > 0 or max(counts.values(), default=0) > HANDFUL
 
 
 def table(view: View) -> DataTable:

@@ -27,6 +27,7 @@ from gmemsim.reports.figures.bars import Composition, peak_bars
 from gmemsim.reports.figures.canvas import legend, say, unit
 from gmemsim.reports.figures.curves import BUCKETS, Axis, prominent, time_axis
 from gmemsim.reports.figures.orders import folio_panel
+from gmemsim.reports.guests import foremost, host_itself, left_out
 from gmemsim.reports.views import DataTable, View
 from gmemsim.reports.words import describe
 from gmemsim.results.timeline import TOTAL, Column, Timeline
@@ -46,7 +47,7 @@ _LIMIT_TEXT: Final[dict[str, Any]] = {
 }
 """How the budget is written."""
 
-LARGE_RISE = 0.25
+LARGE_RISE = 0.1
 """A single rise of this part of a peak is worth a line of its own."""
 
 LIMIT_SHOWN = 1.6
@@ -76,8 +77,8 @@ def draw(view: View) -> Figure:
     axis, rows = time_axis(timeline), strip.rows(timeline.events)
     total = timeline.columns()[TOTAL]
     peaks = prominent(axis.samples, total, axis.end)
-    bars, left_out = _bars(view)
-    notes = _notes(peaks, axis, timeline, total) + left_out
+    bars, about_guests = _bars(view)
+    notes = _notes(peaks, axis, timeline, total) + about_guests
 
     heights = [2.6, strip.height(rows), 1.6, *([0.2 + 0.19 * len(bars)] if bars else []), canvas.note_height(notes)]
     fig, (memory, calls, folios, *extra, text) = canvas.sheet(view.title, heights)
@@ -97,7 +98,7 @@ def draw(view: View) -> Figure:
 
 
 def _bars(view: View) -> tuple[Mapping[str, Composition], list[str]]:
-    """What each guest held at its peak, and a note if not all are shown; nothing of a single guest.
+    """What each guest held at its peak, and notes on what has no bar; nothing of a single guest.
 
     Without a recording only the totals are known.
     """
@@ -106,10 +107,10 @@ def _bars(view: View) -> tuple[Mapping[str, Composition], list[str]]:
         return {}, []
     recorded: Holdings | None = view.recordings.get(HOLDINGS)
     known = {} if recorded is None else recorded.guests
-    ranked = sorted(known or guests, key=lambda name: -guests[name])
-    chosen = [name for name in guests if name in set(ranked[:MOST_GUESTS])]
-    left_out = view.highest_guests(chosen, len(known) or len(guests))
-    notes = [f"Guests: {left_out}"] if left_out else []
+    chosen = foremost({name: guests[name] for name in known or guests}, MOST_GUESTS)
+    said = {"Guests": left_out(guests, chosen, len(known) or len(guests))}
+    said["Not in the bars"] = host_itself(view.result.summary)
+    notes = canvas.notes_of(f"{what}: {words}" for what, words in said.items() if words)
     if not known:
         return {name: {TOTAL: guests[name]} for name in chosen}, notes
     return {name: dict(zip(ACCOUNTS, known[name].peak.row, strict=True)) for name in chosen}, notes
@@ -146,7 +147,8 @@ def _failures(ax: Axes, axis: Axis, timeline: Timeline, total: Column, rows: Seq
 def _notes(peaks: Sequence[int], axis: Axis, timeline: Timeline, total: Column) -> list[str]:
     """A line for every numbered peak: value, place and cause.
 
-    The step that reaches a peak may add little to it: where another one added more at once, a second line names that.
+    The step that reaches a peak may add little to it, which is said; where another one added more at once, a second
+    line names that.
     """
     owners = timeline.owners()
 
@@ -158,7 +160,10 @@ def _notes(peaks: Sequence[int], axis: Axis, timeline: Timeline, total: Column) 
     notes = []
     start = 0
     for number, at in enumerate(peaks, 1):
-        notes.append(f"({number}) peak {human_size(total[at])} {cause(at)}")
+        before = int(np.searchsorted(owners, owners[at]))
+        added = int(total[at] - (total[before - 1] if before else 0))
+        small = f", which added {human_size(added)} of it" if 0 < added < LARGE_RISE * total[at] else ""
+        notes.append(f"({number}) peak {human_size(total[at])} {cause(at)}{small}")
         rises = np.diff(total[start : at + 1])
         most = start + 1 + int(rises.argmax()) if len(rises) else at
         rise = int(total[most] - total[most - 1])

@@ -4,7 +4,8 @@
 The line is the exact number of all nodes, at every instant; the areas are a census, taken at fewer instants
 (:mod:`gmemsim.sim.census`).  The line lies above the areas where nodes exist that no tree has any more (their
 memory returns after a grace period) or not yet (they are preallocated).  An area goes on for as long as the exact
-number stays what it was at the census, to within :data:`TOLERANCE`; then there is a gap until the next census.
+number stays what it was at the census, to within :data:`TOLERANCE`; then it is grey below the line until the next
+census.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 
 from gmemsim.host.accounts import XA_NODE_BYTES
 from gmemsim.reports.figures import CENSUS, canvas
+from gmemsim.reports.figures.bars import UNKNOWN
 from gmemsim.reports.figures.curves import Axis, Floats, decimate, time_axis
 from gmemsim.reports.figures.orders import census_axis
 from gmemsim.reports.views import DataTable, View
@@ -43,7 +45,7 @@ def draw(view: View) -> Figure:
     notes = canvas.notes_of(
         [
             "Line: every instant, with nodes that are preallocated or to be freed."
-            f" Areas: {len(census.rows):,} instants, with gaps where the number had changed"
+            f" Coloured areas: {len(census.rows):,} instants; grey where the number had changed"
             f" by more than {TOLERANCE:.0%} of the highest since.",
             "A node of shift s has 64 slots of 2^s pages each; siblings of a large folio are slots in use.",
         ]
@@ -99,6 +101,7 @@ def _node_panel(ax: Axes, axis: Axis, census: Census, timeline: Timeline, shifts
         lower = upper
     kept = decimate(axis.samples, [exact], axis.end)
     points = canvas.to_end(axis.samples[kept], axis.end), canvas.hold(exact[kept])
+    ax.fill_between(*points, step="post", color=UNKNOWN, linewidth=0, zorder=0, label="level not counted")
     ax.step(*points, where="post", color=canvas.INK, linewidth=0.7, label="all, exact")
     ax.set_ylim(0, 1.08 * max(int(exact.max(initial=0)), 1))
     canvas.binary_ticks(ax)

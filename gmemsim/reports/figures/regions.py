@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from gmemsim.reports.figures import REGIONS, canvas
 from gmemsim.reports.figures.curves import decimate, time_axis
@@ -18,16 +17,19 @@ def draw(view: View) -> Figure:
     regions = _regions(view)
     axis = time_axis(view.result.timeline)
     notes = [
-        f"Of {regions.total:,} aligned GiB of the hugepage pool, those in which no SNP guest has a private page.",
+        f"Of {regions.total:,} aligned GiB of the hugepage pool, those in which no SNP guest has a private page:"
+        f" at least {min(regions.free):,}, at the end {regions.free[-1]:,}.",
         "A page counts as soon as its hugepage is allocated; the kernel assigns it at the guest's first touch.",
     ]
     fig, (panel, below) = canvas.sheet(view.title, [2.0, canvas.note_height(notes)])
     x = np.array([axis.events[event] if event >= 0 else 0.0 for event in regions.events])
     free = np.array(regions.free, dtype=np.int64)
     kept = decimate(x, [free], axis.end)
-    panel.step(canvas.to_end(x[kept], axis.end), canvas.hold(free[kept]), where="post", color="#0072B2", linewidth=1.4)
-    panel.set_ylim(0, max(regions.total, 1) * 1.05)
-    panel.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    points = canvas.to_end(x[kept], axis.end), canvas.hold(free[kept])
+    # Above the axis, or none left would look like nothing drawn.
+    panel.step(*points, where="post", color="#0072B2", linewidth=1.4, clip_on=False, zorder=3)
+    panel.set_ylim(0, max(regions.total, 4) * 1.05)
+    canvas.binary_ticks(panel)
     panel.set_ylabel("GiB without private pages")
     canvas.along(axis, [panel])
     canvas.write_below(fig, below, notes)

@@ -20,6 +20,7 @@ from gmemsim.reports.figures import canvas
 from gmemsim.reports.figures.curves import Axis, Floats, decimate, spikes
 from gmemsim.reports.words import account_colour, account_label
 from gmemsim.results.timeline import Column
+from gmemsim.units import human_size
 
 VISIBLE = 0.01
 """A curve or a spike that stays below this part of the highest total is thinner than a line."""
@@ -92,6 +93,9 @@ def draw_all(panels: Sequence[Axes], stacks: Sequence[Stack], axis: Axis) -> Non
     unit, scale = canvas.unit(highest)
     for place, (ax, stack) in enumerate(zip(panels, stacks, strict=True)):
         draw(ax, stack.x, stack.held, axis.end, highest)
+        if stack.highest < max(VISIBLE * highest, 1):
+            held = f"{human_size(stack.highest)} at most: too little to see"
+            canvas.say(ax, held if stack.highest else "nothing held")
         canvas.along(axis, [ax])
         ax.set_ylim(0, 1.08 * (highest / scale or 1))
         canvas.binary_ticks(ax, 4)

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 import numpy as np
 from matplotlib.axes import Axes
 
 from gmemsim.reports.figures import canvas
-from gmemsim.reports.figures.curves import BUCKETS, Axis, Integers
+from gmemsim.reports.figures.curves import BUCKETS, Axis, Floats, Integers
 from gmemsim.reports.words import changed_nothing, failed_account
 from gmemsim.results.timeline import Event
 
 FEW = 40
-"""Up to so many marks in a row of the strip keep their shape; more become ticks."""
+"""Up to so many marks in a row of the strip keep their shape; more become bars, which are as wide as a bucket."""
 
 MOST_FAILURES = 4
 """Rows of failures; the rarer ones share the last."""
+
+BAR = 0.55
+"""Height of the bars of a row with many marks, of the row's."""
 
 ROW_HEIGHT = 0.17
 """Inches of a row."""
@@ -69,24 +73,29 @@ def height(strip: Sequence[StripRow]) -> float:
     return ROW_HEIGHT * len(strip)
 
 
+def busy(x: Floats, end: float) -> list[tuple[float, float]]:
+    """Where on an axis up to ``end`` something is at ``x``, as beginnings and lengths: whole buckets, joined.
+
+    So a gap is drawn where nothing happened for a bucket at least, and nowhere else.
+    """
+    width = end / BUCKETS
+    bucket = np.unique(np.minimum((x / width).astype(np.int64), BUCKETS - 1))
+    runs = np.split(bucket, np.flatnonzero(np.diff(bucket) > 1) + 1)
+    return [(float(run[0]) * width, len(run) * width) for run in runs]
+
+
 def draw(ax: Axes, above: Axes, axis: Axis, strip: Sequence[StripRow]) -> None:
     """Draw the rows with their numbers at the right; where there are few, faint lines lead up through ``above``."""
     for place, row in enumerate(strip):
         x = axis.events[row.events]
         bucket = np.unique((x * (BUCKETS / axis.end)).astype(np.int64), return_index=True)[1]
-        few = len(bucket) <= FEW
-        ax.plot(
-            x[bucket],
-            np.full(len(bucket), -place),
-            linestyle="none",
-            marker=MARKERS[row.name] if few else "|",
-            markersize=4,
-            markeredgewidth=0.8,
-            color=canvas.INK,
-        )
-        if few:
+        if len(bucket) <= FEW:
+            marks: dict[str, Any] = {"linestyle": "none", "markersize": 4, "markeredgewidth": 0.8, "color": canvas.INK}
+            ax.plot(x[bucket], np.full(len(bucket), -place), marker=MARKERS[row.name], **marks)
             top = above.get_xaxis_transform()
             above.vlines(x[bucket], 0, 1, transform=top, color=canvas.INK, lw=0.3, ls=":", zorder=0)
+        else:
+            ax.broken_barh(busy(x, axis.end), (-place - BAR / 2, BAR), color=canvas.INK, linewidth=0)
         ax.annotate(
             f"{len(x):,} × {row.words}".rstrip(),
             (1, -place),

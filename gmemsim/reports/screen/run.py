@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gmemsim.reports import Reportable
+from gmemsim.reports.guests import HOST_ITSELF, failures_of, foremost, others, peaks_of
 from gmemsim.reports.screen.fitted import plain_table
 from gmemsim.reports.words import (
     ESTIMATE,
@@ -39,6 +40,9 @@ COLUMNS = ("live", "peak", "allocated", "live bytes", "peak bytes")
 MOST_GUESTS = 24
 """Guests listed one by one: a screenful; the JSON summary has all of them."""
 
+CHANGES = ("splits", "merges")
+"""Counts by kind of which a guest's row has the sum."""
+
 
 def render(result: Reportable) -> RenderableType:
     """The summary of ``result`` for a rich console."""
@@ -50,7 +54,7 @@ def render(result: Reportable) -> RenderableType:
         _remarks(summary),
     ]
     if len(summary["guests"]) > 1:
-        parts.append(_guests(summary["guests"]))
+        parts.append(_guests(summary))
     if "nodes" in summary:
         parts.append(_nodes(summary["nodes"]))
     if summary["expect"]:
@@ -156,24 +160,29 @@ def _remarks(summary: Mapping[str, Any]) -> Text:
     return text
 
 
-def _guests(guests: list[Mapping[str, Any]]) -> RenderableType:
+def _guests(summary: Mapping[str, Any]) -> RenderableType:
+    """The guests that stand out, if there are more than a screenful, and what the host itself holds."""
+    guests = {str(guest["name"]): guest for guest in summary["guests"]}
     table = plain_table(
         "guest",
         *("converted", "failed", "splits", "merges", "live bytes", "peak bytes"),
         spare=("merges", "splits", "live bytes", "converted"),
     )
-    for guest in guests[:MOST_GUESTS]:
-        calls, total = guest["conversions"], guest["accounts"][TOTAL]
-        counts = (calls["succeeded"], *(sum(part.values()) for part in (calls["failed"], guest["splits"])))
-        table.add_row(
-            str(guest["name"]),
-            *map(number, (*counts, sum(guest["merges"].values()))),
-            human_size(total["live_bytes"]),
-            human_size(total["peak_bytes"]),
-        )
-    more = len(guests) - MOST_GUESTS
-    rest = [Text(f"… and {number(more)} more guests: --json shows all", style="dim")] if more > 0 else []
-    return Group("", table, *rest)
+    peaks, failed = peaks_of(guests.values()), failures_of(guests.values())
+    shown = foremost(peaks, MOST_GUESTS, failed)
+    for name in shown:
+        guest = guests[name]
+        counts = guest["conversions"]["succeeded"], failed[name], *(sum(guest[key].values()) for key in CHANGES)
+        table.add_row(name, *map(number, counts), *_held(guest["accounts"][TOTAL]))
+    host = summary.get("host_accounts", {TOTAL: {"peak_bytes": 0}})[TOTAL]
+    if host["peak_bytes"]:
+        table.add_row(HOST_ITSELF, *[""] * 4, *_held(host), style="dim")
+    rest = others(peaks, failed, shown)
+    return Group("", table, *([Text(f"{rest}: --json shows all", style="dim")] if rest else []))
+
+
+def _held(total: Mapping[str, int]) -> tuple[str, str]:
+    return human_size(total["live_bytes"]), human_size(total["peak_bytes"])
 
 
 def _nodes(nodes: Mapping[str, Mapping[str, Any]]) -> RenderableType:
