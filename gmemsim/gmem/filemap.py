@@ -91,6 +91,18 @@ class Filemap:
         for first, number, order, _ in self.tree.runs(start, end - 1):
             yield first, number, order
 
+    def ranges_by_order(self, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """What folios of one order hold side by side of ``start`` to ``end`` (half-open): (start, end, order)."""
+        low, high, of_all = start, start, -1
+        for first, number, order in self.folios(start, end):
+            if first > high or order != of_all:
+                if high > low:
+                    yield low, high, of_all
+                low, of_all = max(first, start), order
+            high = min(first + (number << order), end)
+        if high > low:
+            yield low, high, of_all
+
     def histogram(self, start: int, end: int) -> dict[int, int]:
         """Folios by order within ``start`` to ``end``, which must be bounds of folios."""
         return self.tree.orders(start, end - 1)

@@ -184,8 +184,7 @@ class GuestMemfd:
             restructure.map_for_host(inode, start, end, must_map)
             self._note_touched(start, end)
             return
-        for first, number, order in list(inode.filemap.folios(start, end)):
-            low, high = max(first, start), min(first + (number << order), end)
+        for low, high, order in list(inode.filemap.ranges_by_order(start, end)):
             try:
                 inode.stage2.touch(low, high, order, inode.attributes.all_private)
             except OutOfMemory:

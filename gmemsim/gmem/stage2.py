@@ -92,17 +92,38 @@ class Stage2:
 
         A leaf is made wherever a page was not mapped, as large as the folio, the guest's kind and the attributes allow:
         ``all_private`` of a range (start, end) must be true of what a large leaf maps.  Returns the leaves made.
-        Raises ``OutOfMemory`` if a table page cannot be had; what was mapped before it stays.
+        Raises ``OutOfMemory`` if a table page cannot be had; what was mapped before it stays.  Large leaves below one
+        table are made in one step where nothing tells them apart.
         """
         made, position = 0, start
         while position < end:
             level = self._leaf_level(position, folio_order, all_private)
             size = 1 << (level or self._levels[1])
-            stop = min(end, position // size * size + size)
+            first = position // size * size
+            stop = min(end, first + size)
             if self._unmapped(position, stop):
-                made += self._map_large(position // size * size, level) if level else self._map_small(position, stop)
+                if level:
+                    stop = self._alike(first, end, level, all_private)
+                    made += self._map_large(first, stop, level)
+                else:
+                    made += self._map_small(position, stop)
             position = stop
         return made
+
+    def _alike(self, start: int, end: int, level: int, all_private: Callable[[int, int], bool]) -> int:
+        """To where leaves of ``level`` can be made in one step from ``start`` on, where one is made; before ``end``."""
+        stop, limit = start + (1 << level), end >> level << level
+        for order, regions in self._tables.items():
+            if order > level:
+                limit = min(limit, (start >> order) + 1 << order)
+            elif regions and self.kind == "tdx":  # a region may have been demoted
+                return stop
+        for leaves in self._leaves.values():
+            limit = min(limit, next(leaves.ranges(stop, limit), (limit,))[0])
+        limit = limit >> level << level
+        while limit > stop and not all_private(stop, limit):
+            limit = stop + (limit - stop >> level + 1 << level)
+        return max(stop, limit)
 
     def _leaf_level(self, page: int, folio_order: int, all_private: Callable[[int, int], bool]) -> int:
         """Order of the largest leaf that may map ``page``."""
@@ -125,8 +146,7 @@ class Stage2:
         self.mapped = True
         return made
 
-    def _map_large(self, start: int, level: int) -> int:
-        end = start + (1 << level)
+    def _map_large(self, start: int, end: int, level: int) -> int:
         self._make_tables(start, level)
         for order, regions in self._tables.items():
             if order <= level:
@@ -136,7 +156,7 @@ class Stage2:
         for order, leaves in self._leaves.items():
             leaves.replace(start, end, member=order == level)
         self.mapped = True
-        return 1
+        return end - start >> level
 
     def _make_tables(self, page: int, level: int) -> None:
         """Make the tables above a leaf of ``level`` at ``page`` that are missing."""

@@ -135,3 +135,17 @@ def test_v6_15_refuses_two_levels() -> None:
     for order, new_order in ((18, 0), (18, 9), (13, 0)):
         with pytest.raises(OutOfMemory, match="refuses"):
             ours.check_depth(order, new_order)
+
+
+def test_folios_of_one_order_side_by_side_are_one_range() -> None:
+    ours = filemap()
+    ours.add_run(0, 9, ["a", "b", "c"])
+    ours.add_folios(3 * 512, 3 * 512 + 5, 0, "page")
+    ours.add_run(5 * 512, 9, ["d"])
+    assert list(ours.ranges_by_order(700, 8 * 512)) == [
+        (700, 3 * 512, 9),
+        (3 * 512, 3 * 512 + 5, 0),
+        (5 * 512, 6 * 512, 9),
+    ]
+    assert list(ours.ranges_by_order(4 * 512, 5 * 512)) == []
+    assert list(ours.ranges_by_order(3 * 512 + 2, 3 * 512 + 4)) == [(3 * 512 + 2, 3 * 512 + 4, 0)]

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stage-2 mappings: leaves as large as folio, guest and attributes allow, and the tables above them."""
 
+from collections.abc import Callable
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gmemsim.errors import OutOfMemory
 from gmemsim.gmem.stage2 import MappingKind, Stage2
@@ -44,6 +48,54 @@ def test_touching_is_idempotent_and_counts_new_leaves() -> None:
     assert tables.touch(0, 2 * P2M, 9, private) == 2  # one 2M leaf over the small ones, one beside it
     assert tables.touch(0, 2 * P2M, 9, private) == 0
     assert leaves(tables) == [(0, 2 * P2M, 9)]
+
+
+PLACES = st.integers(0, 6).map(lambda place: place * P2M // 2) | st.integers(P1G // P2M - 3, P1G // P2M + 3).map(
+    lambda place: place * P2M
+)
+RANGES = st.tuples(PLACES, PLACES).filter(lambda places: places[0] != places[1]).map(lambda places: (*sorted(places),))
+
+
+def tried(call: Callable[[], object]) -> bool:
+    """Whether there was memory for ``call``."""
+    try:
+        call()
+    except OutOfMemory:
+        return False
+    return True
+
+
+@given(
+    kind=st.sampled_from(KINDS),
+    calls=st.lists(st.tuples(st.sampled_from(["touch", "touch", "zap", "fail"]), RANGES, st.sampled_from([0, 9, 18]))),
+    shared=RANGES,
+)
+def test_many_leaves_at_once_are_as_one_after_the_other(
+    kind: MappingKind, calls: list[tuple[str, tuple[int, int], int]], shared: tuple[int, int]
+) -> None:
+    """Leaves, tables and what a failure leaves, with every leaf made by a call of its own."""
+
+    def all_private(start: int, end: int) -> bool:
+        return end <= shared[0] or start >= shared[1]
+
+    def piece_by_piece(tables: Stage2, start: int, end: int, order: int) -> None:
+        for low in range(start // P2M * P2M, end, P2M):
+            tables.touch(max(low, start), min(low + P2M, end), order, all_private)
+
+    at_once, one_by_one = stage2(kind), stage2(kind)
+    for what, (start, end), order in calls:
+        if what == "touch":
+            worked = tried(lambda: at_once.touch(start, end, order, all_private))  # noqa: B023
+            assert worked == tried(lambda: piece_by_piece(one_by_one, start, end, order))  # noqa: B023
+        for ours in (at_once, one_by_one):
+            if what == "zap":
+                ours.zap(start, end)
+            elif what == "fail":
+                ours._holder._ledger.inject("stage2_page_tables", 1 + order // 9)
+        assert leaves(at_once) == leaves(one_by_one)
+        assert at_once._tables == one_by_one._tables
+        assert (at_once._holder.live, at_once._holder.peak) == (one_by_one._holder.live, one_by_one._holder.peak)
+    at_once.check(8 * P1G)
 
 
 @pytest.mark.parametrize("kind", KINDS)
