@@ -164,7 +164,8 @@ class Attributes:
         if surplus > preallocated:
             self._nodes.free(preallocated)
             self._nodes.free(surplus - preallocated, rcu=True)  # they were in use: readers may still see them
-        elif surplus > 0:
+        else:
+            assert surplus >= 0, "a store needs more nodes than were taken for it"
             self._nodes.free(surplus)
 
     def release(self) -> None:

@@ -145,10 +145,6 @@ class Own:
     def __repr__(self) -> str:
         return f"{self.path}:{self.name}"
 
-    def __reduce__(self) -> tuple[Callable[..., Own], tuple[str, str]]:
-        """Another process, or a copy of a run, asks the same file."""
-        return _own, (self.path, self.name)
-
 
 _loaded: dict[tuple[str, int, int], ModuleType] = {}
 """Files that have been run, by what they were then."""

@@ -265,11 +265,9 @@ class PinCounts:
             return None
         if self[start]:
             return start
-        for page in self._steps.irange(start, end, inclusive=(False, False)):
-            if self._steps[page]:
-                found: int = page
-                return found
-        return None
+        # Neighbouring steps differ, so the one after a page without references has some.
+        found: int | None = next(self._steps.irange(start, end, inclusive=(False, False)), None)
+        return found
 
     def check(self) -> None:
         """``AssertionError`` unless counts are not negative and neighbouring steps differ."""

@@ -206,6 +206,24 @@ def test_a_rollback_that_fails_is_counted_and_listed(account: str) -> None:
     assert (inconsistent > 0) == (account in ("attributes", "any"))
 
 
+def test_a_rollback_can_lose_a_hugepage() -> None:
+    """What was merged is split again; it is alone in its XArray node, so its return to the filemap takes a node too."""
+    guest = make_guest(2 * M, 10, ordering="attributes-first", allocate=False)
+    for hugepage in (0, 8):
+        guest.fault(hugepage * 2 * M)
+    guest.set_attributes(16 * M, 4 * M, False)
+    settle(guest.host)
+    guest.host.ledger.inject("attributes", 2)  # of the second piece, where no memory is
+    guest.host.ledger.inject("filemap_nodes", 1, "forever")
+    error = outcome(lambda: guest.set_attributes(16 * M, 4 * M, True))
+    assert error is not None
+    assert (error.name, error.error_offset) == ("ENOMEM", 18 * M)
+    assert (guest.stats.lost_hugepages, guest.stats.rollback_failures) == (1, 1)
+    assert list(guest.inode.hugepages) == [0]
+    assert (attributes(guest), list(guest.inode.inconsistent.ranges(0, guest.pages))) == ([(4096, 5120)], [])
+    sound(guest)
+
+
 def test_an_inconsistent_range_is_consistent_after_the_next_success() -> None:
     guest = mapped(2 * M, 2, ordering="attributes-first")
     guest.host.ledger.inject("attributes", 4, "forever")  # the store takes three; the reversal's are refused

@@ -50,6 +50,16 @@ def test_follow_folio_splits_every_leaf_that_is_larger_than_its_folio(kind: Mapp
     sound(guest)
 
 
+@pytest.mark.parametrize("ordering", ["restructure-first", "block-abort", "split-first", "reserve-first"])
+def test_where_all_folios_are_base_pages_no_leaf_is_too_large(ordering: str) -> None:
+    guest = mapped(**FOLLOW, ordering=ordering)
+    guest.set_attributes(PAGE, PAGE, False)
+    tables = live(guest, "stage2_page_tables")
+    guest.set_attributes(2 * PAGE, PAGE, False)
+    assert (live(guest, "stage2_page_tables"), mapping(guest)) == (tables, [(0, 1, 0), (3, P1G, 0)])
+    sound(guest)
+
+
 @pytest.mark.parametrize(("split", "kept"), [("staged", SPLIT_RANGE), ("nonuniform", SPLIT_RANGE)])
 def test_follow_folio_keeps_leaves_that_are_no_larger_than_their_folio(split: str, kept: Any) -> None:
     guest = mapped(split=split, **FOLLOW)

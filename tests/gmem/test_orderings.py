@@ -193,6 +193,32 @@ def test_split_first_holds_the_root_of_a_merge_beforehand() -> None:
     sound(guest)
 
 
+def test_split_first_merges_back_what_was_split_once_from_the_top() -> None:
+    """Two 2M pieces of one 1G folio were split; merging the folio takes both along."""
+    guest = make_guest(G, ordering="split-first", split="staged")
+    guest.fault(0, G)
+    before = state(guest)
+    guest.host.ledger.inject("stage2_page_tables", 1)
+    error = outcome(lambda: guest.set_attributes(2 * M - PAGE, 2 * PAGE, False))
+    assert error is not None
+    assert (error.name, error.error_offset) == ("ENOMEM", 2 * M - PAGE)
+    assert guest.stats.splits == {(18, 9): 1, (9, 0): 2}
+    assert guest.stats.merges == {(0, 9): 2, (9, 18): 1}
+    assert guest.stats.reversals == 1
+    assert folios(guest) == {18: 1}
+    assert without(state(guest), "ledger") == without(before, "ledger")
+    sound(guest)
+
+
+@pytest.mark.parametrize("ordering", NEW)
+def test_base_pages_are_converted_both_ways(ordering: str) -> None:
+    guest = make_guest(PAGE, 8, ordering=ordering)
+    for private, shared in ((False, [(1, 4)]), (True, [])):
+        guest.set_attributes(PAGE, 3 * PAGE, private)
+        assert attributes(guest) == shared
+        sound(guest)
+
+
 @pytest.mark.parametrize("kind", ["plain", "snp", "tdx"])
 def test_leaves_that_were_split_stay_split(kind: Any) -> None:
     guest = make_guest(2 * M, 2, ordering="split-first", mapping=kind)

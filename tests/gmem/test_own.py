@@ -55,6 +55,8 @@ def test_lazy_splits_at_the_second_touch() -> None:
     guest.fault(MIB, 4096, by="host")
     assert (guest.folios[18], guest.folios[0]) == (0, 1 << 18)
     assert list(guest.inode.host_mapped.ranges(0, 1 << 18)) == [(256, 257)]
+    guest.fault(MIB + 4096, 4096, by="host")
+    assert list(guest.inode.host_mapped.ranges(0, 1 << 18)) == [(256, 258)], "base pages are mapped unasked"
     guest.check()
 
 
@@ -87,6 +89,33 @@ def test_patient_merges_what_was_private_for_a_second() -> None:
         assert guest.folios[18] == whole
         guest.check()
     assert not guest.inode.waiting or guest.folios[18]
+
+
+def test_what_waits_is_asked_of_no_more_once_it_is_whole() -> None:
+    guest = guest_of(load_own(str(EXAMPLES), "Patient"))
+    guest.set_attributes(0, 4096, private=False)
+    guest.set_attributes(0, 4096, private=True)
+    assert list(guest.inode.waiting) == [0]
+    guest.host.ledger.advance(SECOND)
+    for _ in range(2):
+        guest.fault(512 * MIB, 4096)
+    assert (guest.folios[18], list(guest.inode.waiting)) == (1, [])
+
+
+def test_what_waits_and_cannot_be_merged_waits_on() -> None:
+    """Without the second hugepage the tree has shrunk; it must grow for the merge, and the node is refused."""
+    guest = guest_of(load_own(str(EXAMPLES), "Patient"), 2)
+    guest.set_attributes(0, 4096, private=False)
+    guest.punch_hole(GIB, GIB)
+    guest.set_attributes(0, 4096, private=True)
+    guest.host.ledger.advance(SECOND)
+    guest.host.ledger.inject("filemap_nodes", 1)
+    guest.fault(MIB, 4096)
+    assert (guest.folios[18], list(guest.inode.waiting), guest.host.ledger.armed()) == (0, [0], ())
+    guest.check()
+    guest.fault(MIB, 4096)
+    assert guest.folios[18] == 1
+    guest.check()
 
 
 def test_patient_merges_a_level_while_another_page_is_shared() -> None:
@@ -181,6 +210,18 @@ def test_a_file_that_is_no_policy_is_one_clear_line(tmp_path: Path, text: str, c
     assert "\n" not in str(fault)
 
 
+def test_a_mistake_in_a_policy_that_a_policy_loads_is_told_with_its_own_place(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text("class B:\n    splt = 'staged'\n")
+    path = written(
+        tmp_path,
+        "from gmemsim.gmem.own import load_own\n"
+        f"class P:\n    def __init__(self):\n        load_own({str(tmp_path / 'base.py')!r}, 'B')\n",
+    )
+    with pytest.raises(InputError) as caught:
+        load_own(path, "P")
+    assert str(caught.value).startswith(f"{tmp_path / 'base.py'}:1:1: found B.splt, expected a name that begins")
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "b.py").write_bytes(b"\xff\xfe")
     for name, reason in (("none.py", "No such file"), ("", "Is a directory"), ("b.py", "UTF-8")):
@@ -245,6 +286,7 @@ def test_what_goes_wrong_in_an_answer_is_one_clear_line(tmp_path: Path, body: st
 def test_it_is_a_value_that_travels() -> None:
     policy = load_own(str(EXAMPLES), "Lazy")
     again = pickle.loads(pickle.dumps(policy))
+    assert hash(again) == hash(policy)
     assert again == policy == copy.deepcopy(policy) == read_policy(f"x={EXAMPLES}:Lazy")[1]
     assert policy not in (load_own(str(EXAMPLES), "Patient"), Policy(when="fault"))
     assert read_policy(f"{EXAMPLES}:Lazy") == ("Lazy", policy)

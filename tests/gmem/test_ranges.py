@@ -91,6 +91,33 @@ def test_pin_counts_are_counts(steps: list[tuple[tuple[int, int], int]], window:
         assert spread == {p: model[p] for p in range(start, end) if model[p]}
 
 
+def test_counts_that_are_assigned_join_equal_neighbours() -> None:
+    counts = PinCounts()
+    counts.assign(4, 8, 2)
+    counts.assign(8, 12, 2)
+    counts.assign(0, 4, 2)
+    counts.assign(20, 24, 3)
+    counts.assign(14, 22, 0)
+    counts.check()
+    assert list(counts.pinned(0, 30)) == [(0, 12, 2), (22, 24, 3)]
+    assert (counts.highest(0, 22), counts.highest(0, 23), counts.lowest(0, 12), counts.lowest(0, 13)) == (2, 3, 2, 0)
+
+
+def test_the_first_page_with_references() -> None:
+    counts = PinCounts()
+    assert counts.first_pinned(0, 30) is None
+    counts.change(10, 12, 1)
+    counts.change(20, 22, 1)
+    assert [counts.first_pinned(start, 30) for start in (0, 9, 10, 11, 12, 21, 22)] == [10, 10, 10, 11, 20, 21, None]
+    assert [counts.first_pinned(0, end) for end in (10, 11)] == [None, 10]
+    assert counts.first_pinned(11, 16) == 11
+    assert counts.first_pinned(12, 16) is None
+    assert counts.first_pinned(9, 30) == 10
+    counts.change(5, 6, 1)
+    counts.change(5, 6, -1)
+    assert counts.first_pinned(4, 9) is None
+
+
 def test_broken_structures_are_noticed() -> None:
     ranges = RangeSet()
     ranges._blocks.append([3])

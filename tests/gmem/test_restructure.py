@@ -7,8 +7,9 @@ import pytest
 
 from gmemsim.errors import Invalid, OutOfMemory
 from gmemsim.gmem.guest import GuestMemfd
+from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.policy import Policy
-from gmemsim.gmem.rules import Hysteresis
+from gmemsim.gmem.rules import MERGES, Hysteresis
 from tests.gmem.worlds import (
     PAGE,
     G,
@@ -24,6 +25,7 @@ from tests.gmem.worlds import (
     outcome,
     settle,
     sound,
+    state,
 )
 
 ONE_OF_EACH = dict.fromkeys(range(1, 18), 1)
@@ -443,3 +445,53 @@ def test_a_split_that_cannot_have_nodes_says_how_many_it_held() -> None:
     assert caught.value.held == 4160
     assert guest.host.ledger.tallies["filemap_nodes"].peak == 4161  # the root and 4160
     sound(guest)
+
+
+def test_a_chain_that_stops_half_way_keeps_what_it_has_split_with_its_descriptors() -> None:
+    """Level by level as in ``folio_split``: the second XArray node is refused, so the folio below 4096 pages stays."""
+    host = make_host({G: 1}, memdesc="folio-descriptors")
+    guest = make_guest(G, host=host, split="nonuniform")
+    descriptors = live(guest, "memdesc")
+    host.ledger.inject("filemap_nodes", 2)
+    error = outcome(lambda: guest.set_attributes(0, PAGE, False))
+    assert error is not None
+    assert (error.name, error.error_offset) == ("ENOMEM", 0)
+    assert attributes(guest) == []
+    assert folios(guest) == {12: 2, **dict.fromkeys(range(13, 18), 1)}
+    assert live(guest, "memdesc") - descriptors == 6
+    sound(guest)
+    guest.set_attributes(0, PAGE, False)
+    assert folios(guest) == {**ONE_OF_EACH, 0: 2}
+    assert live(guest, "memdesc") - descriptors == 18
+    sound(guest)
+
+
+def test_a_chain_without_descriptors_is_not_begun() -> None:
+    host = make_host({G: 1}, memdesc="folio-descriptors")
+    guest = make_guest(G, host=host, split="nonuniform")
+    before = state(guest)
+    host.ledger.inject("memdesc", 18)
+    assert outcome(lambda: guest.set_attributes(0, PAGE, False)) is not None
+    assert state(guest) == before
+    sound(guest)
+
+
+def test_an_early_merge_without_a_limit_is_never_refused() -> None:
+    assert MERGES["eager"].allows(10**9)
+    assert [Hysteresis(2).allows(splits) for splits in (2, 3)] == [True, False]
+    assert [repr(rule) for rule in (MERGES["eager"], Hysteresis(2))] == ["eager", "Hysteresis(limit=2)"]
+
+
+def test_what_a_hugepage_remembers_of_its_pages() -> None:
+    hugepage = Hugepage(512, 9, 0)
+    hugepage.forget_touches(512, 1024)
+    assert hugepage.private_since(512, 1024) == 0
+    hugepage.note_private(600, 700, 5)
+    hugepage.note_private(650, 660, 9)
+    assert [hugepage.private_since(512, end) for end in (600, 601, 651, 1024)] == [0, 5, 9, 9]
+    assert [hugepage.count_touch(512, 1024) for _ in range(2)] == [1, 2]
+    hugepage.forget_touches(512, 1024)
+    assert hugepage.count_touch(512, 1024) == 1
+    assert hugepage.times_split(9, 512) == 0
+    hugepage.count_split(9, 512, 1024)
+    assert (hugepage.times_split(9, 700), hugepage.times_split(8, 700)) == (1, 0)

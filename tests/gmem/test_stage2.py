@@ -140,6 +140,27 @@ def test_a_large_leaf_across_the_bound_of_a_zap_goes_as_a_whole() -> None:
     tables.check(8 * P1G)
 
 
+def test_bounds_move_outwards_to_the_bounds_of_the_leaves_that_cross_them() -> None:
+    tables = stage2()
+    tables.touch(0, 2 * P2M, 9, private)
+    tables.touch(2 * P2M, 3 * P2M, 0, private)
+    assert tables.whole_leaves(5, 6) == (0, P2M)
+    assert tables.whole_leaves(P2M, 2 * P2M) == (P2M, 2 * P2M)
+    assert tables.whole_leaves(P2M - 1, P2M + 1) == (0, 2 * P2M)
+    assert tables.whole_leaves(2 * P2M + 5, 3 * P2M - 5) == (2 * P2M + 5, 3 * P2M - 5)
+
+
+def test_the_first_page_that_is_not_mapped() -> None:
+    tables = stage2()
+    tables.touch(0, P2M, 9, private)
+    tables.touch(P2M, P2M + 9, 0, private)
+    tables.touch(P2M + 10, P2M + 12, 0, private)
+    assert tables.first_unmapped(3, P2M + 20) == P2M + 9
+    assert tables.first_unmapped(P2M + 9, P2M + 20) == P2M + 9
+    assert tables.first_unmapped(P2M + 10, P2M + 12) == P2M + 12
+    assert tables.first_unmapped(5 * P2M, 6 * P2M) == 5 * P2M
+
+
 def test_to_private_of_a_range_that_is_private_in_part() -> None:
     guest = make_guest(G, split="staged")
     guest.fault(0, G)
