@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from random import Random
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import PRESETS, policy_text, read_policy
+from gmemsim.reports.figures import canvas, needs
 from gmemsim.scenario.format.load import load_scenario
 from gmemsim.scenario.generators import Scatter
 from gmemsim.scenario.model import Allocate, Convert, GuestSpec, GuestStep, HostSpec, Inject, Scenario, Wait
@@ -21,6 +23,7 @@ from gmemsim.sim.run import run
 from gmemsim.studies.budget import Host, Question, budget, need
 from gmemsim.studies.copies import copied, unlimited
 from gmemsim.studies.quantiles import needed, quantile
+from gmemsim.units import human_size
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 M, G = 1 << 20, 1 << 30
@@ -38,6 +41,17 @@ def scenario(**more: object) -> Scenario:
     guest = GuestSpec(name="vm0", memory=G, backing=2 * M, policy=Policy())
     given = {"host": HostSpec(hugetlb={2 * M: 520}), "guests": (guest,), "workload": WORK} | more
     return Scenario(title="one", **given)  # type: ignore[arg-type]
+
+
+def test_a_bar_of_the_figure_says_what_is_needed() -> None:
+    """Beside its end, in the unit that people read; ticks are powers of two."""
+    found = budget(asked(scenario()))
+    with canvas.paper():
+        ax = needs.draw(found).axes[0]
+    assert found.rows[0].bytes is not None
+    assert [text.get_text() for text in ax.texts] == [human_size(found.rows[0].bytes)]
+    step = ax.get_xticks()[1] - ax.get_xticks()[0]
+    assert math.log2(step).is_integer()
 
 
 def scattered(count: int = 40) -> Scenario:

@@ -18,6 +18,7 @@ from gmemsim.errors import SimulationRefused
 from gmemsim.gmem.presets import PRESETS
 from gmemsim.gmem.rules import ORDERINGS
 from gmemsim.host.accounts import ACCOUNTS
+from gmemsim.reports.figures import canvas, faultmap
 from gmemsim.scenario.format.load import load_scenario, parse_scenario
 from gmemsim.scenario.model import Inject, Scenario
 from gmemsim.sim.run import Run, run
@@ -281,6 +282,16 @@ def test_variants_that_cannot_be_are_told(across: Scenario) -> None:
 def test_guests_that_cannot_be_made_are_refused(across: Scenario) -> None:
     with pytest.raises(SimulationRefused):
         faults(attrs.evolve(across, host=attrs.evolve(across.host, hugetlb={})))
+
+
+def test_the_legend_of_the_figure_has_the_number_of_every_outcome(everywhere: Faults) -> None:
+    """One of many thousand cannot be seen in its bar."""
+    with canvas.paper():
+        (legend,) = [found for ax in faultmap.draw(everywhere).axes if (found := ax.get_legend())]
+    counts = Counter[str]()
+    for row in everywhere.rows:
+        counts[row.outcome] += row.count
+    assert sorted(text.get_text() for text in legend.get_texts()) == sorted(f"{o}: {n:,}" for o, n in counts.items())
 
 
 def test_every_outcome_has_a_colour_of_its_own() -> None:

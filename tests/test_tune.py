@@ -14,6 +14,7 @@ from gmemsim.cli.main import gmemsim
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import read_policy
 from gmemsim.reports.export.tune_json import as_json
+from gmemsim.reports.figures import canvas, front
 from gmemsim.reports.filesets import tune_files
 from gmemsim.reports.tuned import asked, sentences
 from gmemsim.reports.words import MAIL_COLUMNS
@@ -120,6 +121,20 @@ def test_calls_that_fail_under_the_best_are_said_at_the_top(scenario: Scenario) 
     assert {row["failed"] for row in told["front"]} == {found.failed for found in result.front}
     least = min(found.failed for found in (*result.front, *result.named.values()))
     assert any(f"from {least} to " in words and "--subject-to" in words for words in sentences(result))
+
+
+def test_the_figure_has_one_axis_of_sizes_and_hides_no_policy(found: Tuning) -> None:
+    """Policies that are equal are drawn over each other, and peaks that are nearly equal near each other."""
+    with canvas.paper():
+        figure = front.draw(found)
+    limits = {ax.get_xlim() for ax in figure.axes}
+    assert len(limits) == 1
+    low, high = limits.pop()
+    assert high >= 2 * low
+    marks = {str(line.get_label()): line for line in figure.axes[0].lines}
+    assert all(marks[name].get_markerfacecolor() == "none" for name in ("b-today", "staged", "nonuniform", "best"))
+    assert len({marks[name].get_markersize() for name in ("b-today", "staged", "nonuniform")}) == 3
+    assert "of b-today's" in figure.axes[0].get_title(loc="left")
 
 
 def test_reoptimize_is_never_better_than_partial() -> None:

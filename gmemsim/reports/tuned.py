@@ -75,14 +75,23 @@ def _winner(tuning: Tuning) -> list[str]:
     if best.accounts and any(best.accounts.values()):
         most = max(best.accounts, key=best.accounts.__getitem__)
         told.append(f"at its peak {account_label(most)} has most, {human_size(best.accounts[most])}")
+    return [*told, *_against_today(tuning, best)]
+
+
+def _against_today(tuning: Tuning, best: Measured) -> list[str]:
     today = tuning.named.get("b-today")
-    if today is not None and today.values and today.values[tuning.minimize]:
-        before, now = today.values[tuning.minimize], best.values[tuning.minimize]
-        part = f"{100 * now / before:.3g} %"
-        told.append(
-            f"{tuning.minimize} {worded(tuning.minimize, now)}, {part} of b-today's {worded(tuning.minimize, before)}"
-        )
-    return told
+    if today is None or not today.values or not today.values[tuning.minimize]:
+        return []
+    before, now = today.values[tuning.minimize], best.values[tuning.minimize]
+    words = f"{tuning.minimize} {worded(tuning.minimize, now)}"
+    return [f"{words}, {100 * now / before:.3g} % of b-today's {worded(tuning.minimize, before)}"]
+
+
+def answer(tuning: Tuning) -> list[str]:
+    """The best policy and how it compares with today's, for the head of a figure; nothing if there is no best."""
+    if tuning.best is None:
+        return []
+    return [f"best: {text_of(tuning.best).replace(',', ', ')}", *_against_today(tuning, tuning.best)]
 
 
 def _failing(tuning: Tuning) -> list[str]:

@@ -60,8 +60,9 @@ def _panel(ax: Axes, faults: Faults, place: int, accounts: list[str]) -> None:
 
 
 def _legend(ax: Axes, faults: Faults) -> None:
-    found = [outcome for outcome in OUTCOMES if any(row.outcome == outcome for row in faults.rows)]
-    handles = [Patch(color=COLOURS[outcome], label=outcome) for outcome in found]
+    """The outcomes with their numbers, since one of many thousand is too thin to be seen in a bar."""
+    found = {outcome: sum(row.count for row in faults.rows if row.outcome == outcome) for outcome in OUTCOMES}
+    handles = [Patch(color=COLOURS[name], label=f"{name}: {number(count)}") for name, count in found.items() if count]
     ax.legend(
         handles=handles,
         loc="lower left",

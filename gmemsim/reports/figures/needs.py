@@ -15,12 +15,16 @@ from gmemsim.reports.budgeted import USES, sentences, title
 from gmemsim.reports.figures import canvas
 from gmemsim.reports.words import account_colour, account_label, made_by, number
 from gmemsim.studies.budget import Budget, BudgetRow
+from gmemsim.units import human_size
 
 HEIGHT_OF_ROW, LEAST_HEIGHT = 0.32, 0.9
 """Inches of a bar with its gap, and of the panel at least."""
 
 NOTE_COLUMNS: Final = 105
 """Characters of a line below the bars."""
+
+ROOM_FOR_WORDS: Final = 1.12
+"""By how much the axis is longer than the bars, so that what stands at their ends does not leave it."""
 
 USE_COLOURS: Final[Mapping[str, str]] = dict(zip(USES, canvas.OKABE_ITO, strict=False))
 
@@ -61,10 +65,15 @@ def _bars(ax: Axes, budget: Budget, rows: Sequence[BudgetRow]) -> None:
     for i, row in enumerate(rows):
         if budget.host is None and row.low is not None and row.high is not None and row.low < row.high:
             ax.plot([row.low / scale, row.high / scale], [i, i], color="black", linewidth=1, marker="|")
+        if budget.host is None and row.bytes is not None:
+            place = max(ends[i], row.high or 0) / scale, i
+            ax.annotate(human_size(row.bytes), place, (3, 0), textcoords="offset points", va="center", fontsize=7)
     if budget.host is not None:
         ax.axvline(budget.host.memory / scale, color="black", linewidth=0.8, linestyle="--")
     ax.set_yticks(range(len(rows)), [_tick(row) for row in rows], parse_math=False)
     ax.invert_yaxis()
+    ax.set_xlim(0, ax.get_xlim()[1] * (ROOM_FOR_WORDS if budget.host is None else 1))
+    canvas.binary_ticks(ax, across=True)
     ax.set_xlabel(f"{'memory of the host' if budget.host else 'kernel memory at the peak'} [{unit}]")
     canvas.legend(ax)
 
