@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from functools import cache
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 from gmemsim.cli import asciitext
 from gmemsim.cli.main import gmemsim
 from gmemsim.gmem.presets import PRESETS
+from gmemsim.reports.screen.fitted import folded
 
 ROOT = str(Path(__file__).parents[2])
 
@@ -61,6 +63,28 @@ def test_names_are_whole_in_60_columns_and_nothing_is_wider(command: str) -> Non
         assert not [line for line in shown.splitlines() if line != line.rstrip()]
     assert words(usual) & NAMES <= words(narrow)
     assert narrow.count("…") <= usual.count("…")
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_policy_that_is_longer_than_a_line_is_folded_between_its_words(columns: int) -> None:
+    shown = screen("tune rfc-cover --jobs 1", columns)
+    (policy,) = re.findall(r"best:\s+(\S+(?:\n\S*,\S+)+)\nit splits", shown)
+    assert len(policy.replace("\n", "")) > 80
+    assert [line for line in policy.splitlines()[:-1] if not line.endswith((",", "-"))] == []
+    names = {"merge:cleanup", "vmemmap:partial", "ordering:attributes-first"}
+    assert names <= set(policy.replace("\n", ",").split(","))
+    table = shown.partition("b-today ")[0]
+    assert all(table.count(name) >= 1 for name in names)
+
+
+def test_words_are_folded_after_the_first_separator_in_reach() -> None:
+    assert folded("best: split:18-9-0,merge:cleanup,vmemmap:off", 20).splitlines() == [
+        "best: split:18-9-0,",
+        "merge:cleanup,",
+        "vmemmap:off",
+    ]
+    assert folded("abcdefgh", 3) == "abc\ndef\ngh"
+    assert folded("short words stay", 5) == "short words stay"
 
 
 def test_what_is_left_out_is_said() -> None:

@@ -10,17 +10,55 @@ these, then without the next, and a line below says which are left out; only a t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from copy import copy
+from itertools import zip_longest
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
+from rich.style import StyleType
 from rich.table import Table
 from rich.text import Text
 
 UNBOUNDED = 10_000
 """Columns of a terminal that is wide enough for every table."""
+
+
+SEPARATORS = (",", "-", ":", "=", "/")
+"""After one of these a word that is longer than a line is folded, at the first of them that it has in reach."""
+
+
+class Folded:
+    """``text`` in ``style`` (default: none), of which a word that is longer than a line goes on after a separator."""
+
+    def __init__(self, text: str, style: StyleType = "") -> None:
+        self.text = text
+        self.style = style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The text, folded to the width there is."""
+        yield Text(folded(self.text, options.max_width), self.style)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """As wide as the text wants, down to one column."""
+        return Measurement.get(console, options, Text(self.text)).with_minimum(1).clamp(1, options.max_width)
+
+
+def folded(text: str, columns: int) -> str:
+    """``text`` with line breaks in every word that is longer than so many ``columns``."""
+    words = re.split(r"(\s+)", text)
+    return "".join("\n".join(_pieces(word, columns)) if len(word) > columns else word for word in words)
+
+
+def _pieces(word: str, columns: int) -> Iterator[str]:
+    while len(word) > columns:
+        ends = (word.rfind(separator, 0, columns) + 1 for separator in SEPARATORS)
+        cut = next(filter(None, ends), columns)
+        yield word[:cut]
+        word = word[cut:]
+    yield word
 
 
 class FittedTable(Table):
@@ -34,6 +72,17 @@ class FittedTable(Table):
         super().__init__(box=SIMPLE_HEAD, padding=(0, gap, 0, 0), pad_edge=False, show_edge=False)
         self.spare = spare
         self.least = least
+
+    def add_row(
+        self, *renderables: RenderableType | None, style: StyleType | None = None, end_section: bool = False
+    ) -> None:
+        """Add a row as ``Table`` does; what stands in a column that folds is :class:`Folded`."""
+        folding = [column.overflow == "fold" and column.justify == "left" for column in self.columns]
+        cells = [
+            Folded(cell) if isinstance(cell, str) and folds else cell
+            for cell, folds in zip_longest(renderables, folding)
+        ]
+        super().add_row(*cells, style=style, end_section=end_section)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The columns for which there is room, and a line about the others."""

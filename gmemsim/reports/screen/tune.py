@@ -6,7 +6,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from gmemsim.reports.screen.fitted import FittedTable
+from gmemsim.reports.screen.fitted import FittedTable, Folded
 from gmemsim.reports.tuned import HEADER, asked, cells, rows, sentences
 from gmemsim.reports.words import made_by, number
 from gmemsim.studies.tune import Tuning
@@ -39,4 +39,4 @@ def render(tuning: Tuning) -> RenderableType:
         table.add_row(mark, *told)
     notes = [f"… and {number(hidden)} more on the fronts: --json has all"] if hidden else []
     notes += [*sentences(tuning), made_by(tuning)]
-    return Group(heading, table, Text("\n" + "\n".join(notes), style="dim"))
+    return Group(heading, table, Folded("\n" + "\n".join(notes), style="dim"))
