@@ -13,13 +13,18 @@ def amount(metric: str, value: float | None) -> str:
     """``value`` of ``metric`` for people: bytes, durations and counts."""
     if value is None:
         return "refused"
-    if metric.endswith("_bytes") or metric.split(".")[-1] in ("memory", "backing"):
+    if is_size(metric):
         return human_size(value)
     if is_modelled_time(metric):
         return modelled_time(value)
     if "_ns" in metric:
         return human_duration(value)
     return number(int(value)) if value == int(value) else f"{value:.4g}"
+
+
+def is_size(metric: str) -> bool:
+    """Whether ``metric``, or a key that is varied, is a number of bytes."""
+    return metric.endswith("_bytes") or metric.split(".")[-1] in ("memory", "backing")
 
 
 def spread(metric: str, mean: float | None, deviation: float | None) -> str:

@@ -82,6 +82,24 @@ def test_csv_and_json_have_the_same() -> None:
     assert sweep_json.as_json(swept(2, 2, partial=True))["partial"] is True
 
 
+@pytest.mark.parametrize("most", [9, 3000])
+def test_the_colours_of_bytes_are_labelled_in_powers_of_two(most: int) -> None:
+    """On both scales: multiples of one, and, where the largest is far above the smallest, powers themselves."""
+    rows = [SweepRow((str(pages),), (4096.0 * pages,), None) for pages in (1, 3, most)]
+    varied = (Variation("seed", tuple(row.values[0] for row in rows)),)
+    with canvas.paper():
+        figure = heatmap.draw(Sweep("Sizes", varied, ("vmemmap.peak_bytes",), tuple(rows)))
+    figure.draw_without_rendering()
+    words = [label.get_text() for label in figure.axes[-1].get_yticklabels()]
+    assert (
+        words
+        == {
+            9: ["8.00 KiB", "16.0 KiB", "24.0 KiB", "32.0 KiB"],
+            3000: ["4.00 KiB", "16.0 KiB", "64.0 KiB", "256 KiB", "1.00 MiB", "4.00 MiB"],
+        }[most]
+    )
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_heatmap_is_always_the_same_and_nothing_overlaps(case: str, tmp_path: Path) -> None:
     if case == "wide":  # one case shows how it is drawn

@@ -186,6 +186,13 @@ def counts_on_log(ax: Axes, highest: int) -> None:
     ax.grid(axis="y", linewidth=0.3, color="#cccccc")
 
 
+def binary_steps(low: float, high: float, most: int = 6) -> Floats:
+    """Multiples of a power of two (a half, a quarter, …) from ``low`` to ``high``, about ``most`` (default: 6)."""
+    step = 2.0 ** np.ceil(np.log2(max(high - low, 1e-9) / most))
+    steps: Floats = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+    return steps
+
+
 def binary_ticks(
     ax: Axes, most: int = 6, *, across: bool = False, name: Callable[[float], str] = "{:,.10g}".format
 ) -> None:
@@ -194,8 +201,7 @@ def binary_ticks(
     ``across`` (default: no): of the horizontal one.  ``name`` words a tick (default: as a number).
     """
     axis, (low, high) = (ax.xaxis, ax.get_xlim()) if across else (ax.yaxis, ax.get_ylim())
-    step = 2.0 ** np.ceil(np.log2(max(high - low, 1e-9) / most))
-    axis.set_ticks(np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step)
+    axis.set_ticks(binary_steps(low, high, most))
     axis.set_major_formatter(FuncFormatter(lambda value, _: name(value)))
     (ax.set_xlim if across else ax.set_ylim)(low, high)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from matplotlib.ticker import FuncFormatter
 
 from gmemsim.reports.figures import canvas
 from gmemsim.reports.filesets import MOST_KEYS
-from gmemsim.reports.swept import amount, label
+from gmemsim.reports.swept import amount, is_size, label
 from gmemsim.reports.words import made_by
 from gmemsim.studies.sweep import Sweep
 
@@ -86,6 +87,10 @@ def _panel(fig: Figure, ax: Axes, metric: str, values: npt.NDArray[np.float64]) 
     bar.minorticks_off()
     if high == low:
         bar.set_ticks([low])
+    elif is_size(metric) and isinstance(norm, LogNorm):
+        bar.set_ticks((2 ** canvas.binary_steps(math.log2(low), math.log2(high))).tolist())
+    elif is_size(metric):
+        bar.set_ticks(canvas.binary_steps(low, high).tolist())
     if values.shape[1] > LABELLED or values.shape[0] * HEIGHT_OF_ROW > MOST_HEIGHT:
         return
     size = 6.5 if values.shape[1] <= LABELLED // 2 else 4.5
