@@ -79,6 +79,15 @@ def test_what_cannot_be_meant_is_a_clear_error(make: Callable[[gmemsim.Host], ob
         make(gmemsim.Host(hugetlb={"1G": 1}))
 
 
+def test_only_calls_of_guests_that_are_watched_are_recorded() -> None:
+    guest, watch = by_hand()
+    other = gmemsim.GuestMemfd(guest.host, "vm1", size=PAGE, backing=PAGE)
+    for method in (other.allocate, print):
+        with pytest.raises(ValueError, match="expected a method of a guest that is watched"):
+            watch.call(method, 0, PAGE)
+    assert repr(watch) == "<Watch of vm0: 1 calls>"
+
+
 def test_a_host_driven_by_hand_has_a_timeline_and_figures() -> None:
     guest, watch = by_hand()
     watch.wait("1s")

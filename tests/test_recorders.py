@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.presets import PRESETS
 from gmemsim.results.timeline import Event
 from gmemsim.scenario import model as schema
@@ -165,6 +166,26 @@ def test_a_folio_that_is_split_and_merged_within_a_frame_is_seen() -> None:
     assert found.most.tolist() == [1 << 18, 0, 0, 0, 1 << 18]
 
 
+def test_calls_of_nobody_outside_of_the_file_and_after_the_end_change_no_cell() -> None:
+    steps: tuple[schema.Step, ...] = (
+        schema.Allocate(guest="g", offset=0, size=2 * M),
+        schema.Wait(duration=5),
+        schema.Convert(guest="g", offset=4 * M, size=4096, to="shared"),
+        schema.Convert(guest="g", offset=4096, size=4096, to="shared", at=10),
+        schema.Close(guest="g", at=20),
+    )
+    guest = GuestSpec(name="g", memory=2 * M, backing=2 * M)
+    run = Run(Scenario(title="end", host=HostSpec(hugetlb={2 * M: 1}), guests=(guest,), workload=steps))
+    recorder, slow = LayoutRecorder(run), Slow(run)
+    watched(run, recorder, slow)
+    (found,) = recorder.result().guests
+    assert found.failed == 1
+    assert found.most.tolist() == [512, 0, 512, 0, 0]
+    assert [int(pages.sum()) for pages in found.left] == [0, 512, 512, 0]
+    assert found.shared.any(axis=1).tolist() == [False, False, True, True]
+    assert not found.shared_left[-1].any()
+
+
 def test_guests_that_fail_and_hold_most_are_shown_of_many() -> None:
     kinds = [GuestSpec(name=name, memory=2 * M, backing=2 * M, count=20) for name in ("a", "b", "c", "d")]
     steps: list[schema.Step] = [schema.Allocate(guest=kind.name, offset=0, size=2 * M) for kind in kinds]
@@ -283,3 +304,27 @@ def test_a_census_keeps_the_highest_and_stays_bounded() -> None:
     assert len(rows) <= 2 * 16 + 1
     assert [row.time_ns for row in rows] == sorted(row.time_ns for row in rows)
     assert max(row.total for row in rows) >= max(total for _, total in counted.seen) / RISE
+
+
+def test_censuses_that_are_dear_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(scenario("staged", G, 1, 3, steps=200))
+    monkeypatch.setattr("gmemsim.sim.census.FREE_VISITS", 0)
+    monkeypatch.setattr("gmemsim.sim.census.VISITS", 1)
+    dear, counted = CensusRecorder(run), Count(run)
+    watched(run, dear, counted)
+    rows = dear.result().rows
+    assert 2 < len(rows) < 40 < len(counted.seen)
+    assert [row.total for row in rows[1:]] == [counted.seen[row.event][1] for row in rows[1:]]
+
+
+def test_of_many_guests_nodes_are_not_added_up_at_every_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(scenario("staged", 2 * M, 32, 3, steps=90))
+    asked: list[str] = []
+
+    def nodes(guest: GuestMemfd) -> int:
+        asked.append(guest.name)
+        return guest.inode.filemap.tree.nodes
+
+    monkeypatch.setattr(GuestMemfd, "nodes", nodes)
+    watched(run, CensusRecorder(run, frames=4))
+    assert 0 < len(asked) <= 32 * (len(run.timeline.events) // 3 + 1)
