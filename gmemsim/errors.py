@@ -129,6 +129,10 @@ class InputError(GmemsimError):
         self.faults = tuple(sorted(faults, key=lambda f: (f.source, f.line, f.column)))
         super().__init__("\n".join(map(str, self.faults)))
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Fault, ...]]]:
+        """It comes back from a worker process as what it was; by default it would be made of its message."""
+        return type(self), (self.faults,)
+
 
 class SimulationRefused(GmemsimError):
     """The scenario is well formed, but the simulation cannot be carried out; the message says why."""

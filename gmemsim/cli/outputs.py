@@ -121,7 +121,7 @@ def check_ending(path: Path, written: Iterable[str]) -> None:
         raise _wrong(path, f"found the ending {found}, which is not written here, {expected}")
 
 
-def check_free(directory: Path, names: Iterable[str], *, force: bool) -> None:
+def check_free(directory: Path, names: Collection[str], *, force: bool) -> None:
     """Raise :class:`InputError` unless the files can be put into ``directory``; with ``force`` over existing ones."""
     if os.path.lexists(directory) and not directory.is_dir():
         found = "a link to nothing" if directory.is_symlink() and not directory.exists() else "a file"
@@ -135,8 +135,10 @@ def check_free(directory: Path, names: Iterable[str], *, force: bool) -> None:
         raise _wrong(directory, f"found that nothing can be written there ({reason})") from None
 
 
-def _check_names(directory: Path, names: Iterable[str], *, force: bool) -> None:
+def _check_names(directory: Path, names: Collection[str], *, force: bool) -> None:
     there = [name for name in names if os.path.lexists(directory / name) and not (force and _is_ours(directory / name))]
+    if there and len(names) == 1:
+        raise _wrong(directory / there[0], "found it already there; use --force to overwrite it, or another name")
     if there:
         message = f"found {', '.join(there)} already there; use --force to overwrite files, or another directory"
         raise _wrong(directory, message)

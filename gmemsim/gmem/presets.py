@@ -141,6 +141,8 @@ def read_policy(text: str) -> tuple[str, Policy]:
 
 
 def _preset(name: str) -> Policy:
+    if name.endswith(".py"):
+        raise ValueError(f"found {quote(name)}, expected FILE.py:CLASS for a policy in Python")
     if name not in PRESETS:
         hint = did_you_mean(name, PRESETS) or " (`gmemsim policies` lists them), or NAME=split:staged,…"
         raise ValueError(f"found {quote(name)}, expected the name of a policy{hint}")

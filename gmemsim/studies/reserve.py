@@ -170,7 +170,7 @@ def reserve(
     numbers = tuple(pages) or question.usual_pages()
     for number in numbers:
         if not 1 <= number <= question.most:
-            raise ValueError(f"found {number} pages, expected 1 to {question.most} of pattern {question.pattern}")
+            raise ValueError(f"found {number:,} pages, expected 1 to {question.most:,} of pattern {question.pattern}")
     wanted = {name: PRESETS[name].policy for name in USUAL} if policies is None else dict(policies)
     for name, policy in wanted.items():
         try:

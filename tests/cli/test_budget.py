@@ -102,3 +102,20 @@ def test_wrong_input_is_one_line(scenario: Path, arguments: list[str], told: str
     assert result.exit_code == 2
     assert told in result.output
     assert "Traceback" not in result.output
+
+
+BROKEN = """\
+class Broken:
+    def may_merge(self, *_):
+        raise ValueError("two\\nlines")
+"""
+
+
+def test_what_is_wrong_in_a_policy_of_ones_own_comes_back_from_other_processes(scenario: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(BROKEN)
+    scenario.write_text(SCENARIO + "  - convert: {guest: vm0, offset: 0, size: 4K, to: private}\n")
+    arguments = ["budget", scenario, "--policy", "staged", "--policy", f"x={own}:Broken", "--jobs", "2"]
+    result = CliRunner().invoke(gmemsim, [*map(str, arguments)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"{own}:3:9: found ValueError (two lines) in Broken.may_merge\n"

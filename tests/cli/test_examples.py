@@ -41,7 +41,7 @@ def test_copies_run_without_the_originals(tmp_path: Path) -> None:
     assert run(load_scenario(tmp_path / "mine" / "replay-qemu.yaml")).ok
     again = invoke("examples", "memcg", "--copy", tmp_path / "mine")
     assert again.exit_code == 2
-    assert "memcg.yaml already there" in again.stderr
+    assert "memcg.yaml: found it already there; use --force to overwrite it" in again.stderr
     assert invoke("examples", "memcg", "--copy", tmp_path / "mine", "--force").exit_code == 0
 
 

@@ -83,7 +83,7 @@ def test_an_existing_file_is_kept_unless_forced(here: Path) -> None:
     (here / "a.yaml").write_text("mine")
     result = invoke("import", "qemu", "a.log", "-o", "a.yaml")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "found a.yaml already there; use --force" in result.stderr
+    assert "a.yaml: found it already there; use --force" in result.stderr
     assert (here / "a.yaml").read_text() == "mine"
     assert invoke("import", "qemu", "a.log", "-o", "a.yaml", "--force").exit_code == 0
     result = invoke("import", "qemu", "a.log", "-o", "a.log", "--force")

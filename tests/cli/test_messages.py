@@ -89,6 +89,7 @@ def test_a_file_that_may_not_be_read(command: tuple[str, ...], folder: Path) -> 
         ("runn rfc-cover", "there is no command 'runn', did you mean 'run'?"),
         ("xarray repla x", "did you mean 'replay'?"),
         ("compare rfc-cover --policy stagd", "did you mean 'staged'?"),
+        ("compare rfc-cover --policy x=own.py", "found 'own.py', expected FILE.py:CLASS for a policy in Python"),
         ("compare rfc-cover --policy x=splt:staged", "did you mean 'split'?"),
         ("compare rfc-cover --policy x=split:stagd", "did you mean 'staged'?"),
         ("compare rfc-cover --metric filemap_node.peak", "did you mean 'filemap_nodes'?"),

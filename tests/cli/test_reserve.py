@@ -89,8 +89,8 @@ def test_files(tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         (["--policy", "stagd"], "--policy stagd: found 'stagd', expected the name of a policy, did you mean"),
-        (["--pages", "262145"], "found 262145 pages, expected 1 to 262144 of pattern block"),
-        (["--pattern", "spread", "--pages", "131073"], "expected 1 to 65536 of pattern spread"),
+        (["--pages", "262145"], "found 262,145 pages, expected 1 to 262,144 of pattern block"),
+        (["--pattern", "spread", "--pages", "131073"], "expected 1 to 65,536 of pattern spread"),
         (["--backing", "3M"], "no machine has hugepages of 3M"),
         (["--backing", "2M", "--policy", "ladder-1g"], "ladder-1g: ladder [18, 12, 6, 0]"),
         (["--backing", "32M", "--page-size", "16K", "--mapping", "tdx"], "tdx is of x86"),
