@@ -16,6 +16,9 @@ SHOWN = 40
 COMPARED = 200
 """Characters of a wrong value that are compared with what is known: the cost is quadratic in them."""
 
+CLOSE = 0.66
+"""How alike two words must be, from 0 to 1, as difflib says: at its usual 0.6 ``pages`` would be ``guest``."""
+
 LEAST_BEGUN = 3
 """Characters of the beginning of a name that are taken for the name."""
 
@@ -44,12 +47,14 @@ def did_you_mean(found: str, known: Iterable[str]) -> str:
 
     >>> did_you_mean("Stagd", ["uniform", "staged"])
     ", did you mean 'staged'?"
+    >>> did_you_mean("pages", ["guest", "count"])
+    ''
     """
     from difflib import get_close_matches  # slow to import, and most commands have nothing to suggest
 
     folded = {name.lower(): name for name in known}
     typed = found.lower()[:COMPARED]
-    close = get_close_matches(typed, folded, n=1)
+    close = get_close_matches(typed, folded, n=1, cutoff=CLOSE)
     if not close and len(typed) >= LEAST_BEGUN:
         begun = [name for name in folded if name.startswith(typed)]
         close = begun if len(begun) == 1 else []

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from gmemsim.messages import did_you_mean, quote
+from gmemsim.messages import quote
 
 SIZE_UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 TIME_UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "min": 60_000_000_000}
@@ -57,7 +57,7 @@ def spelling_hint(text: str, units: dict[str, int]) -> str:
     """``", did you mean '32G'?"`` for ``32GB`` and ``32g``; nothing if it is not clear which of ``units`` is meant."""
     match = _LOOSE.fullmatch(text[:40].lower())
     unit = _SPELLINGS.get(match["unit"]) if match else None
-    return did_you_mean(text, [f"{match['number']}{unit}"]) if match and unit in units else ""
+    return f", did you mean '{match['number']}{unit}'?" if match and unit in units else ""
 
 
 def _exact(text: str, pattern: re.Pattern[str], units: dict[str, int], expected: str) -> Fraction:
