@@ -76,6 +76,20 @@ def test_a_new_file(pages: int, nodes: int) -> None:
     assert held.live == 0
 
 
+def test_ranges_are_counted_and_nodes_follow() -> None:
+    held = holder()
+    attributes = Attributes(1000, held)
+    for number in range(1, 20):
+        store(attributes, 4 * number, 4 * number + 1, shared=True)
+        assert attributes.ranges == 2 * number + 1
+        assert held.live - held.deferred == node_estimate(2 * number + 1)
+        attributes.check()
+    store(attributes, 0, 40, shared=True)
+    assert attributes.ranges == 2 + 2 * 9
+    store(attributes, 0, 1000, shared=True)
+    assert (attributes.ranges, held.live - held.deferred) == (1, 1)
+
+
 def store(attributes: Attributes, start: int, end: int, *, shared: bool) -> None:
     attributes.store(start, end, shared=shared, preallocated=attributes.preallocate(0, 1))
 

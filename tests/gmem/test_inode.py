@@ -299,6 +299,18 @@ def test_holes_in_base_pages() -> None:
     assert guest.inode.host_mapped.pages(0, 200) == 100
 
 
+@pytest.mark.parametrize("missing", range(4))
+def test_conversions_of_memory_that_is_not_all_there_are_counted(missing: int) -> None:
+    guest = make_guest(2 * M, 4, allocate=False)
+    for hugepage in {0, 1, 2, 3} - {missing}:
+        guest.fault(hugepage * 2 * M)
+    guest.set_attributes(0, 8 * M, False)
+    assert guest.stats.without_memory == 1
+    guest.fault(missing * 2 * M)
+    guest.set_attributes(0, 8 * M, True)
+    assert guest.stats.without_memory == 1
+
+
 def test_two_guests_do_not_share_hugepages() -> None:
     host = make_host({2 * M: 4})
     first = make_guest(2 * M, 2, host=host)

@@ -210,6 +210,18 @@ def test_split_first_merges_back_what_was_split_once_from_the_top() -> None:
     sound(guest)
 
 
+@pytest.mark.parametrize("ordering", ["split-first", "block-abort", "restructure-first", "reserve-first"])
+def test_attributes_that_cannot_be_stored_fail_at_the_first_piece_that_differs(ordering: str) -> None:
+    guest = make_guest(2 * M, 3, ordering=ordering)
+    guest.set_attributes(0, 2 * M, False)
+    guest.host.ledger.inject("attributes", 1)
+    error = outcome(lambda: guest.set_attributes(0, 4 * M + PAGE, False))
+    assert error is not None
+    assert (error.name, error.error_offset) == ("ENOMEM", 2 * M)
+    assert attributes(guest) == [(0, 512)]
+    sound(guest)
+
+
 @pytest.mark.parametrize("ordering", NEW)
 def test_base_pages_are_converted_both_ways(ordering: str) -> None:
     guest = make_guest(PAGE, 8, ordering=ordering)

@@ -183,7 +183,8 @@ def written(folder: Path, text: str) -> str:
     [
         ("class Q:\n    pass\n", ": found no class 'P', expected one that answers"),
         ("P = 3\n", ": found no class 'P', expected one that answers"),
-        ("class P:\n    pass\n  x\n", ":3:"),
+        ("class P:\n    pass\n  x\n", ":3:4: found unindent"),
+        ("class P:\n    x = (1 2)\n", ":2:10: found invalid syntax"),
         ("import nonsense_that_is_not\n", ":1:1: found ModuleNotFoundError (No module named"),
         ("x = 1\n\ny = x / 0\n", ":3:5: found ZeroDivisionError (division by zero)"),
         ("raise SystemExit(3)\n", ":1:1: found SystemExit (3)"),

@@ -91,6 +91,17 @@ def test_pin_counts_are_counts(steps: list[tuple[tuple[int, int], int]], window:
         assert spread == {p: model[p] for p in range(start, end) if model[p]}
 
 
+@pytest.mark.parametrize("block_flips", [2, 4, 6])
+@pytest.mark.parametrize("member", [False, True])
+def test_one_replacement_in_a_set_of_several_blocks(member: bool, block_flips: int) -> None:
+    held = [((start, start + 2), True) for start in range(1, PAGES - 4, 4)]
+    for start in range(PAGES - 2):
+        for end in range(start + 1, PAGES - 1):
+            ranges, model = built([*held, ((start, end), member)], block_flips)
+            ranges.check()
+            assert list(ranges.ranges(0, PAGES)) == runs_of(model), (start, end)
+
+
 def test_counts_that_are_assigned_join_equal_neighbours() -> None:
     counts = PinCounts()
     counts.assign(4, 8, 2)

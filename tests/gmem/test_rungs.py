@@ -83,6 +83,16 @@ def test_a_folio_with_a_memory_error_is_refused_when_it_is_to_be_split() -> None
     sound(guest)
 
 
+def test_a_memory_error_does_not_refuse_what_only_a_fault_splits() -> None:
+    guest = make_guest(2 * M, when="fault")
+    guest.fault(0)
+    guest.poison(0)
+    guest.set_attributes(0, PAGE, False)
+    error = outcome(lambda: guest.fault(0, by="host"))
+    assert error is not None
+    assert error.name == "EHWPOISON"
+
+
 @pytest.mark.parametrize("number", [1, 8, 64, 65])
 @pytest.mark.parametrize("account", ["filemap_nodes", "vmemmap"])
 def test_failures_of_each_rung(account: str, number: int) -> None:

@@ -133,3 +133,18 @@ def test_ranges_of_a_tree_that_have_changed() -> None:
     guest.set_attributes(SPLIT * 2 * M, 4 * K, private=False)
     changed = {page // 512 for start, end in known.check(tree) for page in (start, end - 1)}
     assert changed == {SPLIT}
+
+
+def test_only_what_has_changed_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    guest, verified = used()
+    looked: list[int] = []
+    monkeypatch.setattr("gmemsim.gmem.check._check_hugepage", lambda _, hugepage: looked.append(hugepage.first // 512))
+    verified.check(guest.inode)
+    assert looked == []
+    guest.set_attributes(WHOLE * 2 * M, 4 * K, private=False)
+    verified.check(guest.inode)
+    assert looked == [WHOLE]
+    verified.check(guest.inode)
+    assert looked == [WHOLE]
+    guest.close()
+    verified.check(guest.inode)

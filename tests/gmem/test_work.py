@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gmemsim.errors import KernelError, OutOfMemory
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.stage2 import MappingKind
+from gmemsim.host.work import Work
 from tests.gmem.worlds import PAGE, G, M, make_guest, make_host, sound
 
 
@@ -179,3 +180,12 @@ def test_what_is_assigned_is_what_was_accepted_and_not_given_back(
         assert total.rmp_updates - before == held
     else:
         assert total.rmp_updates == total.psmashes == 0
+
+
+def test_a_new_guest_has_had_no_call_whatever_the_host_has_done() -> None:
+    host = make_host({2 * M: 2})
+    first = make_guest(2 * M, host=host)
+    first.set_attributes(0, 4096, False)
+    second = GuestMemfd(host, "vm1", size=2 * M, backing=2 * M)
+    assert first.work.conversions == 1
+    assert second.work == Work()

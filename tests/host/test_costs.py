@@ -49,6 +49,16 @@ def test_roths_derivation_is_consistent() -> None:
     assert cycles(both) / 1_043_938_460 == pytest.approx(0.07)
 
 
+def test_a_merge_costs_what_roth_says_or_what_his_shares_say() -> None:
+    """A hundred ordinary conversions, or 7 % of all cycles; each is in the other's band, with the clock's."""
+    said, shares = (PROFILES[name].figures["folios_merged"] for name in ("default", "roth-snp-2025"))
+    assert said.ns is not None
+    assert shares.ns is not None
+    assert 512 * said.ns * ASSUMED_GHZ == pytest.approx(100 * 320)
+    assert 512 * shares.ns * ASSUMED_GHZ == pytest.approx(ROTH_RESTRUCTURE_CYCLES)
+    assert said.within == shares.within == pytest.approx(ROTH_RESTRUCTURE_CYCLES / 32_000 * 3.1 / ASSUMED_GHZ)
+
+
 def test_where_roths_figures_do_not_fit_each_other() -> None:
     """What the profile's documentation says of them."""
     assert cycles(Work(conversions=1)) == pytest.approx(320)
@@ -92,6 +102,14 @@ def test_bands_reach_as_far_as_sources_disagree() -> None:
     assert split.ns is not None
     assert share.ns is not None
     assert split.ns * split.within > share.ns > share.ns / share.within > split.ns / split.within
+
+
+@pytest.mark.parametrize("name", ["bytes_cleared", "bytes_zeroed"])
+def test_memory_is_cleared_at_a_rate_between_two_measured_ones(name: str) -> None:
+    price = PROFILES["default"].figures[name]
+    assert price.ns is not None
+    assert 1 / price.ns == pytest.approx(13.7)  # GB/s, page by page
+    assert price.within / price.ns == pytest.approx(38)  # in one piece
 
 
 def test_misonos_figures() -> None:

@@ -273,3 +273,58 @@ def test_a_tree_of_one_entry_grows_by_the_nodes_that_a_store_takes() -> None:
         grown = xa.growth(index, order)
         xa.tree.expand(index | (1 << order) - 1 if order < 6 else index + (1 << order))
         assert (grown, allocator.live) == (xa.nodes, xa.nodes)
+
+
+@pytest.mark.parametrize("eager", [False, True], ids=["lazy", "eager"])
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("count", 63),
+        ("count", 65),
+        ("nr_values", 63),
+        ("nr_values", 65),
+        ("nodes", 0),
+        ("nodes", 2),
+        ("offset", 4),
+        ("offset", 6),
+        ("shift", 6),
+        ("shift", 3),
+        ("parent", None),
+        ("marks", (1 << 5, 0, 0)),
+        ("marks", (0, 1 << 5, 0)),
+        ("slots", [7] * 63),
+        ("slots", [7] * 63 + [None]),
+        ("slots", [7] * 63 + ["no value"]),
+    ],
+)
+def test_whatever_is_wrong_with_a_node_is_seen(field: str, wrong: object, eager: bool) -> None:
+    xa = XArray(eager=eager)
+    for index in range(5 * 64, 6 * 64):
+        xa.store(index, 7)
+    xa.check()
+    assert isinstance(xa.tree.head, Node)
+    leaf = xa.tree.head.slots[5]
+    assert isinstance(leaf, Node)
+    setattr(leaf, field, wrong)
+    with pytest.raises(AssertionError, match=r"\nX "):
+        xa.check()
+
+
+def test_siblings_and_marks_that_make_no_sense_are_seen() -> None:
+    for slot, sibling in ((3, 3), (3, 5), (3, 1)):
+        xa = XArray()
+        xa.store(8, "a")
+        assert isinstance(xa.tree.head, Node)
+        xa.tree.head.slots[slot] = xa.chunk.siblings[sibling]
+        xa.tree.head.count += 1
+        with pytest.raises(AssertionError, match=f"slot {slot} is a sibling of"):
+            xa.check()
+    for entry, slot, message in (("a", 9, "sibling 9 is marked"), (None, 3, "mark 1 is set on slots without an entry")):
+        xa = XArray()
+        xa.store_order(8, 2, "a")
+        xa.set_mark(8, 1)
+        assert isinstance(xa.tree.head, Node)
+        xa.tree.head.marks = (0, 1 << 8 | 1 << slot, 0)
+        with pytest.raises(AssertionError, match=message):
+            xa.check()
+        assert xa.load(slot) == entry
