@@ -9,8 +9,9 @@ parent), so collection is never switched off: it is asked for less often, and wh
 (``gc.freeze``) and put back afterwards.
 
 What is set aside is not collected, and afterwards it is old: work after work, each with a few dead cycles, would never
-free them.  So the young objects are collected before anything is set aside, and all objects when there are twice as
-many of them as after the last time.
+free them.  So the young objects are collected before anything is set aside, and all objects when twice as much memory
+is in use as after the last time.  That is told by the blocks of Python's allocator, which are counted in microseconds;
+to count the objects takes longer than a small run.
 
 The settings belong to the process.  Contexts may be nested, in several threads too: the first sets them, and the last
 restores what it found.  Settings that are wider already, and objects that somebody else has frozen, are left alone.
@@ -19,6 +20,7 @@ restores what it found.  Settings that are wider already, and objects that someb
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,11 +29,11 @@ from typing import Final
 THRESHOLDS: Final = (50_000, 20, 50)
 """As ``gc.set_threshold`` takes them: a young collection for every 50,000 objects (some 5 MB) instead of 700."""
 
-FEW: Final = 100_000
-"""Objects (some 10 MB) of which no full collection is worth its time; importing everything makes fewer."""
+FEW: Final = 300_000
+"""Blocks (some 25 MB) more than before, of which no full collection is worth its time."""
 
 _lock = threading.Lock()
-_bound = FEW  # objects set aside; with more of them there is a full collection first
+_bound: int | None = None  # blocks in use; with more of them there is a full collection first
 _inside = 0
 _before: tuple[int, int, int] | None = None
 _frozen = False
@@ -64,14 +66,15 @@ def _enter() -> None:
 def _set_aside() -> None:
     """Freeze what exists, without what earlier work has left."""
     global _frozen, _bound
+    blocks = sys.getallocatedblocks()
+    if _bound is None:
+        _bound = blocks + FEW
     if gc.isenabled():
-        gc.collect(1)
+        gc.collect(2 if blocks > _bound else 1)
+        if blocks > _bound:
+            blocks = sys.getallocatedblocks()
+            _bound = blocks + max(FEW, blocks)
     gc.freeze()
-    if gc.isenabled() and gc.get_freeze_count() > _bound:
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()
-        _bound = max(FEW, 2 * gc.get_freeze_count())
     _frozen = True
 
 
