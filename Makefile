@@ -29,7 +29,7 @@ PY  = $(VENV)/bin/python
 PIP = $(PY) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 # Rooms of which every line and branch is executed, or has its reason beside it.
-WHOLE = gmemsim/host/*
+WHOLE = gmemsim/xarray/*,gmemsim/host/*,gmemsim/gmem/*,gmemsim/sim/*
 
 # The tests of the rooms that are compiled, and of whole runs.
 COMPILED_TESTS = tests/test_compiled.py tests/test_identity.py tests/test_leaks.py tests/xarray tests/host tests/gmem tests/test_run.py

@@ -149,3 +149,34 @@ def test_folios_of_one_order_side_by_side_are_one_range() -> None:
     ]
     assert list(ours.ranges_by_order(4 * 512, 5 * 512)) == []
     assert list(ours.ranges_by_order(3 * 512 + 2, 3 * 512 + 4)) == [(3 * 512 + 2, 3 * 512 + 4, 0)]
+
+
+@pytest.mark.parametrize(("order", "new_order"), [(9, 0), (18, 9), (18, 12), (7, 6), (3, 1)])
+def test_a_folio_that_is_replaced_is_taken_out_and_its_pieces_are_stored_one_by_one(order: int, new_order: int) -> None:
+    work, entry = Work(), object()
+    ours = filemap(work)
+    ours.add(0, order, entry)
+    root, slots, stored, freed = ours.tree.nodes, work.slots_written, work.entries_stored, work.nodes_freed
+    allocated = work.nodes_allocated
+    ours.replace(0, order, new_order, entry)
+    pieces = 1 << order - new_order
+    assert ours.histogram(0, 1 << order) == {new_order: pieces}
+    assert work.entries_stored - stored == pieces
+    assert work.slots_written - slots == pieces << new_order % 6
+    assert work.nodes_freed - freed == root, "the tree was empty for a moment"
+    assert work.nodes_allocated - allocated == ours.tree.nodes
+    ours.check()
+
+
+def test_a_folio_that_cannot_be_put_back_leaves_nothing_of_its_pieces() -> None:
+    host = make_host()
+    ours = Filemap(host.ledger.holder("filemap_nodes", "vm0"), "rfc", host.work)
+    ours.add(0, 9, "a hugepage")
+    ours.replace(0, 9, 3, "a hugepage")
+    host.ledger.inject("filemap_nodes", 1)
+    with pytest.raises(OutOfMemory):
+        ours.put_back(0, 9, "a hugepage")
+    assert (ours.histogram(0, 512), ours.tree.nodes) == ({}, 0)
+    ours.put_back(0, 9, "a hugepage")
+    assert ours.histogram(0, 512) == {9: 1}
+    ours.check()

@@ -328,3 +328,16 @@ def test_siblings_and_marks_that_make_no_sense_are_seen() -> None:
         with pytest.raises(AssertionError, match=message):
             xa.check()
         assert xa.load(slot) == entry
+
+
+def test_ranges_of_a_tree_of_one_entry_and_beyond_a_tree() -> None:
+    xa = XArray()
+    assert list(xa.runs(0, 9)) == []
+    xa.store(0, "a")
+    assert (list(xa.runs(0, 9)), list(xa.runs(1, 9))) == ([(0, 1, 0, "a")], [])
+    assert (xa.orders(0, 9), xa.orders(1, 9)) == ({0: 1}, {})
+    xa.set_mark(0, 2)
+    assert (list(xa.entries(mark=2)), list(xa.entries(mark=1))) == ([(0, 0, "a")], [])
+    xa.store(70, "b")
+    assert (list(xa.runs(4096, 9999)), xa.orders(4096, 9999)) == ([], {})
+    assert list(xa.runs(0, 9999)) == [(0, 1, 0, "a"), (70, 1, 0, "b")]

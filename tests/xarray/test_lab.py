@@ -55,6 +55,7 @@ def test_memory_that_runs_out_is_an_answer() -> None:
     interpreter = Interpreter()
     interpreter.execute("fail_after 1 2")
     assert interpreter.execute("insert 9 p1") == ["-12"]
+    assert interpreter.tree.head is None
     interpreter.execute("fail_after 1 2")
     assert interpreter.execute("reserve 9") == ["-12"]
 
