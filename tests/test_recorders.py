@@ -20,7 +20,7 @@ from gmemsim.scenario.model import GuestSpec, HostSpec, Scenario
 from gmemsim.sim.census import RISE, CensusRecorder
 from gmemsim.sim.frames import Frames
 from gmemsim.sim.holdings import POINTS, HoldingsRecorder
-from gmemsim.sim.layout import CLASSES, MOST_GUESTS, MOST_WATCHED, LayoutRecorder
+from gmemsim.sim.layout import CLASSES, MOST_FAILING, MOST_GUESTS, MOST_WATCHED, LayoutRecorder
 from gmemsim.sim.recorder import Recorder
 from gmemsim.sim.run import Run
 
@@ -202,6 +202,21 @@ def test_guests_that_fail_and_hold_most_are_shown_of_many() -> None:
     assert len(names) == MOST_GUESTS
     assert {"a-1", "b-3", "c-0", "d-0"} <= set(names)
     assert {found.guest: found.failed for found in layout.guests}["a-1"] == 1
+
+
+def test_guests_that_fail_do_not_take_the_places_of_those_that_hold_most() -> None:
+    kind = GuestSpec(name="g", memory=2 * M, backing=2 * M, count=20)
+    steps: list[schema.Step] = [schema.Allocate(guest="g", offset=0, size=2 * M)]
+    steps += [schema.Convert(guest=f"g-{i}", offset=0, size=4096, to="shared") for i in range(12)]
+    steps += [schema.Pin(guest=f"g-{i}", offset=0, size=4096) for i in range(12)]
+    for i in range(12, 20):
+        steps += [schema.PunchHole(guest=f"g-{i}", offset=0, size=4096)] * 2  # EINVAL: no whole hugepage
+    run = Run(Scenario(title="many", host=HostSpec(hugetlb={2 * M: 20}), guests=(kind,), workload=tuple(steps)))
+    recorder = LayoutRecorder(run)
+    watched(run, recorder)
+    shown = recorder.result().guests
+    assert sum(found.failed > 0 for found in shown) == MOST_FAILING
+    assert len(shown) == MOST_GUESTS
 
 
 @pytest.mark.parametrize("policy", ["b-today", "staged-reoptimize", "nonuniform"])

@@ -17,7 +17,7 @@ folios is the cell's.  Otherwise the folios in the cells that may have changed a
 * where a hugepage has several cells: the cells of the folios that touched the range before the call, and of those that
   do now.  Cells and folios are aligned powers of two, so a cell either lies in one folio or holds all its folios.
 
-Of many guests :data:`MOST_WATCHED` are watched and :data:`MOST_GUESTS` are shown: those in which calls failed, then
+Of many guests :data:`MOST_WATCHED` are watched and :data:`MOST_GUESTS` are shown: some in which calls failed, then
 those of every kind that held most.  Memory is bounded by cells x frames, whatever the run does.
 """
 
@@ -52,6 +52,9 @@ LEAST_CELLS = 16
 
 MOST_GUESTS = 8
 """Guests that are shown; there is no room for more in a picture."""
+
+MOST_FAILING = 4
+"""Of them those that are shown because calls failed in them: others hold more, and are to be seen too."""
 
 MOST_WATCHED = 64
 """Guests that are watched, so that those that are shown can be chosen at the end."""
@@ -164,8 +167,8 @@ class LayoutRecorder:
     def _chosen(self) -> tuple[Sequence[str], bool]:
         """The guests to show, and whether failures or holdings chose them.
 
-        Most failures first, then the one of every kind that held most, then a second of each; what never had memory
-        only where nothing else is there.
+        A few are those in which most calls failed; then the one of every kind that held most, then a
+        second of each; what never had memory only where nothing else is there.
         """
         held = {name: self._run.host.ledger.guest_total(name).peak_bytes for name in self._guests}
         place = {name: i for i, name in enumerate(self._run.guests)}
@@ -177,7 +180,11 @@ class LayoutRecorder:
         for name in ranked:
             kind = self._kinds[name]
             round_of[name] = seen[kind] = seen.get(kind, -1) + 1
-        best = sorted(ranked, key=lambda name: (-self._guests[name].failed, round_of[name]))
+        failing = sorted(
+            (name for name in ranked if self._guests[name].failed), key=lambda name: -self._guests[name].failed
+        )
+        first = failing[:MOST_FAILING]
+        best = [*first, *sorted((name for name in ranked if name not in first), key=round_of.__getitem__)]
         differ = len({(self._kinds[name], held[name], self._guests[name].failed) for name in ranked}) > len(seen)
         return sorted(best[:MOST_GUESTS], key=place.__getitem__), differ
 

@@ -17,6 +17,7 @@ from gmemsim.gmem.policy import KEYS
 from gmemsim.gmem.presets import PRESETS
 from gmemsim.reports.export import html
 from gmemsim.reports.figures import FIGURES
+from gmemsim.reports.page import plots
 from gmemsim.reports.page.shell import is_live
 from gmemsim.reports.views import View
 from gmemsim.scenario.format.load import parse_scenario
@@ -165,3 +166,20 @@ def test_the_same_run_gives_the_same_page() -> None:
         view = views.recorded(parse_scenario(views.SCENARIOS["no time"]))
         pages.append(html.render(view, source="", names=FIGURES))
     assert pages[0] == pages[1]
+
+
+def test_a_live_page_says_which_guests_its_folio_maps_are_of() -> None:
+    captions = plots.over_time(views.view("crowd")).caption
+    assert "Folio maps: 8 of 10 guests: " in captions
+
+
+def test_the_legend_of_a_live_page_has_the_sizes_that_occur_and_equal_counts_are_both_seen() -> None:
+    plot = plots.over_time(views.view("no time"))
+    assert [trace["name"] for trace in plot.traces if str(trace["name"]).startswith("folios of")] == [
+        "folios of 4K",
+        "folios of 2M",
+    ]
+    widths = {
+        trace["name"]: trace["line"]["width"] for trace in plot.traces if "legendgroup" in trace and "line" in trace
+    }
+    assert widths["2M"] > widths["4K"]

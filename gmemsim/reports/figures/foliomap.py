@@ -29,7 +29,7 @@ from gmemsim.reports.figures import LAYOUT, canvas
 from gmemsim.reports.figures.curves import Axis, time_axis
 from gmemsim.reports.figures.sizes import COLOURS, EMPTY, spread
 from gmemsim.reports.views import DataTable, View
-from gmemsim.sim.layout import CLASSES, Flags, GuestLayout, Layout, Pages
+from gmemsim.sim.layout import CLASSES, MOST_FAILING, Flags, GuestLayout, Layout, Pages
 from gmemsim.units import size_name
 
 COLUMNS = 400
@@ -153,7 +153,7 @@ def _notes(layout: Layout, lineless: list[int] | None) -> list[str]:
         + (" Line: some of the cell is shared then." if lineless is None else ""),
         f"The largest part of a guest's memory that was ever in a size: {most or 'none'}.",
         *([] if lineless is None else [_shared_words(layout, lineless)]),
-        *_choice(layout),
+        *choice(layout),
     ]
     return canvas.notes_of(notes)
 
@@ -164,16 +164,18 @@ def _shared_words(layout: Layout, most: list[int]) -> str:
     return f"Cells with some shared memory at once, at most: {told}."
 
 
-def _choice(layout: Layout) -> list[str]:
+def choice(layout: Layout) -> list[str]:
     """Which guests are shown, if not all."""
     shown, total, watched = len(layout.guests), layout.total, layout.watched
     if shown == total:
         return []
-    failing = sum(guest.failed > 0 for guest in layout.guests)
+    failing = min(sum(guest.failed > 0 for guest in layout.guests), MOST_FAILING)
     failed = f"those in which most calls failed ({failing:,}), then " if failing else ""
+    ranked = f"{failed}of every kind those that held most kernel memory"
+    if not layout.differ:
+        ranked = f"of every kind the first, since they held the same{' and failed as often' if failing else ''}"
     of = f", chosen from the {watched:,} watched" if watched < total else ""
-    ranked = "those that held most kernel memory" if layout.differ else "the first, since they held the same"
-    why = "" if shown == watched - layout.idle else f": {failed}of every kind {ranked}"
+    why = "" if shown == watched - layout.idle else f": {ranked}"
     others = f" {layout.idle:,} had no memory at any time." if layout.idle else ""
     return [f"{shown:,} of {total:,} guests{of}{why}.{others}"]
 

@@ -141,7 +141,8 @@ def _failures(ax: Axes, axis: Axis, timeline: Timeline, total: Column, rows: Seq
     x, y = axis.events[failed], total[at] / unit(int(total.max(initial=0)))[1]
     kept = np.unique((x * (BUCKETS / axis.end)).astype(np.int64), return_index=True)[1]
     marks: dict[str, Any] = {"linestyle": "none", "marker": "x", "color": "#000000", "zorder": 5, "clip_on": False}
-    ax.plot(x[kept], y[kept], markersize=4, markeredgewidth=1.0, label=f"failed, {len(failed):,} ×", **marks)
+    size, width = (4.0, 1.0) if len(kept) <= strip.FEW else (2.0, 0.5)  # many must not look like a layer of memory
+    ax.plot(x[kept], y[kept], markersize=size, markeredgewidth=width, label=f"failed, {len(failed):,} ×", **marks)
 
 
 def _notes(peaks: Sequence[int], axis: Axis, timeline: Timeline, total: Column) -> list[str]:

@@ -55,6 +55,9 @@ GAP = 34
 HUES = ("#3b7dd8", "#d9822b", "#2a9d5c", "#c2548f", "#8a6fd1", "#b5a11f", "#c8503c", "#4aa8b8")
 """Curves of results: seen on light and on dark paper, in turn."""
 
+WIDTHS = (1.5, 2.5, 3.5, 4.5, 5.5)
+"""CSS pixels of a curve by class of sizes, the smallest first: of two equal counts both are seen."""
+
 INK = "#7a7a7a"
 """A grey that is seen on light and on dark paper."""
 
@@ -89,7 +92,7 @@ class Panels:
             "hoversubplots": "axis",
             "hoverdistance": -1,
             "barmode": "stack",
-            "legend": {"orientation": "h", "y": -46 / whole, "yanchor": "top"},
+            "legend": {"orientation": "h", "y": -58 / whole, "yanchor": "top", "itemsizing": "constant"},
             "annotations": [],
             "xaxis": {
                 "title": {"text": self.axis.label},
@@ -112,7 +115,7 @@ class Panels:
             layout[_axis_name(number)] = {**axis, "domain": domain}
             layout["annotations"].append(_title(title, domain[1]))
             top -= height
-        return Plot(name, caption, self.traces, layout, whole + 170, self.byte_axes)
+        return Plot(name, caption, self.traces, layout, whole + 182, self.byte_axes)
 
 
 def _axis_name(number: int) -> str:
@@ -133,13 +136,16 @@ def over_time(view: View) -> Plot:
     if folios:
         panels.add("folios", 170, folios, type="log", dtick=3 * float(np.log10(2)), tickformat=",d")
     layout: Layout | None = view.recordings.get(LAYOUT)
+    words = ["Drag to zoom in, double-click to zoom out; the cursor is shared by all panels."]
     if layout is not None:
         rows = max(LEAST_ROWS, MAP_ROWS // len(layout.guests))
         for guest in layout.guests:
             trace = _map(guest, layout, panels.axis, rows)
             panels.add(f"folio map of {guest.guest}, by offset", max(70, 2 * rows), [trace], of_bytes=True)
-        panels.traces += [_legend_of_size(panels, kind, layout) for kind in range(CLASSES)]
-    return panels.plot("time", "Drag to zoom in, double-click to zoom out; the cursor is shared by all panels.")
+        used = {kind for kind, part in enumerate(foliomap.most_at_once(layout)) if part} | {*by_class(timeline)}
+        panels.traces += [_legend_of_size(panels, kind, layout) for kind in sorted(used)]
+        words += [f"Folio maps: {said}" for said in foliomap.choice(layout)]
+    return panels.plot("time", " ".join(words))
 
 
 def totals(timelines: Mapping[str, Timeline]) -> Plot:
@@ -208,6 +214,7 @@ def _failures(timeline: Timeline, axis: Axis) -> Iterator[Trace]:
         if row.name != strip.FAILED or not len(total):
             continue
         kept = row.events[:: -(-len(row.events) // MOST_MARKS)]
+        size, width = (8, 1.5) if len(kept) <= strip.FEW else (3, 0.8)  # many must not look like a layer of memory
         at = np.maximum(np.searchsorted(owners, kept, side="right") - 1, 0)
         yield {
             "type": "scatter",
@@ -215,7 +222,7 @@ def _failures(timeline: Timeline, axis: Axis) -> Iterator[Trace]:
             "x": axis.events[kept].tolist(),
             "y": total[at].tolist(),
             "name": text(f"failed, {row.words} ({len(row.events):,} ×)"),
-            "marker": {"symbol": "x-thin", "size": 8, "line": {"width": 1.5, "color": INK}},
+            "marker": {"symbol": "x-thin", "size": size, "line": {"width": width, "color": INK}},
             "hovertemplate": f"{text(row.words)} at %{{y:,}} B",
         }
 
@@ -228,8 +235,10 @@ def _folios(timeline: Timeline, axis: Axis) -> Iterator[Trace]:
         above = [value or None for value in values]  # a logarithmic axis has no 0
         legend = {"legendgroup": str(kind), "showlegend": False}
         around = curve(x, above, names[kind], INK, hoverinfo="skip", **legend)
-        yield {**around, "line": {"color": INK, "width": 3.5}}  # the darkest and the palest need it, on some paper
-        yield curve(x, above, names[kind], COLOURS[kind], hovertemplate="%{y:,}", **legend)
+        inside = curve(x, above, names[kind], COLOURS[kind], hovertemplate="%{y:,}", **legend)
+        for trace, width in ((around, WIDTHS[kind] + 2), (inside, WIDTHS[kind])):
+            trace["line"]["width"] = width  # the darkest and the palest need what is around them, on some paper
+            yield trace
 
 
 def _map(guest: GuestLayout, layout: Layout, axis: Axis, rows: int) -> Trace:
