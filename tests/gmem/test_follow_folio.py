@@ -100,6 +100,16 @@ def test_follow_folio_reserves_every_table() -> None:
     sound(guest)
 
 
+def test_follow_folio_reserves_the_tables_of_the_hugepage_that_is_split() -> None:
+    guest = make_guest(G, 2, mapping="snp", ordering="reserve-first", **FOLLOW)
+    guest.fault(0, 2 * G)
+    before = state(guest)
+    guest.host.ledger.inject("stage2_page_tables", 513)
+    error = outcome(lambda: guest.set_attributes(G + PAGE, PAGE, False))
+    assert isinstance(error, OutOfMemory)
+    assert state(guest) == before
+
+
 def test_a_failed_leaf_leaves_those_split_before_it_and_zaps_nothing() -> None:
     guest = mapped(**FOLLOW)
     guest.host.ledger.inject("stage2_page_tables", 5)

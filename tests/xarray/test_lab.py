@@ -7,7 +7,7 @@ import pytest
 
 from gmemsim.xarray import XArray
 from gmemsim.xarray.lab.cursor import Cursor
-from gmemsim.xarray.lab.interpreter import Interpreter, TraceError
+from gmemsim.xarray.lab.interpreter import OPERATIONS, Interpreter, TraceError
 from gmemsim.xarray.lab.lru import ValueNodeLru
 from gmemsim.xarray.node import UNIFORMS_KEPT, Uniforms, chunk_of
 
@@ -114,3 +114,131 @@ def test_uniforms_are_remembered_up_to_a_number() -> None:
     again = uniforms.get(chunk, 0, 0, -1, 0)
     assert again is not first
     assert again.view() == first.view()
+
+
+TRACE = """\
+> store_order 64 1 p1
+< ok
+> store 3 v9
+< 0
+> store 70 p2
+< 0
+> reserve 200
+< 0
+> release 200
+< ok
+> reserve 201
+< 0
+> store_order 128 2 v5
+< ok
+> try_split 128 2 1 =
+< ok alloc=0 used=0 freed=0
+> set_mark 130 2
+< ok
+> set_mark 3 1
+< ok
+> get_mark 3 1
+< 1
+> clear_mark 3 1
+< ok
+> get_mark 3 1
+< 0
+> usplit 130 1 0 p6
+< ok alloc=0 used=0 freed=0
+> store_range 10 12 p3
+< 0
+> erase 11
+< p3
+> cmpxchg 3 v9 v8
+< v9
+> insert 3 p9
+< -16
+> insert 4 p4
+< 0
+> get_order 65
+< 1
+> find 4 300 p
+< 4 p4
+> find_after 64 300 p
+< 70 p2
+> find 0 300 2
+< 130 p6
+> marked 2
+< 1
+> split 64 3 0 =
+< err -22 alloc=0 freed=0
+> empty
+< 0
+> load 201
+< 0
+> load 129
+< v5
+> list
+< 3 0 v8 000
+< 4 0 p4 000
+< 64 1 p1 000
+< 70 0 p2 000
+< 128 1 v5 000
+< 130 0 p6 001
+< 131 0 p6 001
+< 201 0 z 000
+< end
+> dump
+< X 001 n
+< N 0 6 0 4 0 0 0 4 : 0:n*4
+< N 1 0 0 2 1 0 0 0 : 3:v8 4:p4
+< N 1 0 1 3 0 0 0 0 : 0:p1 1:s0 6:p2
+< N 1 0 2 4 2 0 0 c : 0:v5 1:s0 2:p6*2
+< N 1 0 3 1 0 0 0 0 : 9:z
+< end
+> hash
+< crc=00d7e399 len=160
+> count
+< live=5 allocs=6 frees=1
+> store_order 4096 9 v1
+< ok
+> split 4096 9 0 =
+< ok alloc=8 used=8 freed=0
+> dump
+< X 001 n
+< N 0 12 0 2 0 0 0 1 : 0:n*2
+< N 1 6 0 4 0 0 0 4 : 0:n*4
+< N 2 0 0 2 1 0 0 0 : 3:v8 4:p4
+< N 2 0 1 3 0 0 0 0 : 0:p1 1:s0 6:p2
+< N 2 0 2 4 2 0 0 c : 0:v5 1:s0 2:p6*2
+< N 2 0 3 1 0 0 0 0 : 9:z
+< N 1 6 1 8 0 0 0 0 : 0:n*8
+< N 2 0 0 64 64 0 0 0 : 0:v1*64
+< N 2 0 1 64 64 0 0 0 : 0:v1*64
+< N 2 0 2 64 64 0 0 0 : 0:v1*64
+< N 2 0 3 64 64 0 0 0 : 0:v1*64
+< N 2 0 4 64 64 0 0 0 : 0:v1*64
+< N 2 0 5 64 64 0 0 0 : 0:v1*64
+< N 2 0 6 64 64 0 0 0 : 0:v1*64
+< N 2 0 7 64 64 0 0 0 : 0:v1*64
+< end
+> usplit 4096 18 0 =
+< err -12 alloc=0 freed=0
+> destroy
+< ok
+> empty
+< 1
+> count
+< live=0 allocs=16 frees=16
+> dump
+< X 000 0
+< end
+> hash
+< crc=7ef2d001 len=8
+"""
+"""Nearly every operation of the format, a few times, with the answers."""
+
+
+@pytest.mark.parametrize("eager", [False, True], ids=["lazy", "eager"])
+def test_a_short_trace_of_nearly_every_operation(eager: bool) -> None:
+    interpreter = Interpreter(eager=eager)
+    for part in TRACE.split("> ")[1:]:
+        operation, *answers = part.splitlines()
+        assert interpreter.execute(operation) == [answer.removeprefix("< ") for answer in answers], operation
+    tried = {part.split()[0] for part in TRACE.split("> ")[1:]}
+    assert OPERATIONS.keys() - tried == {"new", "fail_after"}
