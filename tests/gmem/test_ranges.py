@@ -102,6 +102,18 @@ def test_one_replacement_in_a_set_of_several_blocks(member: bool, block_flips: i
             assert list(ranges.ranges(0, PAGES)) == runs_of(model), (start, end)
 
 
+@pytest.mark.parametrize("member", [False, True])
+@pytest.mark.parametrize("held", [[], [(2, 6)], [(2, 6), (8, 9), (11, 15)]])
+def test_an_empty_range_and_what_is_not_there_change_nothing(held: list[tuple[int, int]], member: bool) -> None:
+    for start in range(PAGES):
+        for end in range(start + 1):
+            ranges, _ = built([(bounds, True) for bounds in held], 2)
+            ranges.replace(start, end, member=member)
+            ranges.remove(16, 20)
+            ranges.check()
+            assert list(ranges.ranges(0, PAGES)) == held
+
+
 def test_counts_that_are_assigned_join_equal_neighbours() -> None:
     counts = PinCounts()
     counts.assign(4, 8, 2)

@@ -58,3 +58,10 @@ def test_hugepages_by_the_size_of_a_base_page() -> None:
     assert Geometry(4 * K).hugepage_sizes == (64 * K, 2 * M, 32 * M, G)
     assert Geometry(16 * K).hugepage_sizes == (2 * M, 32 * M, G)
     assert Geometry(64 * K).hugepage_sizes == (2 * M, 512 * M, 16 * G)
+
+
+def test_metadata_of_tdx_is_for_pages_of_4k() -> None:
+    assert [Geometry(4 * K).pamt_problem(pamt) for pamt in ("none", "static", "dynamic")] == [None] * 3
+    assert Geometry(16 * K).pamt_problem("none") is None
+    for pamt in ("static", "dynamic"):
+        assert Geometry(16 * K).pamt_problem(pamt) == "PAMT is of TDX on x86, whose pages are 4K, not 16K"
