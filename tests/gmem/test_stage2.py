@@ -113,6 +113,17 @@ def test_promotion_frees_the_table_below_but_never_in_tdx(kind: MappingKind) -> 
         assert tables._holder.live - tables._holder.deferred == 1
 
 
+def test_leaves_are_made_in_one_step_up_to_shared_memory_and_not_past_what_tdx_has_demoted() -> None:
+    ours = stage2()
+    assert ours.touch(0, 8 * P2M, 9, lambda start, end: end <= 5 * P2M + 3 or start >= 6 * P2M) == 5 + P2M + 2
+    assert leaves(ours) == [(5 * P2M, 6 * P2M, 0), (0, 5 * P2M, 9), (6 * P2M, 8 * P2M, 9)]
+    demoted = stage2("tdx")
+    demoted.touch(3 * P2M, 3 * P2M + 1, 0, private)
+    demoted.zap(3 * P2M, 4 * P2M)
+    assert demoted.touch(0, 8 * P2M, 9, private) == 7 + P2M
+    assert leaves(demoted) == [(3 * P2M, 4 * P2M, 0), (0, 3 * P2M, 9), (4 * P2M, 8 * P2M, 9)]
+
+
 def test_a_large_leaf_needs_everything_private() -> None:
     guest = make_guest(2 * M, 2, split="uniform", when="fault")
     guest.set_attributes(4 * K, 4 * K, False)
