@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gmemsim.gmem.policy import KEYS
-from gmemsim.gmem.rules import Hysteresis, Ladder
+from gmemsim.gmem.rules import GENERATIONS, MERGES, ORDERINGS, SPLITS, VMEMMAPS, WHENS, Hysteresis, Ladder
+from gmemsim.registry import Registry
 
 VALUES: list[tuple[str, str, Any, Any]] = [
     ("split", "staged", "staged", "staged"),
@@ -70,3 +71,26 @@ def test_what_a_parameter_is_and_what_is_expected_of_it() -> None:
 def test_text_that_is_no_value_is_refused(key: str, text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         KEYS[key].from_text(text)
+
+
+def test_what_sets_the_rules_apart() -> None:
+    """Each flag, and the rules of a registry that have it."""
+
+    def having(registry: Registry[Any], flag: str) -> str:
+        return " ".join(name for name in registry.names() if getattr(registry[name], flag))
+
+    assert having(ORDERINGS, "all_or_nothing") == "reserve-first"
+    assert having(ORDERINGS, "splits_ahead") == "split-first"
+    assert having(ORDERINGS, "needs_conversion_splits") == "attributes-first reserve-first"
+    assert having(GENERATIONS, "metadata_while_split") == "A"
+    assert having(GENERATIONS, "splits_page_by_page") == "A"
+    assert having(GENERATIONS, "zeroes_partial_holes") == "A"
+    assert having(SPLITS, "single_steps") == "nonuniform nonuniform-all-or-nothing"
+    assert having(SPLITS, "keeps_failed_steps") == "nonuniform"
+    assert having(WHENS, "at_conversion") == "conversion"
+    assert having(MERGES, "early") == having(MERGES, "always") == "eager"
+    assert having(MERGES, "at_all") == "eager cleanup"
+    assert having(MERGES, "counts_splits") == ""
+    assert having(VMEMMAPS, "optimised") == "whole reoptimize partial"
+    assert having(VMEMMAPS, "pieces_stay_optimised") == "reoptimize partial"
+    assert having(VMEMMAPS, "all_first") == "reoptimize"
