@@ -223,6 +223,15 @@ def test_a_mistake_in_a_policy_that_a_policy_loads_is_told_with_its_own_place(tm
     assert str(caught.value).startswith(f"{tmp_path / 'base.py'}:1:1: found B.splt, expected a name that begins")
 
 
+def test_a_class_that_is_not_written_in_the_file_has_no_line(tmp_path: Path) -> None:
+    path = written(tmp_path, "P = type('P', (), {'splt': 'staged'})\n")
+    with pytest.raises(InputError) as caught:
+        load_own(path, "P")
+    (fault,) = caught.value.faults
+    assert (fault.source, fault.line, fault.column) == (path, 0, 0)
+    assert str(caught.value).startswith(f"{path}: found P.splt, expected a name")
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "b.py").write_bytes(b"\xff\xfe")
     for name, reason in (("none.py", "No such file"), ("", "Is a directory"), ("b.py", "UTF-8")):

@@ -81,7 +81,7 @@ def test_what_sets_the_rules_apart() -> None:
 
     assert having(ORDERINGS, "all_or_nothing") == "reserve-first"
     assert having(ORDERINGS, "splits_ahead") == "split-first"
-    assert having(ORDERINGS, "needs_conversion_splits") == "attributes-first reserve-first"
+    assert having(ORDERINGS, "needs_conversion_splits") == "attributes-first reserve-first split-first"
     assert having(GENERATIONS, "metadata_while_split") == "A"
     assert having(GENERATIONS, "splits_page_by_page") == "A"
     assert having(GENERATIONS, "zeroes_partial_holes") == "A"

@@ -129,10 +129,13 @@ class Map:
         After those that execute the line come those of the room whose lines were not traced (laws, state machines).
         """
         room = f"tests/{mutant.room}/"
-        hits = self.lines.get(mutant.module, {}).get(mutant.line, []) if mutant.function else []
+        by_line = self.lines.get(mutant.module, {})
+        hits = by_line.get(mutant.line, []) if mutant.function else []
         traced = {name for by_line in self.lines.values() for tests in by_line.values() for name in tests}
-        if not mutant.function:
-            hits = [name for tests in self.lines.get(mutant.module, {}).values() for name in tests]
+        if (
+            not hits
+        ):  # what is executed at import only, be it in a function or not, may matter to all that use the source
+            hits = [name for tests in by_line.values() for name in tests]
         first = sorted(
             set(hits), key=lambda name: (self.seconds[name] > 1, not name.startswith(room), self.seconds[name])
         )

@@ -96,6 +96,9 @@ def test_tests_that_execute_the_line_come_first_the_quick_ones_and_the_room_befo
     mutant = Mutant("gmemsim/host/x.py", 3, 0, "AddNot", 0, "f")
     assert read.tests_of(mutant, 60) == (["tests/host/b", "tests/gmem/a", "tests/host/c", "tests/host/law"], 3)
     assert read.tests_of(mutant, 1) == (["tests/host/b", "tests/gmem/a"], 2), "within the budget"
+    at_import = Mutant("gmemsim/host/x.py", 9, 0, "AddNot", 0, "f")
+    everything = ["tests/host/d", "tests/host/b", "tests/gmem/a", "tests/host/c", "tests/host/law"]
+    assert read.tests_of(at_import, 60) == (everything, 4), "a function that is called at import only"
 
 
 def test_a_fork_answers_raises_or_is_ended() -> None:
