@@ -8,7 +8,7 @@ more than one room lives here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 SHOWN = 40
 """Characters of a wrong value that a message repeats."""
@@ -21,6 +21,9 @@ CLOSE = 0.66
 
 LEAST_BEGUN = 3
 """Characters of the beginning of a name that are taken for the name."""
+
+MOST_NAMED = 3
+"""Names before a message that is the same for more."""
 
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters, those that turn the direction of text, and halves of characters (bytes that are no UTF-8)."""
@@ -70,3 +73,27 @@ def visible(text: str, *, keep: str = "") -> str:
     red\x1b[31m\n
     """
     return _UNSEEN.sub(lambda m: m[0] if m[0] in keep else m[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def together(said: Iterable[tuple[str, str]]) -> list[str]:
+    """``"name: message"`` of every pair; a message that is the same for several names once, with their number.
+
+    >>> together([("a", "no"), ("b", "yes"), ("c", "no"), ("c", "no")])
+    ['a, c: no', 'b: yes']
+    >>> together((name, "no") for name in "abcde")
+    ['a, b, c and 2 more: no']
+    """
+    return [f"{names}: {message}" for message, names in named_by_message(said).items()]
+
+
+def named_by_message(said: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Of pairs of a name and a message: for every message the names that have it, in words."""
+    having: dict[str, dict[str, None]] = {}
+    for name, message in said:
+        having.setdefault(message, {})[name] = None
+    return {message: _listed(list(names)) for message, names in having.items()}
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"

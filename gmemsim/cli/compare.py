@@ -19,7 +19,7 @@ from gmemsim.cli.studies import read_policies
 from gmemsim.cli.terminal import show, show_data
 from gmemsim.cli.verdicts import name_failures
 from gmemsim.errors import Fault, InputError, SimulationRefused
-from gmemsim.messages import did_you_mean, quote
+from gmemsim.messages import did_you_mean, named_by_message, quote
 from gmemsim.reports.export import COMPARE_EXPORTS
 from gmemsim.reports.filesets import bound, compare_files
 
@@ -160,11 +160,13 @@ def _check_metrics(scenarios: Mapping[str, Scenario], metrics: tuple[str, ...]) 
     """:class:`InputError` with every metric that the summary of a scenario will not have."""
     from gmemsim.results.metrics import metric_faults
 
-    faults: dict[Fault, None] = {}
-    for scenario in scenarios.values():
-        faults.update(dict.fromkeys(metric_faults(metrics, scenario.guest_names, scenario.source)))
+    faults = [
+        (fault.source, fault.message)
+        for scenario in scenarios.values()
+        for fault in metric_faults(metrics, scenario.guest_names, scenario.source)
+    ]
     if faults:
-        raise InputError(faults)
+        raise InputError(Fault(files, 0, 0, message) for message, files in named_by_message(faults).items())
 
 
 def _profiles(ctx: click.Context, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -101,8 +101,8 @@ def report(error: BaseException) -> int:
     """Say what went wrong on standard error; the exit code."""
     match error:
         case InputError(faults=faults):
-            for fault in faults:
-                _complain(str(fault))
+            for words in dict.fromkeys(map(str, faults)):
+                _complain(words)
             return INPUT_WRONG
         case SimulationRefused() | MemoryError():
             _complain(f"gmemsim: refused: {str(error) or NO_MEMORY}")

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from gmemsim.messages import together
 from gmemsim.reports.words import ESTIMATE, account_label, describe, number
 from gmemsim.studies.budget import Budget, BudgetRow
 from gmemsim.studies.quantiles import CONFIDENCE
@@ -66,7 +67,7 @@ def _guests(budget: Budget) -> str:
 def sentences(budget: Budget) -> list[str]:
     """What must be known to read the table: about the seeds, then of every row what decides it."""
     told = [_seeds(budget)] if budget.rows else []
-    told += [sentence for row in budget.rows for sentence in _decided(budget, row)]
+    told += together((row.policy, sentence) for row in budget.rows for sentence in _decided(row))
     told.append("slabs: bytes in whole slabs and pages, at least; what fragmentation adds is not modelled")
     return told if budget.host is None else told[:-1]
 
@@ -85,21 +86,21 @@ def _seeds(budget: Budget) -> str:
     return f"{said}; low and high enclose it with {percent}, whatever the distribution"
 
 
-def _decided(budget: Budget, row: BudgetRow) -> list[str]:
+def _decided(row: BudgetRow) -> list[str]:
     if row.refused is not None:
-        return [f"{row.policy}: not simulated: {row.refused}"]
+        return [f"not simulated: {row.refused}"]
     if row.need is None or row.bytes is None:
-        return [f"{row.policy}: not even one copy fits: {human_size(row.short or 0)} are missing"]
+        return [f"not even one copy fits: {human_size(row.short or 0)} are missing"]
     need = row.need
     account = f"{account_label(need.account)} has {human_size(need.accounts[need.account])} of it"
     cause = f", in {describe(need.call)}" if need.call is not None else ""
-    told = [f"{row.policy}: {account} at {human_duration(need.at_ns)}{cause}"]
+    told = [f"{account} at {human_duration(need.at_ns)}{cause}"]
     if row.uses is not None:
         static = [
             f"{USES[name]} {human_size(size)}" for name, size in row.uses.items() if name not in ("pool", "kernel")
         ]
-        told.append(f"{row.policy}: static: {'; '.join(static)}")
-        told.append(f"{row.policy}: {_one_more(row)}")
+        told.append(f"static: {'; '.join(static)}")
+        told.append(_one_more(row))
     return told
 
 

@@ -28,6 +28,7 @@ from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import PRESETS, distinct_splits
 from gmemsim.host.costs import PROFILES
 from gmemsim.host.work import Work
+from gmemsim.messages import together
 from gmemsim.results.keys import Unit
 from gmemsim.results.metrics import find_metric, is_demand, metric_value
 from gmemsim.results.page import outcome
@@ -147,7 +148,9 @@ class Comparison:
     @property
     def notes(self) -> tuple[str, ...]:
         """What must be said first: sentences on the whole comparison, then those on single results."""
-        notes = [f"{name}: {note}" for name, result in self.results.items() for note in result.summary.get("notes", ())]
+        notes = together(
+            (name, note) for name, result in self.results.items() for note in result.summary.get("notes", ())
+        )
         same = told_of_sameness(self.results) if self.what == "policy" else []
         return (*_across_hvo(self.results), *same, *notes)
 

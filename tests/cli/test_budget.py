@@ -104,6 +104,12 @@ def test_wrong_input_is_one_line(scenario: Path, arguments: list[str], told: str
     assert "Traceback" not in result.output
 
 
+def test_what_is_said_of_several_policies_is_said_once(scenario: Path) -> None:
+    shown = " ".join(call(scenario, "--policy", "b-today", "--policy", "again=split:uniform").stdout.split())
+    assert shown.count("vmemmap has 16.0 MiB of it at 0 ns") == 1
+    assert "b-today, again=split:uniform: vmemmap has 16.0 MiB of it" in shown
+
+
 BROKEN = """\
 class Broken:
     def may_merge(self, *_):

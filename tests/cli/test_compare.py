@@ -222,3 +222,20 @@ def test_work_is_compared(scenario: Path, metric: str) -> None:
     for name, summary in told["summaries"].items():
         assert row["values"][name] == summary["work"][metric.removeprefix("work.")]
     assert not row["estimate"]
+
+
+def test_what_is_wrong_in_the_same_way_in_several_scenarios_is_said_once() -> None:
+    several = ("compare", "rfc-cover", "staged", "memdescs", "numa")
+    result = CliRunner().invoke(gmemsim, [*several, "--set", "host.kernl_memory=1M"])
+    assert result.exit_code == 2
+    assert result.stderr.count("did you mean 'kernel_memory'?") == 1
+    result = CliRunner().invoke(gmemsim, [*several, "--metric", "vmemmap.foo"])
+    assert result.stderr.startswith("rfc-cover, staged, memdescs and 1 more: metric 'vmemmap.foo': found 'foo'")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_note_on_several_policies_is_said_once(scenario: Path) -> None:
+    policies = ("--policy", "b-today", "--policy", "a=when:fault", "--policy", "b=split:staged,when:fault")
+    words = " ".join(compare(scenario, *policies).stdout.split())
+    assert words.count("the host touched nothing: that split nothing") == 1
+    assert "note: a, b: " in words
