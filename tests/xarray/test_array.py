@@ -118,6 +118,19 @@ def test_orders_of_a_part_of_a_tree() -> None:
         assert xa.orders(first, 63) == found
 
 
+def test_orders_of_what_stands_right_behind_a_run_of_an_odd_number_of_slots() -> None:
+    for length in (1, 2, 3, 5, 6, 7, 31, 63):
+        xa = XArray()
+        xa.store_range(0, length - 1, "run")
+        for index in range(length, 64):
+            xa.store(index, "page")
+        found: Counter[int] = Counter()
+        for _, number, order, _ in xa.runs(0, 63):
+            found[order] += number
+        assert xa.orders(0, 63) == found
+        assert sum(found.values()) == 65 - length
+
+
 def test_a_mark_that_the_only_entry_has_not() -> None:
     xa = XArray()
     xa.store(0, "a")
