@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -500,3 +501,9 @@ def test_pieces_that_cannot_be_optimised_again_keep_their_vmemmap() -> None:
     guest.set_attributes(0, 4 * K, private=True)
     guest.check()
     assert guest.inode.vmemmap.live == 0
+
+
+def test_nothing_has_happened_to_a_new_inode() -> None:
+    stats = make_guest(2 * M, allocate=False).stats
+    assert not any(value for name, value in inspect.getmembers(stats) if not name.startswith("_"))
+    assert not stats.splits
