@@ -95,6 +95,8 @@ BREAKS: dict[str, Callable[[Inode], object]] = {
     "offset": lambda inode: setattr(leaf(inode, WHOLE), "offset", leaf(inode, WHOLE).offset ^ 1),
     "shift": lambda inode: setattr(leaf(inode, WHOLE), "shift", 0),
     "attributes": lambda inode: inode.attributes._shared.add(WHOLE * 512 + 9, WHOLE * 512 + 10),
+    "attributes of the first page": lambda inode: inode.attributes._shared.add(WHOLE * 512, WHOLE * 512 + 1),
+    "attributes of all pages": lambda inode: inode.attributes._shared.add(WHOLE * 512, WHOLE * 512 + 512),
     "host mappings": lambda inode: inode.host_mapped.add(WHOLE * 512, WHOLE * 512 + 1),
     "touched": lambda inode: inode.touched.add(HOLE * 512, HOLE * 512 + 1),
     "hugepage gone": lambda inode: inode.hugepages.pop(WHOLE * 512),

@@ -189,3 +189,15 @@ def test_a_new_guest_has_had_no_call_whatever_the_host_has_done() -> None:
     second = GuestMemfd(host, "vm1", size=2 * M, backing=2 * M)
     assert first.work.conversions == 1
     assert second.work == Work()
+
+
+@pytest.mark.parametrize("touched", [0, 1, 5])
+def test_only_what_the_host_has_mapped_is_unmapped(touched: int) -> None:
+    guest = make_guest(2 * M)
+    guest.set_attributes(0, 8 * PAGE, False)
+    if touched:
+        guest.fault(0, touched * PAGE, by="host")
+    guest.set_attributes(0, 8 * PAGE, True)
+    assert guest.work.host_pages_unmapped == touched
+    assert guest.host.work.host_pages_unmapped == touched
+    sound(guest)
