@@ -4,6 +4,8 @@
 These are consistency checks of the derivations: a fitted price, multiplied back, proves nothing about the model.
 """
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -175,6 +177,17 @@ def test_every_figure_names_a_source_and_every_profile_says_it_estimates(profile
         assert figure.ns is None or figure.ns >= 0, counter
         assert figure.within >= 1, counter
         assert figure.source, counter
+
+
+def test_what_is_contained_in_another_price_costs_nothing_by_itself() -> None:
+    contained = [
+        price.ns
+        for profile in PROFILES.values()
+        for price in profile.figures.values()
+        if re.search(r": contained in [a-z_]+( and [a-z_]+)?$", price.source)
+    ]
+    assert len(contained) > 10
+    assert not any(contained)
 
 
 def test_every_count_belongs_to_a_phase() -> None:
