@@ -110,6 +110,9 @@ def test_an_empty_range_and_what_is_not_there_change_nothing(held: list[tuple[in
             ranges, _ = built([(bounds, True) for bounds in held], 2)
             ranges.replace(start, end, member=member)
             ranges.remove(16, 20)
+            assert ranges.disjoint(start, end)
+            assert ranges.covers(start, end)
+            assert (ranges.pages(start, end), list(ranges.ranges(start, end))) == (0, [])
             ranges.check()
             assert list(ranges.ranges(0, PAGES)) == held
 

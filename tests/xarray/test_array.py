@@ -354,3 +354,13 @@ def test_ranges_of_a_tree_of_one_entry_and_beyond_a_tree() -> None:
     xa.store(70, "b")
     assert (list(xa.runs(4096, 9999)), xa.orders(4096, 9999)) == ([], {})
     assert list(xa.runs(0, 9999)) == [(0, 1, 0, "a"), (70, 1, 0, "b")]
+
+
+@pytest.mark.parametrize("order", range(18))
+def test_a_tree_is_as_high_as_its_last_entry_wants(order: int) -> None:
+    """The last entry of 1G; and the first, which wants one level more where it would fill the tree."""
+    last, first = XArray(), XArray()
+    last.store_order((1 << 18) - (1 << order), order, "a")
+    first.store_order(0, order, "a")
+    assert (last.nodes, first.nodes) == (3 - order // 6, 1 if order else 0)
+    assert last.get_order((1 << 18) - 1) == order
