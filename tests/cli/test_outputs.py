@@ -80,7 +80,7 @@ def test_a_file_system_without_links_does_too(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(os, "link", no_links)
     assert write_all(tmp_path, {"a": text("new")}) == ("a",)
     assert contents(tmp_path) == {"a": "new"}
-    with pytest.raises(InputError, match="found a already there"):
+    with pytest.raises(InputError, match="a: found it already there"):
         write_all(tmp_path, {"a": text("newer")})
 
 
@@ -90,9 +90,9 @@ def test_a_link_is_there_and_force_replaces_the_link_only(tmp_path: Path, target
     out = tmp_path / "out"
     out.mkdir()
     (out / "a").symlink_to(tmp_path / target)
-    with pytest.raises(InputError, match="found a already there"):
+    with pytest.raises(InputError, match="a: found it already there"):
         check_free(out, ["a"], force=False)
-    with pytest.raises(InputError, match="found a already there"):
+    with pytest.raises(InputError, match="a: found it already there"):
         write_all(out, {"a": text("new")})
     check_free(out, ["a"], force=True)
     write_all(out, {"a": text("new")}, force=True)
