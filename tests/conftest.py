@@ -37,6 +37,7 @@ LONG = (
     "test_three_users.py*the_two_commands*",
     "test_timeline.py*a_million*",
     "test_wheel.py*runs_in_an_empty_folder?[!ci]*",
+    "test_wheel.py*runs_in_an_empty_folder?compare?",
     "xarray/parity/test_split.py*every_split*6?",
     "xarray/test_kernel_differences.py*every_mistake*",
     "xarray/test_show.py*nothing_is_lost*eager?",
