@@ -364,3 +364,22 @@ def test_a_tree_is_as_high_as_its_last_entry_wants(order: int) -> None:
     first.store_order(0, order, "a")
     assert (last.nodes, first.nodes) == (3 - order // 6, 1 if order else 0)
     assert last.get_order((1 << 18) - 1) == order
+
+
+@pytest.mark.parametrize("eager", [False, True], ids=["lazy", "eager"])
+def test_equal_entries_are_one_run_where_they_touch(eager: bool) -> None:
+    xa = XArray(eager=eager)
+    for index, order in ((0, 0), (1, 0), (2, 1), (8, 1), (10, 1), (14, 1), (62, 1), (64, 1)):
+        xa.store_order(index, order, "a")
+    xa.store_order(66, 1, "b")
+    xa.store_order(128, 6, "a")
+    split_whole(xa, 128, 6)
+    assert list(xa.runs(0, INDEX_MAX)) == [
+        (0, 2, 0, "a"),
+        (2, 1, 1, "a"),
+        (8, 2, 1, "a"),
+        (14, 1, 1, "a"),
+        (62, 2, 1, "a"),
+        (66, 1, 1, "b"),
+        (128, 64, 0, "a"),
+    ]
