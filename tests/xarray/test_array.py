@@ -77,6 +77,18 @@ def test_what_is_no_split_needs_no_nodes(order: int, new_order: int) -> None:
         XArray().nodes_needed(order, new_order)
     with pytest.raises(Invalid):
         XArray().split_alloc(0, order, new_order)
+    xa = XArray()
+    xa.store_order(0, max(order, 1) if order < 64 else 1, "an entry")
+    before = xa.dump()
+    with xa.preallocate(70) as prealloc:
+        for split in (
+            lambda: xa.split(0, order, new_order, prealloc=prealloc),
+            lambda: xa.halve(0, order, new_order, prealloc=prealloc),
+            lambda: xa.try_split(0, order, new_order),
+        ):
+            with pytest.raises(Invalid, match=f"cannot split order {order} into order {new_order}"):
+                split()
+    assert xa.dump() == before
 
 
 @pytest.mark.parametrize(("order", "new_order"), ORDERS)
