@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gmemsim.gmem.policy import KEYS
+from gmemsim.gmem.presets import PRESETS
 from gmemsim.gmem.rules import GENERATIONS, MERGES, ORDERINGS, SPLITS, VMEMMAPS, WHENS, Hysteresis, Ladder
 from gmemsim.registry import Registry
 
@@ -94,3 +95,12 @@ def test_what_sets_the_rules_apart() -> None:
     assert having(VMEMMAPS, "optimised") == "whole reoptimize partial"
     assert having(VMEMMAPS, "pieces_stay_optimised") == "reoptimize partial"
     assert having(VMEMMAPS, "all_first") == "reoptimize"
+
+
+def test_the_orders_of_presets() -> None:
+    orders = {name: KEYS["split"].as_text(preset.policy.split) for name, preset in PRESETS.items()}
+    assert {name: text for name, text in orders.items() if text[0].isdigit()} == {
+        "ladder-1g": "18-12-6-0",
+        "ladder-1g-fault": "18-9-0@conversion-fault",
+    }
+    assert {orders[name] for name in ("b-today", "a-rfc-v2", "never", "split-first")} == {"uniform"}

@@ -131,6 +131,7 @@ def test_a_hugepage_with_a_memory_error_leaves_the_pool_for_good() -> None:
     file.discard(second)
     pool.check()
     assert (pool.free(G), pool.reserved(G), pool.available(G)) == (0, 0, 0)
+    assert not pool._subpools, "a file that is closed and has nothing is forgotten"
 
 
 def test_hugepages_of_the_host_or_of_its_nodes() -> None:
