@@ -115,6 +115,16 @@ def test_only_the_scripts_of_the_page_may_run_and_nothing_may_be_fetched() -> No
 
 
 @needs_plotly
+def test_the_curves_of_a_stack_share_the_points_that_they_may_have() -> None:
+    """Each point is written for every account: seven curves with all buckets each made a page of more than 10 MB."""
+    text = html.render(View(fakes.busy(20_000)), source=None, names=("memory",), live=True)
+    data = json.loads(re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[0])
+    stack = [trace for trace in data["plots"][0]["traces"] if "fill" in trace]
+    assert len(stack) > plots.CURVES_IN_FULL
+    assert sum(len(trace["x"]) for trace in stack) < 50 * plots.BUCKETS
+
+
+@needs_plotly
 def test_a_long_run_stays_below_ten_megabytes_and_keeps_its_peak() -> None:
     result = fakes.busy(200_000)
     view = View(result)

@@ -37,6 +37,9 @@ Trace = dict[str, Any]
 BUCKETS = 1000
 """Buckets of the axis of time for curves."""
 
+CURVES_IN_FULL = 4
+"""Curves of a stack up to which each has so many buckets; more of them share, since each point is written for all."""
+
 MAP_COLUMNS, MAP_ROWS = 400, 96
 """Columns and rows of all folio maps together."""
 
@@ -184,7 +187,8 @@ def _memory(view: View, axis: Axis) -> Iterator[Trace]:
     timeline = view.result.timeline
     columns = timeline.columns()
     used = [name for name in timeline.accounts if columns[name].any()]
-    kept = decimate(axis.samples, [columns[TOTAL], *(columns[name] for name in used)], axis.end, BUCKETS)
+    buckets = BUCKETS * CURVES_IN_FULL // max(CURVES_IN_FULL, len(used) + 1)
+    kept = decimate(axis.samples, [columns[TOTAL], *(columns[name] for name in used)], axis.end, buckets)
     lower = np.zeros(len(kept), dtype=np.int64)
     for name in used:
         lower = lower + columns[name][kept]
