@@ -26,6 +26,7 @@ from tests.gmem.worlds import (
     settle,
     sound,
     state,
+    without,
 )
 
 ONE_OF_EACH = dict.fromkeys(range(1, 18), 1)
@@ -495,3 +496,14 @@ def test_what_a_hugepage_remembers_of_its_pages() -> None:
     assert hugepage.times_split(9, 512) == 0
     hugepage.count_split(9, 512, 1024)
     assert (hugepage.times_split(9, 700), hugepage.times_split(8, 700)) == (1, 0)
+
+
+def test_a_chain_whose_first_node_is_refused_has_split_nothing() -> None:
+    guest = make_guest(G, split="nonuniform")
+    before = state(guest)
+    guest.host.ledger.inject("filemap_nodes", 1)
+    assert outcome(lambda: guest.set_attributes(0, PAGE, False)) is not None
+    assert without(state(guest), "stage2") == without(before, "stage2")
+    (hugepage,) = guest.inode.hugepages.values()
+    assert (hugepage.left_split, guest.stats.splits) == (False, {})
+    sound(guest)
