@@ -4,6 +4,7 @@
 These are consistency checks of the derivations: a fitted price, multiplied back, proves nothing about the model.
 """
 
+import math
 import re
 
 import pytest
@@ -59,6 +60,8 @@ def test_a_merge_costs_what_roth_says_or_what_his_shares_say() -> None:
     assert 512 * said.ns * ASSUMED_GHZ == pytest.approx(100 * 320)
     assert 512 * shares.ns * ASSUMED_GHZ == pytest.approx(ROTH_RESTRUCTURE_CYCLES)
     assert said.within == shares.within == pytest.approx(ROTH_RESTRUCTURE_CYCLES / 32_000 * 3.1 / ASSUMED_GHZ)
+    low, high = PROFILES["roth-snp-2025"].band(Work(folios_merged=512))
+    assert math.sqrt(high / low) == pytest.approx(said.within)
 
 
 def test_where_roths_figures_do_not_fit_each_other() -> None:
@@ -108,10 +111,9 @@ def test_bands_reach_as_far_as_sources_disagree() -> None:
 
 @pytest.mark.parametrize("name", ["bytes_cleared", "bytes_zeroed"])
 def test_memory_is_cleared_at_a_rate_between_two_measured_ones(name: str) -> None:
-    price = PROFILES["default"].figures[name]
-    assert price.ns is not None
-    assert 1 / price.ns == pytest.approx(13.7)  # GB/s, page by page
-    assert price.within / price.ns == pytest.approx(38)  # in one piece
+    low, high = PROFILES["default"].band(Work(**{name: 10**9}))
+    assert math.sqrt(low * high) == pytest.approx(1e9 / 13.7)  # GB/s, page by page
+    assert low == pytest.approx(1e9 / 38)  # in one piece
 
 
 def test_misonos_figures() -> None:
@@ -188,6 +190,7 @@ def test_what_is_contained_in_another_price_costs_nothing_by_itself() -> None:
     ]
     assert len(contained) > 10
     assert not any(contained)
+    assert PROFILES["kravetz-e7-2023"].price(Work(optimises=10**6))["total"] == 0
 
 
 def test_every_count_belongs_to_a_phase() -> None:
