@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What holds for the whole suite: which tests are long, which are not traced, and that the oracle may be required."""
+"""What holds for the whole suite: no deadlines, tests that are long or not traced, when the oracle is needed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from fnmatch import fnmatchcase
 
 import coverage
 import pytest
+from hypothesis import HealthCheck, settings
 
 ORACLE_REQUIRED = os.environ.get("GMEMSIM_ORACLE") == "required"
 """Set by ``.ci/run`` once it has built the oracle."""
+
+settings.register_profile("gmemsim", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("gmemsim")
+# No test looks at the time that it takes: a machine that is busy is no fault.  What fails prints how to see it again.
 
 LONG = (
     "bench/test_rows.py*measures_something*",
