@@ -153,7 +153,7 @@ def test_what_is_asked_wrongly() -> None:
         Question(backing=32 * M, page_size=16 << 10, mapping="tdx")
     with pytest.raises(ValueError, match="found base pages of 8K"):
         Question(page_size=8192)
-    with pytest.raises(ValueError, match="expected 1 to 262144"):
+    with pytest.raises(ValueError, match="expected 1 to 262,144"):
         reserve(None, [262145])
     with pytest.raises(ValueError, match=r"^l: ladder"):
         reserve({"l": Policy(split=(18, 0))}, [], Question(backing=2 * M))

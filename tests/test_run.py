@@ -43,6 +43,7 @@ DESIGNED = {
 
 DOCUMENTED = {
     "host",
+    "host_accounts",
     "vmemmap_present",
     "calls",
     "host_faults",
