@@ -16,7 +16,7 @@ from gmemsim.reports.tuned import MARKED, answer, asked
 from gmemsim.reports.words import made_by
 from gmemsim.studies.trials import Measured
 from gmemsim.studies.tune import PLANES, Tuning
-from gmemsim.units import human_size
+from gmemsim.units import human_duration, human_size
 
 PANEL_HEIGHT: Final = 2.3
 """Inches."""
@@ -30,7 +30,8 @@ MOST_SIZES: Final = 9
 TITLE_COLUMNS: Final = 105
 """Characters of a line above the panels."""
 
-SECONDS: Final = {"modelled_time": "modelled time [ms] ≈", "longest_call": "longest call [ms] ≈"}
+TIMES: Final = {"modelled_time": "modelled time ≈", "longest_call": "longest call ≈"}
+"""The names of the vertical axes."""
 
 
 def write(tuning: Tuning, path: Path) -> None:
@@ -75,7 +76,8 @@ def _panel(ax: Axes, tuning: Tuning, peak: str, other: str) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_ylim(0, 1.05 * ax.get_ylim()[1])
     ax.set_xlabel("peak memory")
-    ax.set_ylabel(SECONDS[other])
+    ax.set_ylabel(TIMES[other])
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda ns, _: human_duration(ns) if ns else "0"))
     ax.grid(linewidth=0.3, color="#cccccc")
 
 
@@ -102,5 +104,5 @@ def _mark(ax: Axes, point: tuple[float, float], marker: str, size: float, colour
 
 
 def _point(found: Measured, peak: str, other: str) -> tuple[float, float]:
-    """Bytes and ms."""
-    return found.values[peak], found.values[other] / 1e6
+    """Bytes and ns."""
+    return found.values[peak], found.values[other]
