@@ -70,8 +70,9 @@ def _set_aside() -> None:
     if _bound is None:
         _bound = blocks + FEW
     if gc.isenabled():
-        gc.collect(2 if blocks > _bound else 1)
-        if blocks > _bound:
+        full = blocks > _bound
+        gc.collect(2 if full else 1)
+        if full:
             blocks = sys.getallocatedblocks()
             _bound = blocks + max(FEW, blocks)
     gc.freeze()

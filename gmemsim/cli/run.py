@@ -184,11 +184,11 @@ def _check_packing(ctx: click.Context, form: str, name: str) -> None:
 
 def _plan(ctx: click.Context, out: str, form: str | None, figures: tuple[str, ...], figure_data: bool) -> Destination:
     """A directory, or a file: a figure or the summary, or what the format writes."""
-    path = Path(out)
-    if not names_directory(out):
+    path, is_directory = Path(out), names_directory(out)
+    if not is_directory:
         check_ending(path, (*(Path(name).suffix for name in run_files()), *(row.suffix for row in EXPORTS.rows())))
     if form is None:
         return destination(out, run_files(figures, data=figure_data), ctx)
-    if names_directory(out):
+    if is_directory:
         return Destination(path, format_files(form))
     return Destination(path.parent, format_files(form, path.name))

@@ -45,7 +45,13 @@ def peaks_of(guests: Iterable[Mapping[str, Any]]) -> dict[str, int]:
 
 def failures_of(guests: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """How many conversions of each of a summary's ``guests`` failed."""
-    return {str(guest["name"]): sum(guest["conversions"]["failed"].values()) for guest in guests}
+    return {str(guest["name"]): counts_of(guest)[1] for guest in guests}
+
+
+def counts_of(guest: Mapping[str, Any]) -> tuple[int, int, int, int]:
+    """Of one of a summary's guests: conversions that succeeded and failed, splits and merges."""
+    calls, splits, merges = guest["conversions"], guest["splits"], guest["merges"]
+    return calls["succeeded"], sum(calls["failed"].values()), sum(splits.values()), sum(merges.values())
 
 
 def others(peaks: Mapping[str, int], failed: Mapping[str, int], shown: Collection[str]) -> str:

@@ -20,7 +20,7 @@ from gmemsim.gmem.policy import KEYS
 from gmemsim.reports import figures
 from gmemsim.reports.figures.calls import KINDS, Calls, calls_of
 from gmemsim.reports.figures.curves import Integers
-from gmemsim.reports.guests import failures_of, foremost, host_itself, others, peaks_of
+from gmemsim.reports.guests import counts_of, failures_of, foremost, host_itself, others, peaks_of
 from gmemsim.reports.page import plots
 from gmemsim.reports.page.parts import Block, Cell, Page, Picture, Records, Section, Source, Table, Words
 from gmemsim.reports.page.shell import render as render_page
@@ -39,9 +39,6 @@ MOST_GUESTS = 64
 
 MOST_EVENTS = 20_000
 """Events in the page at most."""
-
-CHANGES = ("splits", "merges")
-"""Counts by kind of which a guest's row has the sum."""
 
 NO_BREAK_HYPHEN = "\u2011"
 """Keeps ``1G->4K`` on one line."""
@@ -174,9 +171,10 @@ def _kinds(calls: Calls) -> list[list[Cell]]:
         priced = times[times > 0]
         if len(priced) > 1:
             told = [Cell(modelled_time(ns), ns) for ns in np.quantile(priced, (0.5, 0.9, 0.99, 1.0)).tolist()]
-        else:  # a distribution of one call has one value
-            told = [Cell(""), Cell(""), Cell(""), *(Cell(modelled_time(ns), ns) for ns in priced.tolist())]
-            told = told if len(priced) else [Cell("not priced")] * 4
+        elif len(priced):  # a distribution of one call has one value
+            told = [*[Cell("")] * 3, Cell(modelled_time(float(priced[0])), float(priced[0]))]
+        else:
+            told = [Cell("not priced")] * 4
         rows.append([Cell(name), *(Cell(number(n), n) for n in (len(times), len(priced))), *told])
     return rows
 
@@ -189,8 +187,7 @@ def _guests(summary: Mapping[str, Any]) -> list[Block]:
     for name in shown:
         guest = guests[name]
         size = f"{size_name(guest['memory'])} on {size_name(guest['backing'])}, {guest['mapping']}"
-        sums = (guest["conversions"]["succeeded"], failed[name], *(sum(guest[key].values()) for key in CHANGES))
-        numbers = [Cell(number(count), count) for count in sums]
+        numbers = [Cell(number(count), count) for count in counts_of(guest)]
         rows.append([name, Cell(size, guest["memory"]), *numbers, *_held(guest["accounts"][TOTAL])])
     header = ("guest", "memory", "converted", "failed", "splits", "merges", "live bytes", "peak bytes")
     said = [others(peaks, failed, shown), f"{words}." if (words := host_itself(summary)) else ""]

@@ -43,9 +43,10 @@ def draw(tuning: Tuning) -> Figure:
     """A panel for each plane; today's policy, staged and non-uniform are marked, and the best."""
     title = f"{tuning.scenario.title}{'' if tuning.complete else ' (partial: interrupted)'}"
     fig, panels = canvas.sheet(title, [PANEL_HEIGHT] * len(PLANES))
+    sizes = _sizes(tuning)
     for ax, (peak, other) in zip(panels, PLANES, strict=True):
         _panel(ax, tuning, peak, other)
-        ax.set_xlim(*_sizes(tuning))
+        ax.set_xlim(*sizes)
     words = [asked(tuning), *answer(tuning)]
     told = "\n".join(line for sentence in words for line in canvas.wrapped(sentence, TITLE_COLUMNS))
     panels[0].set_title(told, loc="left", parse_math=False)

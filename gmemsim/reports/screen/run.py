@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gmemsim.reports import Reportable
-from gmemsim.reports.guests import HOST_ITSELF, failures_of, foremost, others, peaks_of
+from gmemsim.reports.guests import HOST_ITSELF, counts_of, failures_of, foremost, others, peaks_of
 from gmemsim.reports.screen.fitted import plain_table
 from gmemsim.reports.words import (
     ESTIMATE,
@@ -39,9 +39,6 @@ COLUMNS = ("live", "peak", "allocated", "live bytes", "peak bytes")
 
 MOST_GUESTS = 24
 """Guests listed one by one: a screenful; the JSON summary has all of them."""
-
-CHANGES = ("splits", "merges")
-"""Counts by kind of which a guest's row has the sum."""
 
 
 def render(result: Reportable) -> RenderableType:
@@ -172,8 +169,7 @@ def _guests(summary: Mapping[str, Any]) -> RenderableType:
     shown = foremost(peaks, MOST_GUESTS, failed)
     for name in shown:
         guest = guests[name]
-        counts = guest["conversions"]["succeeded"], failed[name], *(sum(guest[key].values()) for key in CHANGES)
-        table.add_row(name, *map(number, counts), *_held(guest["accounts"][TOTAL]))
+        table.add_row(name, *map(number, counts_of(guest)), *_held(guest["accounts"][TOTAL]))
     host = summary.get("host_accounts", {TOTAL: {"peak_bytes": 0}})[TOTAL]
     if host["peak_bytes"]:
         table.add_row(HOST_ITSELF, *[""] * 4, *_held(host), style="dim")
