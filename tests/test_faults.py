@@ -267,8 +267,8 @@ def test_a_branch_that_dies_is_an_error_and_not_a_result() -> None:
                 os._exit(1)
             branches.report(10 * key)
     with pytest.raises(MemoryError, match="killed"):
-        branches.finish()
-    branches.finish()
+        branches.close()
+    branches.close()
     assert told == [(0, 0), (2, 20)]
 
 

@@ -71,7 +71,7 @@ def compare(
     policies: tuple[str, ...],
     metrics: tuple[str, ...],
     costs: tuple[str, ...],
-    prices: tuple[str, ...],
+    prices: dict[str, float],
     form: str | None,
     out: str | None,
     force: bool,
@@ -96,7 +96,7 @@ def compare(
       gmemsim compare rfc-cover --policy staged --policy x=split:18-9-0,vmemmap:partial
       gmemsim compare rfc-cover staged --out out --force
     """
-    from gmemsim.scenario.prices import read_prices, with_prices
+    from gmemsim.scenario.prices import with_prices
 
     if force and out is None:
         raise click.UsageError("--force needs --out PATH", ctx)
@@ -105,9 +105,9 @@ def compare(
     plan = None if out is None else destination(out, compare_files(), ctx)
     if plan is not None:
         check_free(plan.directory, plan.files, force=force)
-    profiles, given = _profiles(ctx, costs), read_prices(prices)
+    profiles = _profiles(ctx, costs)
     scenarios = _policies_of(files[0], settings, policies) if len(files) == 1 else _scenarios(files, settings)
-    scenarios = {name: with_prices(scenario, given) for name, scenario in scenarios.items()}
+    scenarios = {name: with_prices(scenario, prices) for name, scenario in scenarios.items()}
     written: tuple[str, ...] = ()
     _check_metrics(scenarios, metrics)
     comparison = _compare(scenarios, metrics, profiles, by_policy=len(files) == 1)

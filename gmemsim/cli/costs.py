@@ -16,7 +16,7 @@ from gmemsim.messages import did_you_mean, quote
 @price_option
 @click.option("--json", "as_json", is_flag=True, help="Print the profiles as one JSON object.")
 @click.pass_context
-def costs(ctx: click.Context, profile: str | None, prices: tuple[str, ...], as_json: bool) -> None:
+def costs(ctx: click.Context, profile: str | None, prices: dict[str, float], as_json: bool) -> None:
     """Print the prices of PROFILE, or of all profiles: every counter of work, its price, and where that is from.
 
     A scenario chooses a profile with `costs` in `host`, and `prices` beside it sets prices of its own, such as
@@ -32,14 +32,12 @@ def costs(ctx: click.Context, profile: str | None, prices: tuple[str, ...], as_j
     """
     from gmemsim.host.costs import PROFILES
     from gmemsim.reports.export.costs_json import write
-    from gmemsim.scenario.prices import read_prices
 
     if profile is not None and profile not in PROFILES:
         hint = did_you_mean(profile, PROFILES) or f", expected one of {', '.join(PROFILES)}"
         raise click.UsageError(f"there is no profile {quote(profile)}{hint}", ctx)
-    given = read_prices(prices)
     wanted = PROFILES.values() if profile is None else [PROFILES[profile]]
-    profiles = [each.with_prices(given) for each in wanted]
+    profiles = [each.with_prices(prices) for each in wanted]
     if as_json:
         show_data(write(profiles))
     else:

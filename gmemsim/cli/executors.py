@@ -30,7 +30,7 @@ import click
 
 from gmemsim.errors import Fault, InputError
 from gmemsim.messages import shown
-from gmemsim.version import __version__
+from gmemsim.results.provenance import VERSION
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -169,14 +169,14 @@ def _executor(client: Client) -> Executor:
 
 def _version() -> str:
     """In a worker of Dask: the version of gmemsim that it has."""
-    return __version__
+    return VERSION
 
 
 def _check_versions(client: Client, address: str) -> None:
     """:class:`InputError` unless all workers have this version: another one may count something else."""
     found = client.run(_version, on_error="return")
     for worker, version in sorted(found.items()):
-        if version != __version__:
+        if version != VERSION:
             told = f"gmemsim {version}" if isinstance(version, str) else f"no gmemsim ({version})"
-            message = f"found {told} in the worker {worker}, expected {__version__}"
+            message = f"found {told} in the worker {worker}, expected {VERSION}"
             raise InputError([Fault(f"--dask {shown(address)}", 0, 0, message)])

@@ -12,12 +12,12 @@ import click
 
 from gmemsim.cli import completion
 from gmemsim.cli.executors import Workers, executor_options
+from gmemsim.cli.options import Options
 from gmemsim.cli.parameters import format_options, policy_option, set_option
 from gmemsim.cli.progress import Interruption
 from gmemsim.cli.studies import check_begun, deliver, out_options, planned, read_policies
 from gmemsim.errors import Fault, InputError
 from gmemsim.messages import did_you_mean
-from gmemsim.options import Options
 from gmemsim.reports.export import FAULTS_EXPORTS
 from gmemsim.reports.filesets import faults_files
 

@@ -14,11 +14,10 @@ from typing import Any
 
 import click
 
-from gmemsim import compiled
 from gmemsim.cli import exits
 from gmemsim.cli.group import CommandRow, LateGroup
 from gmemsim.registry import Registry
-from gmemsim.version import __version__
+from gmemsim.results.provenance import maker
 
 ASKED = "_GMEMSIM_COMPLETE"
 """The variable of the environment by which a shell asks for completions."""
@@ -113,7 +112,7 @@ class Commands(LateGroup):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(f"{__version__} ({compiled.form()})", prog_name="gmemsim")
+@click.version_option(maker(), prog_name="gmemsim")
 def gmemsim() -> None:
     """What does converting guest_memfd memory between shared and private cost the host?
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gmemsim.cli import completion
+from gmemsim.cli.options import Options
 from gmemsim.messages import did_you_mean, quote
-from gmemsim.options import Options
 from gmemsim.registry import Registry
 from gmemsim.units import parse_duration, parse_size
 
@@ -59,13 +59,22 @@ def preset_parameter(ctx: click.Context, param: click.Parameter, value: tuple[st
     return value
 
 
+def _prices_parameter(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, float]:
+    """Prices in ns by counter; one ``InputError`` with every text that is wrong, and every counter given twice."""
+    from gmemsim.scenario.prices import read_price  # numbers of all accounts, which --help does not need
+
+    with Options() as options:
+        return options.by_key(param.opts[0], value, read_price, "price of")
+
+
 def price_option(command: Decorated) -> Decorated:
-    """``--price``: the parameter ``prices`` is what was given, as text."""
+    """``--price``: the parameter ``prices`` has what was given, in ns by counter of work."""
     return click.option(
         "--price",
         "prices",
         metavar="COUNTER=TIME",
         multiple=True,
+        callback=_prices_parameter,
         shell_complete=completion.prices,
         help="Price one unit of this counter of work, above the profile and the scenario: rmp_updates=2us, repeat it."
         " `gmemsim costs default` lists the counters.",

@@ -79,7 +79,7 @@ def run(
     figures: tuple[str, ...],
     figure_data: bool,
     keep_events: int | None,
-    prices: tuple[str, ...],
+    prices: dict[str, float],
     force: bool,
 ) -> None:
     """Run the scenario FILE and show what it cost.
@@ -117,12 +117,11 @@ def run(
     from gmemsim.reports.views import View
     from gmemsim.scenario.format.template import parse_with
     from gmemsim.scenario.format.yaml import read_file
-    from gmemsim.scenario.prices import read_prices, with_prices
+    from gmemsim.scenario.prices import with_prices
     from gmemsim.sim.run import Run
 
-    given = read_prices(prices)
     data = read_file(file)  # once: it may be a pipe
-    simulated = Run(with_prices(parse_with(data, file, settings), given), keep=keep_events)
+    simulated = Run(with_prices(parse_with(data, file, settings), prices), keep=keep_events)
     used = recorders(drawn, simulated, necessary=keep_events is not None)
     result = simulate(simulated, used.values())
     written: tuple[str, ...] = ()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gmemsim.cli.exits import interrupted, note_no_memory
+from gmemsim.cli.options import Options
 from gmemsim.cli.outputs import Destination, check_free, destination, tell_written, write_all
 from gmemsim.cli.terminal import say, show, show_data
-from gmemsim.options import Options
 from gmemsim.reports.filesets import FileSet, bound
 
 if TYPE_CHECKING:

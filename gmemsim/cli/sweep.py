@@ -16,13 +16,13 @@ import click
 from gmemsim.cli import completion
 from gmemsim.cli.executors import Workers, executor_options
 from gmemsim.cli.exits import interrupted
+from gmemsim.cli.options import Options
 from gmemsim.cli.outputs import check_free, destination, tell_written, write_all
 from gmemsim.cli.parameters import format_options, set_option
 from gmemsim.cli.progress import Interruption, with_count
 from gmemsim.cli.terminal import say, show, show_data
 from gmemsim.errors import Fault, InputError, WorkersLost
 from gmemsim.messages import did_you_mean, quote
-from gmemsim.options import Options
 from gmemsim.reports.export import SWEEP_EXPORTS
 from gmemsim.reports.filesets import MOST_KEYS, bound, sweep_files
 

@@ -9,12 +9,12 @@ import click
 
 from gmemsim.cli import completion
 from gmemsim.cli.executors import Workers, executor_options
+from gmemsim.cli.options import Options
 from gmemsim.cli.parameters import format_options, set_option
 from gmemsim.cli.progress import Interruption
 from gmemsim.cli.studies import check_begun, deliver, out_options, planned
 from gmemsim.errors import Fault, InputError
 from gmemsim.messages import did_you_mean, quote
-from gmemsim.options import Options
 from gmemsim.reports.export import TUNE_EXPORTS
 from gmemsim.reports.filesets import tune_files
 

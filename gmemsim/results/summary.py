@@ -74,7 +74,7 @@ class State:
     ``now``: simulated ns.  ``orders``: of the folios to report (:func:`folio_orders`).  ``calls``: how calls have ended
     so far.  ``retries``: how many conversions were ``retried`` and ``given_up``.  ``work``: all that the host has done.
     ``profile``: what prices it.  ``partial``: whether the workload is not at its end.  ``replays``: what the recorded
-    logs of the workload hold.  ``verdicts``: those on expectations so far.  ``version``: gmemsim's.
+    logs of the workload hold.  ``verdicts``: those on expectations so far.
     ``scenario_sha256``: of the scenario's text, ``None`` if it has none.  ``settings``: what was put into that.
     ``title`` and ``seed`` are the scenario's; ``host`` and ``guests`` are as they are then.
     """
@@ -92,7 +92,6 @@ class State:
     partial: bool = False
     replays: Sequence[Mapping[str, Any]] = ()
     verdicts: Sequence[Mapping[str, Any]] = ()
-    version: str = ""
     scenario_sha256: str | None = None
     settings: Sequence[str] = ()
 
@@ -417,7 +416,7 @@ def _charged(state: State) -> dict[str, int]:
 def _provenance(state: State) -> dict[str, Any]:
     """What made the result, and of what; without a time or a place, so the same run gives the same object."""
     generations = (guest.policy.generation for guest in state.guests)
-    return provenance(state.version, state.scenario_sha256, state.settings, generations, state.profile.name)
+    return provenance(state.scenario_sha256, state.settings, generations, state.profile.name)
 
 
 # -- the tables --------------------------------------------------------------------------------------------------------

@@ -9,17 +9,14 @@ What may live here: how such a price is read.  What prices do is :mod:`gmemsim.h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import attrs
 
 from gmemsim.host.work import COUNTERS, PHASES
 from gmemsim.messages import did_you_mean, quote
-from gmemsim.options import Options
 from gmemsim.scenario.format.kinds import UnitPrice
 from gmemsim.scenario.model import Scenario
-
-OPTION = "--price"
 
 
 def read_price(text: str) -> tuple[str, float]:
@@ -36,12 +33,6 @@ def read_price(text: str) -> tuple[str, float]:
         hint = did_you_mean(name, COUNTERS) or " (`gmemsim costs default` lists them)"
         raise ValueError(f"found {quote(name)}, expected a counter of work{hint}")
     return counter, UnitPrice("what one costs").read(price, plain=True)
-
-
-def read_prices(texts: Iterable[str]) -> dict[str, float]:
-    """All prices in ``texts``, by counter; ``InputError`` with every one that is wrong, or given twice."""
-    with Options() as options:
-        return options.by_key(OPTION, texts, read_price, "price of")
 
 
 def with_prices(scenario: Scenario, prices: Mapping[str, float]) -> Scenario:

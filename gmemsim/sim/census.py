@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 import attrs
 
 from gmemsim.sim.frames import Frames
-from gmemsim.xarray import XArray
 
 if TYPE_CHECKING:
     from gmemsim.results.timeline import Event
@@ -129,7 +128,8 @@ class CensusRecorder:
         rows = [row for frame in self._kept for row in frame]
         geometry = run.host.geometry
         orders = (0, geometry.pmd_order, geometry.pud_order)
-        return Census(geometry.page_size, XArray().chunk.size, orders, (*rows, now))
+        slots = next(iter(run.guests.values())).page_cache.chunk.size
+        return Census(geometry.page_size, slots, orders, (*rows, now))
 
     def _take(self, time_ns: int, event: int) -> CensusRow:
         row = CensusRow(time_ns, event, Counter(), Counter(), Counter(), 0)

@@ -6,11 +6,11 @@ Theory of operation
 A :class:`Run` is an iterator of events.  Asking for the next one carries out the next call, so a loop sees the host and
 its guests between two calls, when everything is consistent, and ends the run by not asking any more::
 
-    run = Run(scenario)
-    for event in run:
-        if run.host.ledger.total.live_bytes > limit:
-            break
-    print(run.result().summary)
+    with Run(scenario) as run:
+        for event in run:
+            if run.host.ledger.total.live_bytes > limit:
+                break
+        print(run.result().summary)
 
 :func:`run` does the same for those who want the result only.
 
@@ -31,6 +31,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
+from types import TracebackType
 
 from gmemsim.errors import KernelError, OutOfMemory, SimulationRefused
 from gmemsim.garbage import fewer_collections
@@ -47,7 +49,6 @@ from gmemsim.sim.judge import Verdict, judge, judge_error
 from gmemsim.sim.result import Result as Result
 from gmemsim.sim.retries import TRANSIENT, Retries
 from gmemsim.sim.steps import CALLS, detail
-from gmemsim.version import __version__
 
 
 def run(scenario: Scenario, *, check: bool = False) -> Result:
@@ -64,8 +65,7 @@ def run(scenario: Scenario, *, check: bool = False) -> Result:
     >>> run(scenario).summary["splits"]
     {'2M->4K': 1}
     """
-    with fewer_collections():
-        whole = Run(scenario, check=check)
+    with Run(scenario, check=check) as whole:
         for _ in whole.calls():
             pass
         return whole.result()
@@ -117,7 +117,8 @@ class Run(Iterator[Event]):
     ``host``, ``guests`` (by name, in the scenario's order), ``now`` (simulated ns) and ``timeline`` may be read at any
     time between two events, and must not be changed.  ``check`` (default: no) verifies every invariant after every
     call.  ``keep`` bounds the timeline: at most so many events, some of all (default: all; see
-    :class:`~gmemsim.results.timeline.Timeline`); the summary is the same.
+    :class:`~gmemsim.results.timeline.Timeline`); the summary is the same.  In a ``with``, which is not necessary, the
+    collector of garbage, which finds little in a run, is asked less often (:mod:`gmemsim.garbage`).
 
     Raises ``SimulationRefused`` if host or guests cannot be created.
     """
@@ -151,6 +152,16 @@ class Run(Iterator[Event]):
         )
         self._sample()
         self._calls_to_come = self._carry_out()
+        self._inside = ExitStack()
+
+    def __enter__(self) -> Run:
+        self._inside.enter_context(fewer_collections())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._inside.close()
 
     def __iter__(self) -> Run:
         return self
@@ -318,7 +329,6 @@ class Run(Iterator[Event]):
             retries=self._retries.counts,
             work=self.host.work,
             profile=scenario.host.profile,
-            version=__version__,
             scenario_sha256=scenario.sha256,
             settings=scenario.settings,
             partial=not self._at_end,

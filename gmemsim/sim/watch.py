@@ -23,7 +23,6 @@ from gmemsim.host.costs import PROFILES
 from gmemsim.results.summary import State, folio_orders, summarise
 from gmemsim.results.timeline import NONE, Timeline
 from gmemsim.units import duration_of
-from gmemsim.version import __version__
 
 KINDS = {"set_attributes": "convert"}
 """What scenarios call a method of a guest, where that has another name."""
@@ -111,7 +110,6 @@ class Watch:
                 calls=self._calls,
                 work=self.host.work,
                 profile=PROFILES["default"],
-                version=__version__,
             )
         )
 

@@ -27,7 +27,6 @@ from typing import Any, Final
 import attrs
 
 from gmemsim.errors import NO_MEMORY, SimulationRefused
-from gmemsim.garbage import fewer_collections
 from gmemsim.gmem.policy import Policy
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.geometry import STRUCT_PAGE_BYTES
@@ -103,8 +102,7 @@ def need(scenario: Scenario) -> Need:
     >>> need(Scenario(title="", host=HostSpec(hugetlb={1 << 21: 1}), guests=(guest,), workload=work)).account
     'vmemmap'
     """
-    with fewer_collections():
-        run = Run(scenario, keep=EVENTS_KEPT)
+    with Run(scenario, keep=EVENTS_KEPT) as run:
         for _ in run.calls():
             pass
         result = run.result()

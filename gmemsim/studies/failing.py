@@ -19,12 +19,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
+from contextlib import closing
 from itertools import count
 from typing import Literal, get_args
 
 import attrs
 
-from gmemsim.garbage import fewer_collections
 from gmemsim.gmem.check import Verified
 from gmemsim.host.injection import ANY
 from gmemsim.host.ledger import Holder
@@ -102,8 +102,7 @@ def requests_of(scenario: Scenario) -> list[Request]:
     found: list[Request] = []
     asked: list[tuple[int, str, int, int]] = []
     so_far: Counter[str] = Counter()
-    with fewer_collections():
-        run = Run(scenario)
+    with Run(scenario) as run:
         ledger, numbers = run.host.ledger, count()
 
         def note(holder: Holder, n: int) -> None:
@@ -181,14 +180,13 @@ def observe(
     wanted = _Wanted(scenario, requests, to_end)
     if copies is None:
         copies = snapshots.possible()
-    with fewer_collections():
-        if copies:
-            _in_branches(wanted, strikes, tell, jobs, stop)
+    if copies:
+        _in_branches(wanted, strikes, tell, jobs, stop)
+        return
+    for strike in strikes:
+        if stop():
             return
-        for strike in strikes:
-            if stop():
-                return
-            tell(strike, _alone(wanted, strike))
+        tell(strike, _alone(wanted, strike))
 
 
 class _Wanted:
@@ -203,14 +201,14 @@ class _Wanted:
 
 def _alone(wanted: _Wanted, strike: Strike) -> Seen:
     """What is seen of ``strike`` in a run of its own."""
-    run = Run(wanted.scenario)
-    watch = _Watch(run, {strike.request: [strike]}, lambda _: True)
-    run.host.ledger.watch(watch)
-    for call in range(wanted.call_of[strike.request]):
-        next(run)
-        assert watch.struck is None, f"{strike} struck in call {call}"
-    seen = _next_call(run, wanted.guest_of[wanted.call_of[strike.request]])
-    return _seen(run, watch, *seen, wanted.to_end, _Known())
+    with Run(wanted.scenario) as run:
+        watch = _Watch(run, {strike.request: [strike]}, lambda _: True)
+        run.host.ledger.watch(watch)
+        for call in range(wanted.call_of[strike.request]):
+            next(run)
+            assert watch.struck is None, f"{strike} struck in call {call}"
+        seen = _next_call(run, wanted.guest_of[wanted.call_of[strike.request]])
+        return _seen(run, watch, *seen, wanted.to_end, _Known())
 
 
 def _in_branches(
@@ -227,11 +225,10 @@ def _in_branches(
     last = max((wanted.call_of[number] for number in planned), default=-1)
     calls = {wanted.call_of[number] for number in planned}
     branches: snapshots.Branches[Strike, Seen] = snapshots.Branches(jobs, tell)
-    run = Run(wanted.scenario)
     known = _Known()
-    watch = _Watch(run, planned, lambda strike: not stop() and branches.branch(strike))
-    run.host.ledger.watch(watch)
-    try:
+    with Run(wanted.scenario) as run, closing(branches):
+        watch = _Watch(run, planned, lambda strike: not stop() and branches.branch(strike))
+        run.host.ledger.watch(watch)
         for call in range(last + 1):
             if call not in calls:
                 next(run)
@@ -245,8 +242,6 @@ def _in_branches(
                 raise event
             if stop():
                 break
-    finally:
-        branches.finish()
 
 
 class _Known:

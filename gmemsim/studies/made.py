@@ -12,7 +12,6 @@ from typing import Any
 from gmemsim.gmem.policy import Policy
 from gmemsim.results.provenance import provenance
 from gmemsim.scenario.model import Scenario
-from gmemsim.version import __version__
 
 
 def made_of(scenario: Scenario, policies: Iterable[Policy | None] = ()) -> dict[str, Any]:
@@ -20,11 +19,11 @@ def made_of(scenario: Scenario, policies: Iterable[Policy | None] = ()) -> dict[
     wanted = list(policies) or [None]
     own = {guest.policy.generation for guest in scenario.guests} if None in wanted else set()
     generations = own | {policy.generation for policy in wanted if policy is not None}
-    made = provenance(__version__, scenario.sha256, scenario.settings, generations, scenario.host.profile.name)
+    made = provenance(scenario.sha256, scenario.settings, generations, scenario.host.profile.name)
     return {"seed": scenario.seed, "provenance": made}
 
 
 def made_without_scenario(policies: Iterable[Policy]) -> dict[str, Any]:
     """``provenance`` of what ``policies`` give where there is no scenario, and so no seed and no prices."""
-    made = provenance(__version__, None, (), {policy.generation for policy in policies}, None)
+    made = provenance(None, (), {policy.generation for policy in policies}, None)
     return {"provenance": {name: value for name, value in made.items() if value is not None}}

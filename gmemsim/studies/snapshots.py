@@ -86,7 +86,7 @@ class Branches(Generic[K, R]):
             pickle.dump(value, out)
         os._exit(0)
 
-    def finish(self) -> None:
+    def close(self) -> None:
         """Wait for all branches that are on their way; a branch that gets here has failed to report, and ends."""
         if self.key is not None:
             os._exit(1)

@@ -23,13 +23,12 @@ import attrs
 import numpy as np
 
 from gmemsim.errors import NO_MEMORY, SimulationRefused
-from gmemsim.garbage import fewer_collections
 from gmemsim.gmem.policy import Policy
 from gmemsim.results.metrics import metric_value
 from gmemsim.results.pricing import PHASE_NAMES, phase_times
 from gmemsim.results.timeline import TOTAL, Timeline
 from gmemsim.scenario.model import Scenario
-from gmemsim.sim.run import Result, Run
+from gmemsim.sim.run import Result, Run, run
 from gmemsim.studies.compare import with_policy
 from gmemsim.studies.ladders import Floats
 
@@ -110,11 +109,7 @@ def measure(workload: Workload, point: tuple[Policy, bool]) -> Measured:
     policy, wanted = point
     try:
         scenario = with_policy(workload.scenario, policy)
-        with fewer_collections():
-            run = Run(scenario)
-            for _ in run.calls():
-                pass
-            result = run.result()
+        result = run(scenario)
     except SimulationRefused as error:
         return Measured(policy=policy, refused=str(error))
     except MemoryError:

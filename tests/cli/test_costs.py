@@ -90,3 +90,28 @@ def test_a_price_counts_where_work_is_priced() -> None:
     rows = json.loads(CliRunner().invoke(gmemsim, ["compare", *price, *arguments]).stdout)["rows"]
     values = {row["metric"]: row["values"]["b-today"] for row in rows}
     assert values["modelled_time_ns.demote"] == values["work.demotes"] * 1_000_000 > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("kicks", "--price kicks: found 'kicks', expected COUNTER=TIME, such as rmp_updates=2us"),
+        ("kiks=1us", "--price kiks=1us: found 'kiks', expected a counter of work, did you mean 'kicks'?"),
+        ("vmemmap=1us", "--price vmemmap=1us: found 'vmemmap', expected a counter of work"),
+        ("kicks=1", "--price kicks=1: found '1', expected a time with a unit"),
+        ("kicks=-1us", "--price kicks=-1us: found '-1us', expected a time with a unit"),
+        ("kicks=", "--price kicks=: found ''"),
+    ],
+)
+def test_a_wrong_price(text: str, fault: str) -> None:
+    result = costs("default", "--price", text, "--price", "exits=1us")
+    assert (result.exit_code, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(fault)
+
+
+def test_all_that_is_wrong_with_prices_is_said_at_once() -> None:
+    result = costs("default", "--price", "a=1us", "--price", "kicks=1us", "--price", "kick=2us")
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 2
+    assert "found a second price of kicks, expected one" in result.stderr

@@ -3,10 +3,9 @@
 
 import pytest
 
-from gmemsim.errors import InputError
 from gmemsim.host.work import COUNTERS
 from gmemsim.scenario.format.load import parse_scenario
-from gmemsim.scenario.prices import read_price, read_prices, with_prices
+from gmemsim.scenario.prices import read_price, with_prices
 
 SCENARIO = """
 gmemsim: 1
@@ -36,31 +35,6 @@ def test_every_counter_can_be_priced_by_its_name(counter: str) -> None:
 )
 def test_names_as_people_write_them(name: str, counter: str) -> None:
     assert read_price(f"{name}=2ns") == (counter, 2.0)
-
-
-@pytest.mark.parametrize(
-    ("text", "fault"),
-    [
-        ("kicks", "--price kicks: found 'kicks', expected COUNTER=TIME, such as rmp_updates=2us"),
-        ("kiks=1us", "--price kiks=1us: found 'kiks', expected a counter of work, did you mean 'kicks'?"),
-        ("vmemmap=1us", "--price vmemmap=1us: found 'vmemmap', expected a counter of work"),
-        ("kicks=1", "--price kicks=1: found '1', expected a time with a unit"),
-        ("kicks=-1us", "--price kicks=-1us: found '-1us', expected a time with a unit"),
-        ("kicks=", "--price kicks=: found ''"),
-    ],
-)
-def test_a_wrong_price(text: str, fault: str) -> None:
-    with pytest.raises(InputError) as caught:
-        read_prices([text, "exits=1us"])
-    (line,) = str(caught.value).splitlines()
-    assert line.startswith(fault)
-
-
-def test_all_that_is_wrong_is_said_at_once() -> None:
-    with pytest.raises(InputError) as caught:
-        read_prices(["a=1us", "kicks=1us", "kick=2us"])
-    assert len(caught.value.faults) == 2
-    assert "found a second price of kicks, expected one" in str(caught.value)
 
 
 def test_they_stand_above_those_of_the_file() -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from gmemsim import compiled
 from gmemsim.gmem.policy import KEYS
 from gmemsim.reports import figures
 from gmemsim.reports.figures.calls import KINDS, Calls, calls_of
@@ -27,9 +26,9 @@ from gmemsim.reports.page.shell import render as render_page
 from gmemsim.reports.views import View
 from gmemsim.reports.words import ESTIMATE, account_label, found, modelled_time, number, place_name, times_note, wanted
 from gmemsim.results.pricing import call_times, profile_of
+from gmemsim.results.provenance import maker
 from gmemsim.results.timeline import TOTAL
 from gmemsim.units import human_duration, human_size, size_name
-from gmemsim.version import __version__
 
 LIBRARIES = ("attrs", "numpy", "matplotlib", "PyYAML", "sortedcontainers")
 """Packages whose versions are listed beside gmemsim's and Python's."""
@@ -253,8 +252,7 @@ def _expectations(expectations: Sequence[Mapping[str, Any]]) -> Table:
 
 def _versions(summary: Mapping[str, Any]) -> Table:
     rows = [
-        ("gmemsim", __version__),
-        ("form", compiled.form()),
+        ("gmemsim", maker()),
         ("Python", platform.python_version()),
         ("seed", str(summary["seed"])),
     ]

@@ -34,9 +34,9 @@ from gmemsim.errors import Fault, InputError
 from gmemsim.messages import quote, visible
 from gmemsim.registry import Registry
 from gmemsim.reports.views import cell
+from gmemsim.results.provenance import VERSION
 from gmemsim.scenario.format.settings import shown_settings
 from gmemsim.studies.sweep import MADE, Plan, SweepRow
-from gmemsim.version import __version__
 
 try:
     import fcntl
@@ -282,7 +282,7 @@ def _made_columns(plan: Plan) -> tuple[str, ...]:
 def _made_by(plan: Plan) -> dict[str, Any]:
     """What all rows of a table have in common."""
     settings = ", ".join(shown_settings(plan.settings))
-    return {"gmemsim": __version__, "scenario": plan.template.sha256, "set": _plain(settings)}
+    return {"gmemsim": VERSION, "scenario": plan.template.sha256, "set": _plain(settings)}
 
 
 def _same(found: str | float | None, wanted: str) -> bool:

@@ -10,10 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gmemsim import compiled
 from gmemsim.reports.words import number
+from gmemsim.results.provenance import maker
 from gmemsim.studies.fuzz import Finding, Fuzz
-from gmemsim.version import __version__
 
 Line = tuple[str, str]
 """A label, and what it is."""
@@ -62,7 +61,7 @@ def _report(fuzz: Fuzz, finding: Finding, file: str | None) -> Iterator[Line]:
     """Message, version, seed, configuration, step, dump, command."""
     failure = finding.failure
     yield "message", failure.message
-    yield "version", f"gmemsim {__version__} ({compiled.form()})"
+    yield "version", f"gmemsim {maker()}"
     if not fuzz.replayed:
         yield "seed", f"{fuzz.seed}, run {finding.number}"
         yield "shortened", f"from {finding.steps_before} steps to {len(finding.steps)} in {finding.trials} trials"

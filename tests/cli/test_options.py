@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
+from gmemsim.cli.options import Options
 from gmemsim.errors import Fault, InputError
-from gmemsim.options import Options
 
 
 def parse(text: str) -> int:
