@@ -10,7 +10,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gmemsim.compiled import active, form
+from gmemsim.compiled import active
+from gmemsim.compiled import form as form
 from gmemsim.version import __version__
 
 VERSION = __version__

@@ -26,7 +26,7 @@ from gmemsim.reports.page.shell import render as render_page
 from gmemsim.reports.views import View
 from gmemsim.reports.words import ESTIMATE, account_label, found, modelled_time, number, place_name, times_note, wanted
 from gmemsim.results.pricing import call_times, profile_of
-from gmemsim.results.provenance import maker
+from gmemsim.results.provenance import VERSION, form
 from gmemsim.results.timeline import TOTAL
 from gmemsim.units import human_duration, human_size, size_name
 
@@ -252,7 +252,8 @@ def _expectations(expectations: Sequence[Mapping[str, Any]]) -> Table:
 
 def _versions(summary: Mapping[str, Any]) -> Table:
     rows = [
-        ("gmemsim", maker()),
+        ("gmemsim", VERSION),
+        ("form", form()),
         ("Python", platform.python_version()),
         ("seed", str(summary["seed"])),
     ]
