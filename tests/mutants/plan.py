@@ -7,7 +7,8 @@ operators those are left out that only a reader's eye could tell from others of 
 kills: eleven replacements of a ``+`` are one question asked eleven times, and would make the share of killed mutants
 look better than the tests are.
 
-No place is mutated where a mutant could not be told from the original: annotations, docstrings, ``TYPE_CHECKING``.
+No place is mutated where a mutant could not be told from the original by any result: annotations, docstrings,
+``TYPE_CHECKING``, the ``strict=True`` of a ``zip`` (it asserts that lengths are equal), the size of an ``lru_cache``.
 """
 
 from __future__ import annotations
@@ -199,6 +200,8 @@ class Places:
             self._meaningless += [(_start(one), _end(one)) for one in annotations if isinstance(one, ast.expr)]
             if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
                 self._meaningless.append((_start(child), _end(child)))
+            if isinstance(child, ast.Call):
+                self._meaningless += [(_start(one), _end(one)) for one in _without_result(child)]
 
     def meaningless(self, place: tuple[int, int]) -> bool:
         """Whether nothing that runs lies there."""
@@ -207,6 +210,17 @@ class Places:
     def function(self, place: tuple[int, int]) -> str:
         """The outermost function in whose body the place lies."""
         return next((name for start, end, name in self._functions if start <= place < end), "")
+
+
+def _without_result(call: ast.Call) -> list[ast.expr]:
+    """The arguments of a call on which no result depends: an assertion, or how much is remembered."""
+    match ast.unparse(call.func):
+        case "zip":
+            return [one.value for one in call.keywords if one.arg == "strict" and ast.unparse(one.value) == "True"]
+        case "lru_cache" | "functools.lru_cache":
+            return [*call.args, *(one.value for one in call.keywords if one.arg == "maxsize")]
+        case _:
+            return []
 
 
 def _start(node: ast.stmt | ast.expr) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,29 @@ def test_no_mutant_where_nothing_runs() -> None:
     assert places.meaningless((16, 4)), "for type checkers only"
     assert not places.meaningless((8, 32))
     assert places.function((6, 36)) == "", "a default is computed when the function is made"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("pairs = zip(a, b, strict=True)", []),
+        ("pairs = zip(a, b, strict=False)", ["False"]),
+        ("pairs = zip(a, True, strict=True)", ["True"]),
+        ("pairs = other(a, strict=True)", ["True"]),
+        ("@lru_cache(maxsize=8)\ndef f(n: int = 3) -> None:\n    return 4", ["3", "4"]),
+        ("@functools.lru_cache(8, typed=True)\ndef f() -> None:\n    return 4", ["True", "4"]),
+        ("size = f(maxsize=8)", ["8"]),
+    ],
+)
+def test_no_mutant_of_an_assertion_or_of_the_size_of_a_cache(text: str, left: list[str]) -> None:
+    places = Places(text)
+    lines = text.splitlines()
+    words = [
+        (match[0], (number, match.start()))
+        for number, line in enumerate(lines, 1)
+        for match in re.finditer(r"True|False|\d+", line)
+    ]
+    assert [word for word, place in words if not places.meaningless(place)] == left
 
 
 def test_a_place_that_is_not_there() -> None:
