@@ -369,8 +369,7 @@ def _split_page_by_page(plan: Split) -> None:
     """Generation A: on a failure the folios are put back, the last first."""
     filemap, hugepage = plan.inode.filemap, plan.hugepage
     splits = [split for step in plan.steps for split in step.splits()]
-    filemap.remove(splits[0][0], splits[0][1])
-    begun = 1  # splits whose folio has been taken out of the filemap
+    begun = 1  # splits whose folio has been taken out of the filemap: the first one's before anything is asked for
     try:
         plan.take_vmemmap()
         plan.take_descriptors()

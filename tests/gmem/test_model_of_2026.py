@@ -123,6 +123,17 @@ def test_a_lone_split_of_a_has_no_root_above_its_pages() -> None:
     assert (guest.nodes(), folios(guest)) == (1, {18: 1})
 
 
+def test_a_counts_the_node_that_goes_with_the_only_folio() -> None:
+    """Above a lone folio that is not the first there is a root; it goes when the folio is taken out to be split."""
+    guest = make_guest(G, 2, ordering="attributes-first")
+    guest.punch_hole(0, G)
+    assert guest.nodes() == 1
+    guest.set_attributes(G, PAGE, False)
+    sound(guest)
+    assert (guest.work.nodes_freed, guest.work.nodes_allocated) == (1, 4162)
+    assert guest.nodes() == 4162
+
+
 @pytest.mark.parametrize("account", ["vmemmap", "folio_metadata", "filemap_nodes"])
 @pytest.mark.parametrize("nth", [1, 2, 1000])
 @pytest.mark.parametrize("split", ["uniform", "staged", "nonuniform"])
