@@ -8,7 +8,7 @@ from typing import Final
 from gmemsim.gmem.ranges import PinCounts
 from gmemsim.xarray.node import INDEX_BITS
 
-WHOLE: Final = tuple([{order: 1} for order in range(INDEX_BITS + 1)])
+WHOLE: Final = tuple([{order: 1} for order in range(INDEX_BITS)])
 """The folios of a hugepage that is whole, by its order; all of them share it."""
 
 

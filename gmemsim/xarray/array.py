@@ -251,7 +251,7 @@ class XArray:
             raise Invalid(f"store_range from {first} to {last}: the end lies before the start")
         tree = self.tree
         if entry is not None:
-            order = (~last & last + 1).bit_length() - 1 if last < INDEX_MAX else INDEX_BITS
+            order = (~last & last + 1).bit_length() - 1  # that of a whole array if its last index is the end
             start, shift, sibs = self._slots_of(last, order)
             tree.create(start, shift, sibs)
         index = first

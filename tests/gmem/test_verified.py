@@ -137,15 +137,35 @@ def test_ranges_of_a_tree_that_have_changed() -> None:
     assert changed == {SPLIT}
 
 
+def looked_at(guest: GuestMemfd, verified: Verified) -> list[int]:
+    """The numbers of the hugepages that would be looked at."""
+    return [hugepage.first // 512 for hugepage in verified._changed(guest.inode)]
+
+
+def test_pages_that_have_changed_up_to_the_bounds_of_hugepages_are_of_those_within() -> None:
+    guest, verified = used()
+    whole = [(number * 512, (number + pages) * 512) for number, pages in ((WHOLE, 1), (WHOLE, 2), (SPLIT, 3), (0, 1))]
+    single = [(page, page + 1) for page in (0, WHOLE * 512 - 1, WHOLE * 512)]
+    for ranges in (guest.inode.attributes._shared, guest.inode.host_mapped, guest.inode.inconsistent):
+        for start, end in whole + single:
+            ranges.remove(start, end)
+            looked_at(guest, verified)
+            for member in (True, False):
+                ranges.replace(start, end, member=member)
+                assert looked_at(guest, verified) == [*range(start // 512, -(-end // 512))]
+
+
+def test_all_that_is_left_is_looked_at_once_the_guest_is_gone() -> None:
+    guest, verified = used()
+    guest.inode.closed = True
+    assert looked_at(guest, verified) == [number for number in range(HUGEPAGES) if number != HOLE]
+
+
 def test_only_what_has_changed_is_looked_at_again() -> None:
     guest, verified = used()
-
-    def looked_at() -> list[int]:
-        return [hugepage.first // 512 for hugepage in verified._changed(guest.inode)]
-
-    assert looked_at() == []
+    assert looked_at(guest, verified) == []
     guest.set_attributes(WHOLE * 2 * M, 4 * K, private=False)
-    assert looked_at() == [WHOLE]
-    assert looked_at() == []
+    assert looked_at(guest, verified) == [WHOLE]
+    assert looked_at(guest, verified) == []
     guest.close()
     verified.check(guest.inode)

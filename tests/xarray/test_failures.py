@@ -197,6 +197,34 @@ def test_a_store_range_that_fails_keeps_what_was_there_and_what_it_stored(point:
     assert allocator.live == xa.nodes
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "nodes"),
+    [
+        (0, 31, 1),
+        (0, 62, 1),
+        (0, 63, 1),
+        (0, 127, 1),
+        (0, 64, 2),
+        (126, 127, 2),
+        (62, 191, 2),
+        (60, 64, 3),
+        (62, 4160, 5),
+        (INDEX_MAX - 1, INDEX_MAX, 11),
+        (INDEX_MAX, INDEX_MAX, 11),
+    ],
+)
+def test_a_store_range_makes_the_nodes_above_its_end_before_it_stores(first: int, last: int, nodes: int) -> None:
+    """So in an empty tree it stores all or nothing; the nodes that it has had stay, empty."""
+    for point in range(1, nodes + 1):
+        xa = XArray(allocator := CountingAllocator())
+        allocator.fail_after(point, FOREVER)
+        assert execute(xa, ("store_range", (first, last, "p1"))) == "ENOMEM"
+        assert (xa.nodes, list(xa.entries())) == (point - 1, [])
+        allocator.fail_after(0)
+        xa.store_range(first, last, "p1")
+        assert xa.nodes == nodes
+
+
 @pytest.mark.parametrize("point", range(1, 5))
 def test_an_id_that_needs_a_node_is_not_handed_out(point: int) -> None:
     history: tuple[Operation, ...] = tuple(("alloc", ("p1",)) for _ in range(8))
