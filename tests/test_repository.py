@@ -193,6 +193,13 @@ def test_what_a_page_of_the_docs_names_exists(page: str) -> None:
     assert [name for name in named if not any((base / name).exists() for base in (ROOT, ROOT / "gmemsim"))] == []
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("docs/") and "::test_" in text(page)])
+def test_a_test_that_a_page_names_exists(page: str) -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)", text(page))
+    assert len(named) == text(page).count("::test_")
+    assert [name for file, name in named if f"\ndef {name}(" not in text(file)] == []
+
+
 def test_no_module_is_longer_than_its_concept() -> None:
     lengths = {name: len(text(name).splitlines()) for name in MODULES}
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST_MODULE} == {}
