@@ -77,6 +77,10 @@ def main(rows: str, rounds: int, big: bool, rev: str | None, as_json: Path | Non
     names = chosen(rows, big=big)
     if not names:
         raise click.UsageError(f"no row matches {rows!r}; there are {', '.join(ROWS)}")
+    for name in names:
+        if ROWS[name].lacking:
+            click.echo(f"bench: {name} is left out, for lack of {ROWS[name].lacking}", err=True)
+    names = [name for name in names if not ROWS[name].lacking]
     with contextlib.ExitStack() as stack:
         forms = _forms(stack, rev)
         figures = measure(forms, names, rounds)

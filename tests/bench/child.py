@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.bench.meter import ROWS, Meter
 
-MODULES = ("rows_tree", "rows_api", "rows_run", "rows_command", "rows_studies")
+MODULES = ("rows_tree", "rows_api", "rows_run", "rows_command", "rows_page", "rows_studies")
 """Where the rows are."""
 
 

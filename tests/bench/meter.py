@@ -33,7 +33,8 @@ class Row:
     """One thing that is measured.
 
     ``unit`` of the number; ``what`` it is, in words; ``collections``: whether it is measured with and without them;
-    ``big``: only with ``BIG=1``; ``more``: whether a larger number is the better one.
+    ``big``: only with ``BIG=1``; ``more``: whether a larger number is the better one; ``lacking``: what it needs and is
+    not here.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Row:
     collections: bool = True
     big: bool = False
     more: bool = False
+    lacking: str = ""
 
 
 ROWS: dict[str, Row] = {}
@@ -50,13 +52,29 @@ ROWS: dict[str, Row] = {}
 
 
 def row(
-    name: str, unit: str, what: str, *, collections: bool = True, big: bool = False, more: bool = False
+    name: str,
+    unit: str,
+    what: str,
+    *,
+    collections: bool = True,
+    big: bool = False,
+    more: bool = False,
+    lacking: str = "",
 ) -> Callable[[Measure], Measure]:
     """Add the decorated function to :data:`ROWS`."""
 
     def add(measure: Measure) -> Measure:
         assert name not in ROWS, f"two rows {name}"
-        ROWS[name] = Row(name=name, unit=unit, what=what, measure=measure, collections=collections, big=big, more=more)
+        ROWS[name] = Row(
+            name=name,
+            unit=unit,
+            what=what,
+            measure=measure,
+            collections=collections,
+            big=big,
+            more=more,
+            lacking=lacking,
+        )
         return measure
 
     return add

@@ -10,98 +10,41 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gmemsim.reports.export import compare_html, html, sweep_html
 from gmemsim.reports.figures import FIGURES
-from gmemsim.reports.page.shell import is_live
+from gmemsim.reports.figures.sizes import COLOURS, ON_DARK
 from gmemsim.scenario.format.load import parse_scenario
 from gmemsim.sim.run import run
 from gmemsim.studies.compare import Comparison, usual_policies, with_policy
 from gmemsim.studies.sweep import Sweep, SweepRow, Variation
+from tests.browser import LACKING, Browser
 
 from . import views
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
-MISSING = [
-    name
-    for name, there in (
-        ("the package chromium", CHROMIUM),
-        ("the package chromium-driver", DRIVER),
-        ("gmemsim[html]", is_live()),
-        ("selenium", find_spec("selenium")),
-    )
-    if not there
-]
 pytestmark = [
-    pytest.mark.skipif(
-        bool(MISSING), reason=f"pages are not tested in a browser here, for lack of {', '.join(MISSING)}"
-    ),
+    pytest.mark.skipif(bool(LACKING), reason=f"pages are not tested in a browser here, for lack of {LACKING}"),
     pytest.mark.filterwarnings("default"),  # those of Selenium are not ours
 ]
 
-OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage")
 AXE = "axe-core@4"
 LETTER = (8.27, 11.69)
 """Inches of the paper: A4."""
-
-
-class Browser:
-    """Chromium with one page open at a time."""
-
-    def __init__(self) -> None:
-        from selenium import webdriver
-        from selenium.webdriver.chrome.options import Options
-        from selenium.webdriver.chrome.service import Service
-
-        options = Options()
-        options.binary_location = CHROMIUM or ""
-        for option in OPTIONS:
-            options.add_argument(option)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-        self.driver.set_script_timeout(60)
-
-    def open(self, page: Path, width: int = 1280, scheme: str = "light") -> list[str]:
-        """Open ``page``, wait until it is drawn, and return what the console said."""
-        self.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        self.command("Emulation.setDeviceMetricsOverride", **size)
-        self.driver.get(page.as_uri())
-        self.driver.execute_async_script(
-            """const done = arguments[0];
-            const look = () => document.body.dataset.ready ? done() : setTimeout(look, 50);
-            look()"""
-        )
-        return [entry["message"] for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
-
-    def command(self, name: str, **arguments: Any) -> Any:
-        return self.driver.execute_cdp_cmd(name, arguments)
-
-    def ask(self, script: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(script, *arguments)
-
-    def pixels(self, path: Path) -> Any:
-        from matplotlib.image import imread
-
-        path.write_bytes(base64.b64decode(self.command("Page.captureScreenshot", format="png")["data"]))
-        return imread(path)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     made = Browser()
     yield made
-    made.driver.quit()
+    made.quit()
 
 
 def comparison() -> Comparison:
@@ -241,6 +184,56 @@ def test_light_and_dark(scheme: str, browser: Browser, pages: Callable[[str], Pa
     assert (paper > 0.9) == (scheme == "light")
     ink = browser.ask("return document.getElementById('time')._fullLayout.font.color")
     assert (ink == "#222222") == (scheme == "light")
+
+
+def luminance(colour: str) -> float:
+    """As WCAG defines it, of ``#rrggbb`` or ``rgb(r, g, b)``."""
+    parts = (
+        [int(colour[i : i + 2], 16) for i in (1, 3, 5)] if colour[0] == "#" else map(int, re.findall(r"\d+", colour))
+    )
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (p / 255 for p in parts))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_size_stands_out_from_the_paper_or_has_something_around_it_that_does(
+    scheme: str, browser: Browser, pages: Callable[[str], Path]
+) -> None:
+    browser.open(pages("run"), scheme=scheme)
+    paper = browser.ask("return getComputedStyle(document.body).backgroundColor")
+    lines = browser.ask(
+        """return document.getElementById('time').data.filter(t => t.mode === 'lines' && t.legendgroup)
+            .map(t => [t.name, t.line.color])"""
+    )
+    around, inside = dict(lines[::2]), dict(lines[1::2])
+    assert len(inside) > 2
+    assert [name for name in inside if max(contrast(inside[name], paper), contrast(around[name], paper)) < 3] == []
+    assert all(contrast(colour, paper) >= 3 for colour in inside.values() if scheme == "dark")
+
+
+def test_another_paper_changes_the_colours_and_not_what_is_shown(
+    browser: Browser, pages: Callable[[str], Path]
+) -> None:
+    browser.open(pages("run"), scheme="light")
+    look = """const plot = document.getElementById('time'), map = plot.data.find(t => t.type === 'heatmap');
+        return [plot.data.find(t => t.legendgroup === '0' && !t.hoverinfo).line.color, map.colorscale[0][1],
+            plot._fullLayout.font.color, plot._fullLayout.xaxis.range, plot._fullLayout.yaxis.range]"""
+    browser.driver.execute_async_script(
+        "Plotly.relayout('time', { 'xaxis.range[0]': 1, 'xaxis.range[1]': 2 }).then(arguments[0])"
+    )
+    light = browser.ask(look)
+    browser.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    browser.driver.execute_async_script("requestAnimationFrame(() => setTimeout(arguments[0], 100))")
+    dark = browser.ask(look)
+    assert (light[0], dark[0]) == (COLOURS[0], ON_DARK[0]) == (light[1], dark[1])
+    assert light[2] != dark[2]
+    assert light[3:] == dark[3:]
+    assert light[3] == [1, 2]
 
 
 @pytest.mark.parametrize("name", ["run", "compare"])

@@ -216,7 +216,7 @@ def _events(view: View) -> Records:
     listed = [events[i] for i in chosen.tolist()]
     columns: dict[str, list[object]] = {
         "event": [i + 1 for i in chosen.tolist()],
-        "time [s]": [event.time_ns / 1e9 for event in listed],
+        "time [s]": [round(event.time_ns / 1e9, 6) for event in listed],
         "guest": [event.guest or "" for event in listed],
         "call": [event.kind for event in listed],
         "size": ["" if event.size is None else size_name(event.size) for event in listed],

@@ -20,6 +20,9 @@ from gmemsim.units import parse_size
 COLOURS = ("#1d0b40", "#4b2d8a", "#7f63bb", "#ad9bd8", "#d9d1ef")
 """The classes' colours, smallest size first."""
 
+ON_DARK = ("#7454ba", "#9077d2", "#ad9ae6", "#cabef4", "#e9e4fe")
+"""The same hue in the same order for dark paper, where even the first stands out (three times its luminance)."""
+
 EMPTY = "#ffffff"
 """Where there is no memory."""
 

@@ -2,9 +2,11 @@
 // Draws the plots of a page, sorts its tables and filters its long ones.  Needs Plotly, which stands before it.
 "use strict";
 (() => {
-  const { plots, records } = JSON.parse(document.getElementById("data").textContent);
+  const { lists, plots, records } = JSON.parse(document.getElementById("data").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const PRINTED = 680; // CSS pixels of a printed page between its margins
+  const NEAR = 1e-9; // by this part of the axis a value's second point stands before the next value
+  const MARGIN = 20 / 19; // what Plotly leaves above the highest value
   let printing = false;
 
   // -- plots ---------------------------------------------------------------------------------------------------
@@ -25,36 +27,69 @@
     return { tickvals: found, ticktext: found.map(bytes) };
   };
 
-  const colours = () => {
-    const light = printing || !dark.matches;
-    return { ink: light ? "#222222" : "#e4e4e4", rule: light ? "#dddddd" : "#3a3e46", field: light ? "#ffffff" : "#24272d" };
-  };
+  const isLight = () => printing || !dark.matches;
 
   const axesOf = (layout) => Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key));
 
-  const themed = (layout) => {
-    const { ink, rule, field } = colours();
-    const made = {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", "font.color": ink,
-      "hoverlabel.bgcolor": field, "hoverlabel.font.color": ink,
-    };
-    for (const key of axesOf(layout)) {
-      made[`${key}.gridcolor`] = rule;
-      made[`${key}.zerolinecolor`] = rule;
-      made[`${key}.linecolor`] = ink;
-    }
-    return made;
+  // The layout in the colours of this paper.
+  const dressed = (layout) => {
+    const [ink, rule, field] = isLight() ? ["#222222", "#dddddd", "#ffffff"] : ["#e4e4e4", "#3a3e46", "#24272d"];
+    const clear = "rgba(0,0,0,0)";
+    Object.assign(layout, { paper_bgcolor: clear, plot_bgcolor: clear, font: { ...layout.font, color: ink } });
+    layout.hoverlabel = { bgcolor: field, font: { color: ink } };
+    for (const key of axesOf(layout)) Object.assign(layout[key], { gridcolor: rule, zerolinecolor: rule, linecolor: ink });
+    return layout;
+  };
+
+  // The traces as Plotly wants them; what a trace of ours may ask for is said by Plot in parts.py.
+  const tracesOf = (plot) => {
+    const end = plot.layout.xaxis.range?.[1], palette = plot.palettes[isLight() ? "light" : "dark"];
+    const doubled = (list) => list.flatMap((value) => [value, value]);
+    // The point nearest to the cursor has the value that holds there: one stands just before the next value.
+    const begun = (list) => list.flatMap((x, i) => [x, Math.max(x, (list[i + 1] ?? end) - NEAR * end)]);
+    let below = null;
+    return plot.traces.map(({ steps, stacked, rows, names, size, around, ...made }) => {
+      if (made.x !== undefined) made.x = lists[made.x];
+      if (made.y !== undefined) made.y = lists[made.y];
+      if (stacked) {
+        made.customdata = made.y;
+        made.y = below = below ? made.y.map((value, i) => value + below[i]) : made.y;
+      }
+      if (steps) {
+        made.x = begun(made.x);
+        made.y = doubled(made.y);
+        if (stacked) made.customdata = doubled(made.customdata);
+      }
+      if (rows) {
+        made.z = rows.map((row) => [...row].map(Number));
+        made.customdata = made.z.map((row) => row.map((kind) => names[kind]));
+        const part = (k) => k / palette.length;
+        made.colorscale = palette.flatMap((colour, k) => [[part(k), colour], [part(k + 1), colour]]);
+      }
+      if (size !== undefined) {
+        const what = made.mode === "markers" ? "marker" : "line";
+        made[what] = { ...made[what], color: palette[size] };
+      }
+      if (around && !isLight()) made.line = { ...made.line, color: palette.at(-1) };
+      return made;
+    });
+  };
+
+  // Ticks for the range that an axis will have: drawing again for them alone takes as long as drawing.
+  const foretick = (layout, name, traces) => {
+    const here = traces.filter((trace) => trace.yaxis === name.replace("axis", ""));
+    const highest = ({ y, z, dy }) => (z ? z.length * dy : y.reduce((a, b) => Math.max(a, b), 0) * MARGIN);
+    const high = Math.max(0, ...here.map(highest));
+    if (high) Object.assign(layout[name], { tickmode: "array", ...ticks(0, high) });
   };
 
   const retick = (place, names) => {
     const change = {};
     for (const name of names) {
-      const axis = place._fullLayout[name];
-      const { tickvals, ticktext } = ticks(...axis.range);
-      if (String(axis.tickvals) !== String(tickvals)) {
-        change[`${name}.tickmode`] = "array";
-        change[`${name}.tickvals`] = tickvals;
-        change[`${name}.ticktext`] = ticktext;
+      const axis = place._fullLayout[name], [low, high] = axis.range;
+      const { tickvals, ticktext } = ticks(low, high);
+      if (String(axis.tickvals?.filter((tick) => low <= tick && tick <= high)) !== String(tickvals)) {
+        Object.assign(change, { [`${name}.tickmode`]: "array", [`${name}.tickvals`]: tickvals, [`${name}.ticktext`]: ticktext });
       }
     }
     if (Object.keys(change).length) Plotly.relayout(place, change);
@@ -63,30 +98,32 @@
   const draw = async (plot) => {
     const place = document.getElementById(plot.id);
     const narrow = place.clientWidth < 500;
-    const layout = structuredClone(plot.layout);
+    const layout = { ...structuredClone(plot.layout), uirevision: "kept" };
     layout.margin = narrow ? { l: 62, r: 8, t: 24, b: 40 } : { l: 90, r: 16, t: 28, b: 40 };
     if (narrow) layout.font = { size: 10 };
     const config = { responsive: true, displaylogo: false, scrollZoom: false };
-    await Plotly.newPlot(place, plot.traces, layout, config);
-    await Plotly.relayout(place, themed(plot.layout));
+    const traces = tracesOf(plot);
+    for (const name of plot.bytes) foretick(layout, name, traces);
+    await Plotly.newPlot(place, traces, dressed(layout), config);
     retick(place, plot.bytes);
     place.on("plotly_relayout", () => retick(place, plot.bytes));
   };
 
-  const redress = () => {
-    for (const plot of plots) Plotly.relayout(document.getElementById(plot.id), themed(plot.layout));
+  // In other colours, zoomed as before.
+  const redraw = (plot, more) => {
+    const place = document.getElementById(plot.id);
+    Plotly.react(place, tracesOf(plot), { ...dressed(place.layout), ...more });
   };
 
   const print = (on) => {
     printing = on;
     for (const plot of plots) {
-      const place = document.getElementById(plot.id);
-      place.style.width = on ? `${PRINTED}px` : "";
-      Plotly.relayout(place, { ...themed(plot.layout), width: on ? PRINTED : null, autosize: !on });
+      document.getElementById(plot.id).style.width = on ? `${PRINTED}px` : "";
+      redraw(plot, { width: on ? PRINTED : undefined, autosize: !on });
     }
   };
 
-  dark.addEventListener("change", redress);
+  dark.addEventListener("change", () => plots.forEach((plot) => redraw(plot)));
   addEventListener("beforeprint", () => print(true));
   addEventListener("afterprint", () => print(false));
 
@@ -132,7 +169,7 @@
     const place = document.getElementById(record.id);
     const [head, body] = [place.querySelector("thead"), place.querySelector("tbody")];
     const find = place.querySelector(".find"), failed = place.querySelector(".failed");
-    const value = (column, row) => (column.words ? column.words[column.values[row]] : column.values[row]);
+    const value = ({ words, values }, row) => (words ? words[values ? values[row] : 0] : values[row]);
     const shown = (column, row) => {
       const found = value(column, row);
       return found === null ? "" : typeof found === "number" ? found.toLocaleString("en", { maximumFractionDigits: 3 }) : found;

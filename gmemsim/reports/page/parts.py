@@ -6,7 +6,6 @@ A block knows how it looks with scripts (``live``) and without.  Where it is not
 
 from __future__ import annotations
 
-import base64
 import html
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
+
+from gmemsim.reports.page.svg import address
 
 
 def text(words: object) -> str:
@@ -126,9 +127,9 @@ class Picture:
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory, "figure.svg")
             self.draw(path)
-            data = base64.b64encode(path.read_bytes()).decode("ascii")
+            data = address(path.read_text(encoding="utf-8"))
         caption = text(self.caption)
-        image = f'<img alt="{caption}" src="data:image/svg+xml;base64,{data}">'
+        image = f'<img alt="{caption}" src="{data}">'
         return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
@@ -138,6 +139,12 @@ class Plot:
 
     ``bytes_axes``: names of the layout's axes that count bytes.  ``name`` must be unique on a page, ``caption`` stands
     below.
+
+    The page's script makes Plotly's traces of ours: of a trace with ``steps`` each value holds until the next ``x``;
+    one that is ``stacked`` is drawn on those before it, its own values becoming ``customdata``; one with ``size`` has
+    the colour of that class of sizes, and one that is ``around`` it sets it off; one with ``rows``, texts with a digit
+    for every class, and ``names`` of the classes, is a map.  ``palettes`` are the colours of the classes, and of no
+    memory, on ``light`` and on ``dark`` paper.
     """
 
     name: str
@@ -146,6 +153,7 @@ class Plot:
     layout: Mapping[str, Any]
     height: int
     bytes_axes: Sequence[str] = ()
+    palettes: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
 
     def html(self, *, live: bool) -> str:
         """The place of the plot; the page's script draws it."""
@@ -159,7 +167,13 @@ class Plot:
     def data(self) -> dict[str, Any]:
         """What the script needs."""
         layout = {**self.layout, "height": self.height}
-        return {"id": self.name, "traces": self.traces, "layout": layout, "bytes": list(self.bytes_axes)}
+        return {
+            "id": self.name,
+            "traces": self.traces,
+            "layout": layout,
+            "bytes": list(self.bytes_axes),
+            "palettes": self.palettes,
+        }
 
 
 @attrs.frozen(eq=False)
@@ -189,15 +203,16 @@ class Records:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the script needs: words are numbered, each is written once."""
-        columns = []
+        """What the script needs: words are numbered, each is written once; one that all rows have needs no number."""
+        columns: list[dict[str, object]] = []
         for name, values in self.columns.items():
             if all(isinstance(value, int | float | None) for value in values):
                 columns.append({"name": name, "values": list(values)})
             else:
                 numbers: dict[object, int] = {}
                 numbered = [numbers.setdefault(value, len(numbers)) for value in values]
-                columns.append({"name": name, "words": [str(word) for word in numbers], "values": numbered})
+                words: dict[str, object] = {"name": name, "words": [str(word) for word in numbers]}
+                columns.append(words if len(numbers) == 1 else {**words, "values": numbered})
         return {"id": self.name.replace(" ", "-"), "columns": columns}
 
 

@@ -8,6 +8,10 @@ figures (:mod:`gmemsim.reports.figures`), and has the same colours.  Curves keep
 and the highest sample, so no peak is lost (:func:`~gmemsim.reports.figures.curves.decimate`), and what is shown at the
 cursor is a sample's own value, in full.  Stacked areas are drawn as sums; the value at the cursor is the account's.
 
+What can be worked out in the browser is left to ``page.js``, or a page of a long run would be twice as large: both
+points of a step, the sums of a stack, the rows of a map, and the colours of the sizes, which depend on the paper
+(:class:`~gmemsim.reports.page.parts.Plot` says how a trace asks for that).
+
 Plotly reads some HTML in text, so names from outside go through :func:`~gmemsim.reports.page.parts.text`.
 """
 
@@ -24,7 +28,7 @@ from gmemsim.reports.figures import LAYOUT, foliomap, strip
 from gmemsim.reports.figures.bars import Composition
 from gmemsim.reports.figures.calls import KINDS, QUANTILES, Calls
 from gmemsim.reports.figures.curves import Axis, Floats, Integers, common_axes, decimate, time_axis
-from gmemsim.reports.figures.sizes import COLOURS, EMPTY, by_class, geometry_of
+from gmemsim.reports.figures.sizes import COLOURS, EMPTY, ON_DARK, by_class, geometry_of
 from gmemsim.reports.page.parts import Plot, text
 from gmemsim.reports.views import View
 from gmemsim.reports.words import account_colour, account_label
@@ -49,8 +53,8 @@ LEAST_ROWS = 24
 MOST_MARKS = 2000
 """Failed calls that are marked at most."""
 
-NEAR = 1e-9
-"""By this part of the axis a value's second point stands before the next value."""
+DIGITS = 10
+"""Digits of a place on the axis, counted from the first one of the axis's end."""
 
 GAP = 34
 """CSS pixels between two panels: a panel's name fits."""
@@ -60,6 +64,9 @@ HUES = ("#3b7dd8", "#d9822b", "#2a9d5c", "#c2548f", "#8a6fd1", "#b5a11f", "#c850
 
 WIDTHS = (1.5, 2.5, 3.5, 4.5, 5.5)
 """CSS pixels of a curve by class of sizes, the smallest first: of two equal counts both are seen."""
+
+PALETTES = {"light": (*COLOURS, EMPTY), "dark": (*ON_DARK, "#16181c")}
+"""The classes of sizes, and no memory, on light and on dark paper; the last is that of ``page.css``."""
 
 INK = "#7a7a7a"
 """A grey that is seen on light and on dark paper."""
@@ -118,7 +125,7 @@ class Panels:
             layout[_axis_name(number)] = {**axis, "domain": domain}
             layout["annotations"].append(_title(title, domain[1]))
             top -= height
-        return Plot(name, caption, self.traces, layout, whole + 182, self.byte_axes)
+        return Plot(name, caption, self.traces, layout, whole + 182, self.byte_axes, PALETTES)
 
 
 def _axis_name(number: int) -> str:
@@ -140,6 +147,8 @@ def over_time(view: View) -> Plot:
         panels.add("folios", 170, folios, type="log", dtick=3 * float(np.log10(2)), tickformat=",d")
     layout: Layout | None = view.recordings.get(LAYOUT)
     words = ["Drag to zoom in, double-click to zoom out; the cursor is shared by all panels."]
+    if len(timeline.columns()[TOTAL]) > 2 * BUCKETS:
+        words.append("The grey line is the total; where it is as wide as a band, it goes up and down within a pixel.")
     if layout is not None:
         rows = max(LEAST_ROWS, MAP_ROWS // len(layout.guests))
         for guest in layout.guests:
@@ -159,22 +168,17 @@ def totals(timelines: Mapping[str, Timeline]) -> Plot:
     for name, timeline, axis, colour in zip(timelines, timelines.values(), axes, cycle(HUES), strict=False):
         total = timeline.columns()[TOTAL]
         kept = decimate(axis.samples, [total], axis.end, BUCKETS)
-        x, (y,) = steps(axis.samples[kept], panels.axis.end, total[kept])
-        traces.append(curve(x, y, name, colour, hovertemplate="%{y:,} B"))
+        at, end = axis.samples[kept], panels.axis.end
+        traces.append(steps(at, total[kept], end, name, colour, hovertemplate="%{y:,} B"))
     panels.add("host memory held", 320, traces, of_bytes=True, rangemode="tozero")
     return panels.plot("time", "Drag to zoom in, double-click to zoom out.")
 
 
-def steps(x: Floats, end: float, *columns: Column) -> tuple[list[float], list[list[int]]]:
-    """``x`` and the ``columns`` of a curve whose values hold until the next one, and at last until ``end``.
-
-    Each value is there twice, at its beginning and just before the next one: the point nearest to the cursor then has
-    the value that holds at the cursor.
-    """
-    after = np.append(x[1:], end)
-    before = np.maximum(after - NEAR * end, x)
-    places = np.ravel(np.column_stack([x, before]))
-    return places.tolist(), [np.repeat(values, 2).tolist() for values in columns]
+def places(x: Floats, end: float) -> list[float]:
+    """``x`` on an axis up to ``end`` with no more digits than anyone can zoom to."""
+    decimals = DIGITS - len(str(int(end)))
+    rounded: list[float] = np.round(x, decimals).tolist()
+    return rounded
 
 
 def curve(x: Sequence[float], y: Sequence[Any], name: str, colour: str, **more: Any) -> Trace:
@@ -183,30 +187,31 @@ def curve(x: Sequence[float], y: Sequence[Any], name: str, colour: str, **more: 
     return {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": text(name), "line": line, **more}
 
 
+def steps(x: Floats, y: Column, end: float, name: str, colour: str, **more: Any) -> Trace:
+    """A curve whose values ``y`` hold until the next one, and at last until ``end``."""
+    return curve(places(x, end), y.tolist(), name, colour, steps=True, **more)
+
+
 def _memory(view: View, axis: Axis) -> Iterator[Trace]:
     timeline = view.result.timeline
     columns = timeline.columns()
     used = [name for name in timeline.accounts if columns[name].any()]
     buckets = BUCKETS * CURVES_IN_FULL // max(CURVES_IN_FULL, len(used) + 1)
     kept = decimate(axis.samples, [columns[TOTAL], *(columns[name] for name in used)], axis.end, buckets)
-    lower = np.zeros(len(kept), dtype=np.int64)
+    x, total = axis.samples[kept], columns[TOTAL][kept]
     for name in used:
-        lower = lower + columns[name][kept]
-        x, (upper, values) = steps(axis.samples[kept], axis.end, lower, columns[name][kept])
         yield {
-            **curve(x, upper, account_label(name), account_colour(name)),
+            **steps(x, columns[name][kept], axis.end, account_label(name), account_colour(name), stacked=True),
             "line": {"width": 0, "color": account_colour(name)},
             "fill": "tozeroy" if name == used[0] else "tonexty",
             "fillcolor": account_colour(name),
-            "customdata": values,
             "hovertemplate": "%{customdata:,} B",
         }
-    x, (total,) = steps(axis.samples[kept], axis.end, columns[TOTAL][kept])
-    yield curve(x, total, "total", INK, hovertemplate="%{y:,} B")
+    yield steps(x, total, axis.end, "total", INK, hovertemplate="%{y:,} B")
     if view.kernel_memory is not None:
         words = f"kernel_memory {human_size(view.kernel_memory)}"
         limit = curve([0, axis.end], [view.kernel_memory] * 2, words, INK, hovertemplate="%{y:,} B")
-        far = view.kernel_memory > 2 * max(total, default=0)
+        far = view.kernel_memory > 2 * int(total.max(initial=0))
         yield {**limit, "line": {"dash": "dash", "color": INK}, **({"visible": "legendonly"} if far else {})}
     yield from _failures(timeline, axis)
 
@@ -223,7 +228,7 @@ def _failures(timeline: Timeline, axis: Axis) -> Iterator[Trace]:
         yield {
             "type": "scatter",
             "mode": "markers",
-            "x": axis.events[kept].tolist(),
+            "x": places(axis.events[kept], axis.end),
             "y": total[at].tolist(),
             "name": text(f"failed, {row.words} ({len(row.events):,} ×)"),
             "marker": {"symbol": "x-thin", "size": size, "line": {"width": width, "color": INK}},
@@ -235,13 +240,12 @@ def _folios(timeline: Timeline, axis: Axis) -> Iterator[Trace]:
     names = geometry_of(timeline).class_names
     for kind, counts in sorted(by_class(timeline).items(), reverse=True):
         kept = decimate(axis.samples, [counts], axis.end, BUCKETS)
-        x, (values,) = steps(axis.samples[kept], axis.end, counts[kept])
-        above = [value or None for value in values]  # a logarithmic axis has no 0
-        legend = {"legendgroup": str(kind), "showlegend": False}
-        around = curve(x, above, names[kind], INK, hoverinfo="skip", **legend)
-        inside = curve(x, above, names[kind], COLOURS[kind], hovertemplate="%{y:,}", **legend)
+        shown = steps(axis.samples[kept], counts[kept], axis.end, names[kind], INK, legendgroup=str(kind))
+        shown |= {"y": [value or None for value in shown["y"]], "showlegend": False}  # a logarithmic axis has no 0
+        around = {**shown, "hoverinfo": "skip", "around": True}
+        inside = {**shown, "hovertemplate": "%{y:,}", "size": kind}
         for trace, width in ((around, WIDTHS[kind] + 2), (inside, WIDTHS[kind])):
-            trace["line"]["width"] = width  # the darkest and the palest need what is around them, on some paper
+            trace["line"] = {"color": INK, "width": width}  # the palest is not seen on white without what is around it
             yield trace
 
 
@@ -249,19 +253,15 @@ def _map(guest: GuestLayout, layout: Layout, axis: Axis, rows: int) -> Trace:
     """The picture of :mod:`~gmemsim.reports.figures.foliomap`, coarser, with the size's name at the cursor."""
     pages, _ = foliomap.states(guest, layout, axis, MAP_COLUMNS)
     classes = foliomap.picture(guest, pages, layout.geometry.page_size, rows)
-    names = (*layout.geometry.class_names, "no memory")
     width, height = axis.end / MAP_COLUMNS, guest.size / len(classes)
-    steps = [(colour, kind) for kind, colour in enumerate((*COLOURS, EMPTY))]
-    scale = [[(kind + edge) / (CLASSES + 1), colour] for colour, kind in steps for edge in (0, 1)]
     return {
         "type": "heatmap",
         "x0": width / 2,
         "dx": width,
         "y0": height / 2,
         "dy": height,
-        "z": classes.tolist(),
-        "customdata": [[names[kind] for kind in row] for row in classes.tolist()],
-        "colorscale": scale,
+        "rows": ["".join(map(str, row)) for row in classes.tolist()],
+        "names": [*layout.geometry.class_names, "no memory"],
         "zmin": -0.5,
         "zmax": CLASSES + 0.5,
         "showscale": False,
@@ -275,7 +275,7 @@ def _legend_of_size(panels: Panels, kind: int, layout: Layout) -> Trace:
     marker = {"symbol": "square", "size": 11, "color": COLOURS[kind], "line": {"width": 1, "color": INK}}
     what = {"type": "scatter", "mode": "markers", "x": [None], "y": [None], "hoverinfo": "skip"}
     name = f"folios of {layout.geometry.class_names[kind]}"
-    return {**what, "marker": marker, "name": name, "xaxis": "x", "yaxis": "y", "legendgroup": str(kind)}
+    return {**what, "marker": marker, "name": name, "xaxis": "x", "yaxis": "y", "legendgroup": str(kind), "size": kind}
 
 
 def peaks(held: Mapping[str, Composition], each: str) -> Plot:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from importlib.util import find_spec
 from typing import Any
@@ -59,9 +60,23 @@ def data(value: Any) -> str:
 
 def _data(page: Page) -> str:
     blocks = [block for section in page.sections for block in section.blocks]
-    plots = [block.data for block in blocks if isinstance(block, Plot)]
+    lists: dict[tuple[object, ...], int] = {}
+    plots = [_numbered(block.data, lists) for block in blocks if isinstance(block, Plot)]
     records = [block.data for block in blocks if isinstance(block, Records)]
-    return f'<script type="application/json" id="data">{data({"plots": plots, "records": records})}</script>\n'
+    content = {"lists": list(lists), "plots": plots, "records": records}
+    return f'<script type="application/json" id="data">{data(content)}</script>\n'
+
+
+def _numbered(plot: Mapping[str, Any], lists: dict[tuple[object, ...], int]) -> dict[str, Any]:
+    """``plot`` with a number for every list of places and values: the curves of a stack have the same places."""
+    traces = [
+        {
+            key: lists.setdefault(tuple(value), len(lists)) if key in ("x", "y") else value
+            for key, value in trace.items()
+        }
+        for trace in plot["traces"]
+    ]
+    return {**plot, "traces": traces}
 
 
 def _policy(scripts: list[str]) -> str:

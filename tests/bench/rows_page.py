@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rows of the page of a long run: how large it is, and how fast a browser has it drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.bench.meter import Meter, row
+from tests.bench.rows_run import scenario, written
+from tests.browser import LACKING, Browser
+
+EVENTS = 100_000
+
+
+def _page(meter: Meter) -> Path:
+    """The page of a run of so many conversions, with every figure."""
+    path, page = (
+        written(meter, "bench.yaml", scenario("staged", 64, 64, meter.scale(EVENTS))),
+        meter.folder / "run.html",
+    )
+    meter.command("run", path, "--format", "html", "--out", page, "--force")
+    return page
+
+
+@row("page.size", "MB", f"the page (`--format html`) of a run of {EVENTS:,} conversions", collections=False)
+def page_size(meter: Meter) -> float:
+    return _page(meter).stat().st_size / 1e6
+
+
+@row(
+    "page.open",
+    "s",
+    "that page in headless Chromium, just started: from opening the file to the frame after all plots are drawn"
+    " (wall clock)",
+    collections=False,
+    lacking=LACKING,
+)
+def page_open(meter: Meter) -> float:
+    page, browser = _page(meter), Browser()
+    try:
+        return browser.seconds(page)
+    finally:
+        browser.quit()
