@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
@@ -22,7 +23,7 @@ from matplotlib.text import Text
 
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.reports import figures
-from gmemsim.reports.figures import calls, canvas, foliomap, occupancy, sizes
+from gmemsim.reports.figures import calls, canvas, foliomap, occupancy, sizes, stack
 from gmemsim.reports.figures.curves import BUCKETS, time_axis
 from gmemsim.reports.views import View
 from gmemsim.results.pricing import PHASE_NAMES
@@ -307,6 +308,30 @@ def test_calls_that_took_equally_long_are_named_once() -> None:
         "vm-0: allocate 2M at 0 (the first of 20 as long)",
         "vm-0: convert 4K at 0 to shared (the first of 20 as long)",
     ]
+
+
+def test_a_map_says_how_long_a_column_is_and_what_is_too_short_to_be_seen() -> None:
+    notes = " ".join(next(text for text in texts("map", "everything") if "A column shows" in text).split())
+    assert "what is split for less than 12.53 ms looks as long, a merge as short is not seen" in notes
+    notes = " ".join(next(text for text in texts("map", "no time") if "A column shows" in text).split())
+    assert "looks as long" not in notes
+
+
+def test_a_line_that_may_have_narrow_pulses_says_how_wide_they_look() -> None:
+    assert any(canvas.WIDE_LINES in " ".join(text.split()) for text in texts("orders", "everything"))
+
+
+def test_the_line_of_a_sum_with_very_many_turns_does_not_cover_the_areas() -> None:
+    """It was black, which is no account's colour; a narrow peak keeps an edge in its own."""
+    for samples, expected in ((20, True), (20_000, False)):
+        ax = figures.figure("memory", View(fakes.busy(samples))).axes[0]
+        lines = [
+            line for line in ax.get_lines() if line.get_color() == canvas.INK and line.get_drawstyle() == "steps-post"
+        ]
+        assert bool(lines) == expected
+        areas = [area for area in ax.collections if isinstance(area, PolyCollection)]
+        edges = {float(width) for area in areas for width in np.ravel(area.get_linewidth())}
+        assert edges == ({0.0} if expected else {stack.HAIR})
 
 
 def test_where_levels_were_not_counted_the_nodes_are_grey_and_not_absent() -> None:

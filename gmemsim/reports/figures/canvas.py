@@ -56,6 +56,9 @@ NOTE_COLUMNS = 118
 DARK_PART = 0.9
 """The part of the viridis gradient that is dark enough for lines on white."""
 
+WIDE_LINES = "What is over within a line's width looks as wide as the line; a line like a band goes up and down in it."
+"""What a figure says whose lines may have narrow pulses, or very many."""
+
 MOST_POWERS = 7
 """Ticks of a logarithmic axis at most."""
 

@@ -26,7 +26,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from gmemsim.reports.figures import LAYOUT, canvas
-from gmemsim.reports.figures.curves import Axis, time_axis
+from gmemsim.reports.figures.curves import STEPS, Axis, time_axis
 from gmemsim.reports.figures.sizes import COLOURS, EMPTY, spread
 from gmemsim.reports.views import DataTable, View
 from gmemsim.sim.layout import CLASSES, MOST_FAILING, Flags, GuestLayout, Layout, Pages
@@ -50,7 +50,7 @@ def draw(view: View) -> Figure:
     layout, axis = _layout(view), time_axis(view.result.timeline)
     shown = [states(guest, layout, axis) for guest in layout.guests]
     lined = all(float(shared.any(axis=0).mean()) <= MOST_LINES for _, shared in shown)
-    notes = _notes(layout, None if lined else [int(shared.sum(axis=1).max(initial=0)) for _, shared in shown])
+    notes = _notes(layout, axis, None if lined else [int(shared.sum(axis=1).max(initial=0)) for _, shared in shown])
     number = len(layout.guests)
     heights = [max(LEAST_HEIGHT, HEIGHT / number)] * number
     fig, (*panels, below) = canvas.sheet(view.title, [*heights, canvas.note_height(notes)])
@@ -68,11 +68,11 @@ def draw(view: View) -> Figure:
     return fig
 
 
-def states(guest: GuestLayout, layout: Layout, axis: Axis, columns: int = COLUMNS) -> tuple[Pages, Flags]:
+def states(guest: GuestLayout, layout: Layout, axis: Axis) -> tuple[Pages, Flags]:
     """The state of ``guest`` that every column of time shows: pages by column, cell and class; whether it is shared."""
     begin = np.where(layout.events >= 0, axis.events[layout.events] if len(axis.events) else 0.0, 0.0)
-    place = np.minimum((begin * (columns / axis.end)).astype(np.int64), columns - 1)[guest.frames]
-    bounds = np.searchsorted(place, np.arange(columns + 1))
+    place = np.minimum((begin * (COLUMNS / axis.end)).astype(np.int64), COLUMNS - 1)[guest.frames]
+    bounds = np.searchsorted(place, np.arange(COLUMNS + 1))
     pages, shared = [], []
     for first, after in pairwise(bounds.tolist()):
         if first == after:
@@ -140,7 +140,16 @@ def most_at_once(layout: Layout) -> list[float]:
     return [float(part) for part in np.max(parts, axis=0)]
 
 
-def _notes(layout: Layout, lineless: list[int] | None) -> list[str]:
+def column_words(axis: Axis) -> str:
+    """What a column of the picture shows, and how long that is."""
+    begun = "A column shows the instant at which most memory was in small folios"
+    if axis.unit == STEPS:
+        return f"{begun}."
+    short = f"what is split for less than {axis.name(axis.end / COLUMNS)} looks as long, a merge as short is not seen"
+    return f"{begun}: {short}."
+
+
+def _notes(layout: Layout, axis: Axis, lineless: list[int] | None) -> list[str]:
     """``lineless``: the most cells of each guest that had shared memory at once, if they have no lines."""
     cells = sorted({guest.cell_bytes for guest in layout.guests})
     sizes = size_name(cells[0]) if len(cells) == 1 else f"{size_name(cells[0])} to {size_name(cells[-1])}"
@@ -148,9 +157,8 @@ def _notes(layout: Layout, lineless: list[int] | None) -> list[str]:
     told = [f"{name} {part:.2%}" if part < 0.1 else f"{name} {part:.0%}" for name, part in parts.items() if part]
     most = ", ".join(told) + (" (not at one time)" if len(told) > 1 else "")
     notes = [
-        f"An area of a colour is that much memory. Within a cell of {sizes} sizes are stacked, smallest first. A column"
-        " shows the instant at which most memory was in small folios."
-        + (" Line: some of the cell is shared then." if lineless is None else ""),
+        f"An area of a colour is that much memory. Within a cell of {sizes} sizes are stacked, smallest first."
+        f" {column_words(axis)}" + (" Line: some of the cell is shared then." if lineless is None else ""),
         f"The largest part of a guest's memory that was ever in a size: {most or 'none'}.",
         *([] if lineless is None else [_shared_words(layout, lineless)]),
         *choice(layout),

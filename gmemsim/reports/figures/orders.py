@@ -59,7 +59,10 @@ def draw(view: View) -> Figure:
     if not _gapless(census, timeline):
         seen = f"Mappings are counted at {len(census.rows):,} instants, which are joined by straight lines."
     notes = canvas.notes_of(
-        [f"Guest: leaves of the second-stage page tables. Host: base pages that host processes have mapped. {seen}"]
+        [
+            f"Guest: leaves of the second-stage page tables. Host: base pages that host processes have mapped. {seen}",
+            canvas.WIDE_LINES,
+        ]
     )
     mapped = any(counts.any() for counts in mappings(census).values())
     heights = [2.0, 2.0 if mapped else EMPTY, canvas.note_height(notes)]

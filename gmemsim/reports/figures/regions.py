@@ -11,6 +11,9 @@ from gmemsim.reports.figures.curves import decimate, time_axis
 from gmemsim.reports.views import DataTable, View
 from gmemsim.sim.regions import Regions
 
+MANY = 100
+"""Changes up to which each is seen by itself."""
+
 
 def draw(view: View) -> Figure:
     """The figure; the regions must have been recorded."""
@@ -20,6 +23,7 @@ def draw(view: View) -> Figure:
         f"Of {regions.total:,} aligned GiB of the hugepage pool, those in which no SNP guest has a private page:"
         f" at least {min(regions.free):,}, at the end {regions.free[-1]:,}.",
         "A page counts as soon as its hugepage is allocated; the kernel assigns it at the guest's first touch.",
+        *([canvas.WIDE_LINES] if len(regions.free) > MANY else []),
     ]
     fig, (panel, below) = canvas.sheet(view.title, [2.0, canvas.note_height(notes)])
     x = np.array([axis.events[event] if event >= 0 else 0.0 for event in regions.events])

@@ -17,13 +17,19 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from gmemsim.reports.figures import canvas
-from gmemsim.reports.figures.curves import Axis, Floats, decimate, spikes
+from gmemsim.reports.figures.curves import BUCKETS, Axis, Floats, decimate, spikes
 from gmemsim.reports.words import account_colour, account_label
 from gmemsim.results.timeline import Column
 from gmemsim.units import human_size
 
 VISIBLE = 0.01
 """A curve or a spike that stays below this part of the highest total is thinner than a line."""
+
+MOST_TURNS = BUCKETS
+"""Samples up to which the sum has a line.  The line of more would cover the areas, in a colour that is no account's."""
+
+HAIR = 0.3
+"""How wide the edges of areas are that have no such line, so that a narrow peak is seen: in points, in their colour."""
 
 ACROSS = 2
 """Panels side by side."""
@@ -44,14 +50,16 @@ def draw(ax: Axes, x: Floats, held: Mapping[str, Column], end: float, highest: i
     kept = decimate(x, [total, *seen], end)
     spike = np.flatnonzero(np.isin(kept, spikes(x, total, VISIBLE * highest)))
     places = canvas.to_end(x[kept], end)
+    edge = HAIR if len(kept) > MOST_TURNS else 0.0
     lower = np.zeros(len(places))
     for name, values in used.items():
         upper = lower + canvas.hold(values[kept] / scale)
         colour = account_colour(name)
-        ax.fill_between(places, lower, upper, step="post", color=colour, linewidth=0, label=account_label(name))
+        ax.fill_between(places, lower, upper, step="post", color=colour, linewidth=edge, label=account_label(name))
         ax.vlines(places[spike], lower[spike], upper[spike], color=colour, linewidth=1.6, zorder=3)
         lower = upper
-    ax.step(places, lower, where="post", color=canvas.INK, linewidth=0.5)
+    if not edge:
+        ax.step(places, lower, where="post", color=canvas.INK, linewidth=0.5)
 
 
 @attrs.frozen(eq=False)

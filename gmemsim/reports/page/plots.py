@@ -44,8 +44,8 @@ BUCKETS = 1000
 CURVES_IN_FULL = 4
 """Curves of a stack up to which each has so many buckets; more of them share, since each point is written for all."""
 
-MAP_COLUMNS, MAP_ROWS = 400, 96
-"""Columns and rows of all folio maps together."""
+MAP_ROWS = 96
+"""Rows of all folio maps together."""
 
 LEAST_ROWS = 24
 """Rows of a guest's folio map at least."""
@@ -148,7 +148,7 @@ def over_time(view: View) -> Plot:
     layout: Layout | None = view.recordings.get(LAYOUT)
     words = ["Drag to zoom in, double-click to zoom out; the cursor is shared by all panels."]
     if len(timeline.columns()[TOTAL]) > 2 * BUCKETS:
-        words.append("The grey line is the total; where it is as wide as a band, it goes up and down within a pixel.")
+        words.append("The grey line is the total; where it looks like a band, it goes up and down within a pixel.")
     if layout is not None:
         rows = max(LEAST_ROWS, MAP_ROWS // len(layout.guests))
         for guest in layout.guests:
@@ -156,7 +156,7 @@ def over_time(view: View) -> Plot:
             panels.add(f"folio map of {guest.guest}, by offset", max(70, 2 * rows), [trace], of_bytes=True)
         used = {kind for kind, part in enumerate(foliomap.most_at_once(layout)) if part} | {*by_class(timeline)}
         panels.traces += [_legend_of_size(panels, kind, layout) for kind in sorted(used)]
-        words += [f"Folio maps: {said}" for said in foliomap.choice(layout)]
+        words += [f"Folio maps: {said}" for said in (foliomap.column_words(panels.axis), *foliomap.choice(layout))]
     return panels.plot("time", " ".join(words))
 
 
@@ -251,9 +251,9 @@ def _folios(timeline: Timeline, axis: Axis) -> Iterator[Trace]:
 
 def _map(guest: GuestLayout, layout: Layout, axis: Axis, rows: int) -> Trace:
     """The picture of :mod:`~gmemsim.reports.figures.foliomap`, coarser, with the size's name at the cursor."""
-    pages, _ = foliomap.states(guest, layout, axis, MAP_COLUMNS)
+    pages, _ = foliomap.states(guest, layout, axis)
     classes = foliomap.picture(guest, pages, layout.geometry.page_size, rows)
-    width, height = axis.end / MAP_COLUMNS, guest.size / len(classes)
+    width, height = axis.end / foliomap.COLUMNS, guest.size / len(classes)
     return {
         "type": "heatmap",
         "x0": width / 2,
