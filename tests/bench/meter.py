@@ -112,10 +112,14 @@ class Meter:
         """Bytes by which the memory of this process (RSS) is higher at its peak in ``call`` than before."""
         gc.collect()
         before = _memory("VmRSS")
+        return max(self.peak(call) - before, 0)
+
+    def peak(self, call: Callable[[], object]) -> float:
+        """Bytes of memory of this process (RSS) at its peak until ``call`` has ended."""
         kept = call()
-        after = _memory("VmHWM")
+        peak = _memory("VmHWM")
         del kept
-        return max(after - before, 0)
+        return peak
 
     def command(self, *arguments: str | Path) -> float:
         """CPU seconds of a process that runs ``gmemsim ARGUMENTS``, its start included."""

@@ -34,10 +34,19 @@ def _run(meter: Meter, conversions: int, *options: str | Path) -> float:
     return meter.command("run", path, *options)
 
 
+def _with_figures(meter: Meter, conversions: int) -> float:
+    options = [option for figure in FIGURES for option in ("--figure", figure)]
+    return _run(meter, conversions, "--out", meter.folder / "out", "--force", *options)
+
+
 @row("figures.five", "s", "a run of 2,000 conversions with five figures, the whole command", collections=False)
 def figures_five(meter: Meter) -> float:
-    options = [option for figure in FIGURES for option in ("--figure", figure)]
-    return _run(meter, 2000, "--out", meter.folder / "out", "--force", *options)
+    return _with_figures(meter, 2000)
+
+
+@row("figures.five.1m", "s", "what five figures add to a run of 1,000,000 conversions", collections=False, big=True)
+def figures_five_of_a_million(meter: Meter) -> float:
+    return _with_figures(meter, 10**6) - _run(meter, 10**6)
 
 
 @row("export.jsonl", "s", "a run of 10,000 conversions with timeline.jsonl, the whole command", collections=False)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gmemsim
@@ -148,17 +148,20 @@ def yaml_memory(meter: Meter) -> float:
     return meter.grown(lambda: kept.append(gmemsim.load_scenario(path))) / steps
 
 
-def log_file(meter: Meter, events: int) -> Path:
-    """A log of QEMU's trace event kvm_convert_memory: single pages of the first 8 GiB, out and back."""
-    lines = []
+def _log_lines(events: int) -> Iterator[str]:
     for number in range(events):
         seconds, rest = divmod(number * 100, 10**6)
         page = (number // 2) * 7919 % (1 << 18)  # below the 3 GiB hole
         way = "shared_to_private" if number & 1 else "private_to_shared"
-        lines.append(
-            f"4711@{1752300000 + seconds}.{rest:06}:kvm_convert_memory start {page << 12:#x} size 0x1000 {way}\n"
-        )
-    return meter.write("qemu.log", "".join(lines))
+        yield f"4711@{1752300000 + seconds}.{rest:06}:kvm_convert_memory start {page << 12:#x} size 0x1000 {way}\n"
+
+
+def log_file(meter: Meter, events: int) -> Path:
+    """A log of QEMU's trace event kvm_convert_memory: single pages of the first 8 GiB, out and back."""
+    path = meter.folder / "qemu.log"
+    with path.open("w", encoding="ascii") as log:
+        log.writelines(_log_lines(events))
+    return path
 
 
 @row("qemu.import", "µs", "an event of a QEMU log: `gmemsim import`, its start included", collections=False)
@@ -169,9 +172,8 @@ def qemu_import(meter: Meter) -> float:
     return seconds / events * 1e6
 
 
-@row("qemu.replay", "µs", "an event of a QEMU log that is replayed in a run, reading included")
-def qemu_replay(meter: Meter) -> float:
-    events = meter.scale(EVENTS)
+def replay_file(meter: Meter, events: int) -> Path:
+    """A scenario that replays such a log."""
     log_file(meter, events)
     text = """
 gmemsim: 1
@@ -181,7 +183,30 @@ workload:
   - allocate: {guest: vm0, offset: 0, size: 16G}
   - replay: {guest: vm0, file: qemu.log, format: qemu, host_share: 0}
 """
-    path, done = written(meter, "replay.yaml", text), []
+    return written(meter, "replay.yaml", text)
+
+
+@row("qemu.replay", "µs", "an event of a QEMU log that is replayed in a run, reading included")
+def qemu_replay(meter: Meter) -> float:
+    events, done = meter.scale(EVENTS), []
+    path = replay_file(meter, events)
     seconds = meter.seconds(lambda: done.append(gmemsim.run(gmemsim.load_scenario(path))))
     assert done[0].summary["conversions"]["succeeded"] == events
     return seconds / events * 1e6
+
+
+@row(
+    "qemu.replay.1m",
+    "s",
+    "`gmemsim run` of a QEMU log of 1,000,000 events, its start included",
+    collections=False,
+    big=True,
+)
+def qemu_replay_of_a_million(meter: Meter) -> float:
+    return meter.command("run", replay_file(meter, meter.scale(10**6)))
+
+
+@row("qemu.memory.1m", "MB", "memory of such a run in Python: RSS at its peak", collections=False, big=True)
+def qemu_memory_of_a_million(meter: Meter) -> float:
+    path, kept = replay_file(meter, meter.scale(10**6)), []
+    return meter.peak(lambda: kept.append(gmemsim.run(gmemsim.load_scenario(path)))) / 1e6
