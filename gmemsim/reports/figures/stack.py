@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from gmemsim.reports.figures import canvas
-from gmemsim.reports.figures.curves import BUCKETS, Axis, Floats, decimate, spikes
+from gmemsim.reports.figures.curves import BUCKETS, Axis, Floats, Integers, decimate, spikes
 from gmemsim.reports.words import account_colour, account_label
 from gmemsim.results.timeline import Column
 from gmemsim.units import human_size
@@ -28,8 +28,8 @@ VISIBLE = 0.01
 MOST_TURNS = BUCKETS
 """Samples up to which the sum has a line.  The line of more would cover the areas, in a colour that is no account's."""
 
-HAIR = 0.3
-"""How wide the edges of areas are that have no such line, so that a narrow peak is seen: in points, in their colour."""
+HAIR = 0.5
+"""Points: how wide a narrow peak is at least where there is no such line."""
 
 ACROSS = 2
 """Panels side by side."""
@@ -50,16 +50,25 @@ def draw(ax: Axes, x: Floats, held: Mapping[str, Column], end: float, highest: i
     kept = decimate(x, [total, *seen], end)
     spike = np.flatnonzero(np.isin(kept, spikes(x, total, VISIBLE * highest)))
     places = canvas.to_end(x[kept], end)
-    edge = HAIR if len(kept) > MOST_TURNS else 0.0
+    crests = _crests(total[kept]) if len(kept) > MOST_TURNS else np.array([], dtype=np.int64)
     lower = np.zeros(len(places))
     for name, values in used.items():
         upper = lower + canvas.hold(values[kept] / scale)
         colour = account_colour(name)
-        ax.fill_between(places, lower, upper, step="post", color=colour, linewidth=edge, label=account_label(name))
+        ax.fill_between(places, lower, upper, step="post", color=colour, linewidth=0, label=account_label(name))
         ax.vlines(places[spike], lower[spike], upper[spike], color=colour, linewidth=1.6, zorder=3)
+        if len(crests):
+            ax.vlines(places[crests], lower[crests], upper[crests], color=colour, linewidth=HAIR)
         lower = upper
-    if not edge:
+    if not len(crests):
         ax.step(places, lower, where="post", color=canvas.INK, linewidth=0.5)
+
+
+def _crests(total: Column) -> Integers:
+    """Indices of the values of ``total`` that are above both their neighbours."""
+    falls = np.diff(total, append=0) < 0
+    rises = np.diff(total, prepend=0) > 0
+    return np.flatnonzero(rises & falls)
 
 
 @attrs.frozen(eq=False)
