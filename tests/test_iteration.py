@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import gc
 from itertools import islice
 
 import pytest
 
+from gmemsim.garbage import THRESHOLDS
 from gmemsim.scenario.format.load import parse_scenario
 from gmemsim.sim.run import Result, Run, run
 
@@ -89,3 +91,16 @@ def test_a_run_can_go_on_after_a_result() -> None:
 
 def test_a_whole_run_is_not_partial() -> None:
     assert "partial" not in run(SCENARIO).summary
+
+
+def test_in_a_with_garbage_is_looked_for_less_often_and_then_as_before() -> None:
+    before = gc.get_threshold()
+    with Run(SCENARIO) as going:
+        next(going)
+        assert gc.get_threshold() == THRESHOLDS
+        assert gc.isenabled()
+    assert gc.get_threshold() == before
+    assert len(list(going)) == 5, "it goes on without"
+    with pytest.raises(KeyError), Run(SCENARIO):
+        raise KeyError
+    assert gc.get_threshold() == before
