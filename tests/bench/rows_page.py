@@ -12,19 +12,24 @@ from tests.browser import LACKING, Browser
 EVENTS = 100_000
 
 
-def _page(meter: Meter) -> Path:
+def _page(meter: Meter, conversions: int) -> Path:
     """The page of a run of so many conversions, with every figure."""
-    path, page = (
-        written(meter, "bench.yaml", scenario("staged", 64, 64, meter.scale(EVENTS))),
-        meter.folder / "run.html",
-    )
+    path, page = written(meter, "bench.yaml", scenario("staged", 64, 64, conversions)), meter.folder / "run.html"
     meter.command("run", path, "--format", "html", "--out", page, "--force")
     return page
 
 
+def _opening(meter: Meter, conversions: int) -> float:
+    page, browser = _page(meter, conversions), Browser()
+    try:
+        return browser.seconds(page)
+    finally:
+        browser.quit()
+
+
 @row("page.size", "MB", f"the page (`--format html`) of a run of {EVENTS:,} conversions", collections=False)
 def page_size(meter: Meter) -> float:
-    return _page(meter).stat().st_size / 1e6
+    return _page(meter, meter.scale(EVENTS)).stat().st_size / 1e6
 
 
 @row(
@@ -36,8 +41,15 @@ def page_size(meter: Meter) -> float:
     lacking=LACKING,
 )
 def page_open(meter: Meter) -> float:
-    page, browser = _page(meter), Browser()
-    try:
-        return browser.seconds(page)
-    finally:
-        browser.quit()
+    return _opening(meter, meter.scale(EVENTS))
+
+
+@row(
+    "page.open-least",
+    "s",
+    "the same of the page of two conversions: what any page takes",
+    collections=False,
+    lacking=LACKING,
+)
+def page_open_least(meter: Meter) -> float:
+    return _opening(meter, 2)

@@ -62,7 +62,7 @@ GAP = 34
 HUES = ("#3b7dd8", "#d9822b", "#2a9d5c", "#c2548f", "#8a6fd1", "#b5a11f", "#c8503c", "#4aa8b8")
 """Curves of results: seen on light and on dark paper, in turn."""
 
-WIDTHS = (1.5, 2.5, 3.5, 4.5, 5.5)
+WIDTHS = (2.0, 2.75, 3.5, 4.5, 5.5)
 """CSS pixels of a curve by class of sizes, the smallest first: of two equal counts both are seen."""
 
 PALETTES = {"light": (*COLOURS, EMPTY), "dark": (*ON_DARK, "#16181c")}
