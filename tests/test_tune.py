@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from gmemsim.cli.main import gmemsim
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import read_policy
+from gmemsim.reports.export import tune_html
 from gmemsim.reports.export.tune_json import as_json
 from gmemsim.reports.figures import canvas, front
 from gmemsim.reports.filesets import tune_files
@@ -135,6 +136,23 @@ def test_the_figure_has_one_axis_of_sizes_and_hides_no_policy(found: Tuning) -> 
     assert all(marks[name].get_markerfacecolor() == "none" for name in ("b-today", "staged", "nonuniform", "best"))
     assert len({marks[name].get_markersize() for name in ("b-today", "staged", "nonuniform")}) == 3
     assert "of b-today's" in figure.axes[0].get_title(loc="left")
+
+
+TIMES = "-".join(["conversion"] * 8 + ["fault"])
+LONG = f"tuned=split:9-8-7-6-5-4-3-2-1-0@{TIMES},merge:cleanup,vmemmap:partial"
+
+
+def test_a_policy_of_many_rungs_is_read_to_its_end(found: Tuning) -> None:
+    """In the figure, where its line left the paper, and on the page, where it hid the numbers behind it."""
+    assert found.best is not None
+    tuned = attrs.evolve(found, best=attrs.evolve(found.best, policy=read_policy(LONG)[1]))
+    with canvas.paper():
+        figure = front.draw(tuned)
+        figure.draw_without_rendering()
+    title = figure.axes[0]._left_title  # type: ignore[attr-defined]
+    assert title.get_window_extent().x1 < figure.get_size_inches()[0] * figure.dpi
+    assert "vmemmap:partial" in title.get_text()
+    assert f'<td class="long">{LONG}</td>' in tune_html.write(tuned)
 
 
 def test_reoptimize_is_never_better_than_partial() -> None:

@@ -27,4 +27,8 @@ def write(tuning: Tuning) -> str:
 def _row(mark: str, found: Measured) -> list[Cell]:
     policy, *figures = cells(found)
     values = [found.values[name] for name in WEIGHED]
-    return [Cell(mark), Cell(policy), *(Cell(words, value) for words, value in zip(figures, values, strict=True))]
+    return [
+        Cell(mark),
+        Cell(policy, kind="long"),
+        *(Cell(words, value) for words, value in zip(figures, values, strict=True)),
+    ]

@@ -27,7 +27,7 @@ MARKERS: Final = (("s", 9), ("^", 7), ("D", 5))
 MOST_SIZES: Final = 9
 """Ticks of the axis of memory."""
 
-TITLE_COLUMNS: Final = 105
+TITLE_COLUMNS: Final = 88
 """Characters of a line above the panels."""
 
 TIMES: Final = {"modelled_time": "modelled time ≈", "longest_call": "longest call ≈"}

@@ -31,7 +31,10 @@ class Block(Protocol):
 
 @attrs.frozen
 class Cell:
-    """A cell of a table: its words, the number it is sorted by (default: its words), and its class (default: none)."""
+    """A cell of a table: its words, the number it is sorted by (default: its words), and its ``kind`` (default: none).
+
+    Kinds: ``good``, ``bad``, and ``long`` for words that are wrapped and begin at the left.
+    """
 
     words: str
     value: float | None = None

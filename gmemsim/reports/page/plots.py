@@ -299,7 +299,7 @@ def peaks(held: Mapping[str, Composition], each: str) -> Plot:
         "hovermode": "y unified",
         "xaxis": {"title": {"text": f"held by each {each} at the instant of its peak"}, "rangemode": "tozero"},
         "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
-        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom"},
+        "legend": {"orientation": "h", "y": -58 / (24 * len(names) + 40), "yanchor": "top"},  # the buttons are above
     }
     return Plot(
         "peaks", f"What each {each} held at its peak, by account.", traces, layout, 190 + 24 * len(names), ["xaxis"]
