@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmemsim.errors import OutOfMemory
-from gmemsim.gmem.attributes import Attributes, node_bounds, node_estimate, preallocation
+from gmemsim.gmem.attributes import SLOTS_PER_LEAF, Attributes, node_bounds, node_estimate, preallocation
 from gmemsim.host.ledger import Holder
 from tests.gmem.worlds import make_host
 
@@ -173,3 +173,24 @@ def test_a_preallocation_that_fails_holds_nothing() -> None:
         with pytest.raises(OutOfMemory):
             attributes.preallocate(0, 1)
         assert held.live == before
+
+
+def test_a_store_that_leaves_the_map_as_it_is_needs_no_node() -> None:
+    attributes = Attributes(512, nodes := holder())
+    attributes.store(0, 512, shared=False, preallocated=0)
+    assert nodes.live == 1
+    attributes.check()
+
+
+def test_a_store_spans_if_its_ends_lie_in_different_leaves() -> None:
+    """Every second page is shared, so each page begins a range: page 11 is in the second leaf."""
+    attributes = Attributes(512, holder())
+    for page in range(0, 80, 2):
+        attributes.store(page, page + 1, shared=True, preallocated=attributes.preallocate(page, page + 1))
+    ranges = attributes.ranges
+    for start in range(40):
+        for end in range(start + 1, 60):
+            nodes = attributes.preallocate(start, end)
+            attributes.give_back(nodes)
+            crosses = (start + 1) // SLOTS_PER_LEAF != end // SLOTS_PER_LEAF
+            assert nodes == preallocation(ranges, spanning=crosses)

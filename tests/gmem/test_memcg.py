@@ -62,6 +62,18 @@ def test_kernels_without_the_fix_do_not_charge_the_nodes_of_splits() -> None:
     sound(guest)
 
 
+def test_what_is_stored_after_a_split_is_charged_again() -> None:
+    host = make_host({2 * M: 9}, account_nodes=False)
+    guest = GuestMemfd(host, "vm0", size=18 * M, backing=2 * M, kernel_memory=NODE)
+    guest.allocate(0, 16 * M)
+    guest.set_attributes(0, PAGE, False)
+    error = outcome(lambda: guest.allocate(16 * M, 2 * M))
+    assert isinstance(error, OutOfMemory)
+    assert "the limit of vm0" in str(error)
+    assert error.error_offset == 16 * M
+    sound(guest)
+
+
 def test_page_by_page_stores_are_charged_by_every_kernel() -> None:
     host = make_host(account_nodes=False)
     guest = GuestMemfd(host, "vm0", size=4096 * PAGE, backing=PAGE, kernel_memory=10 * NODE)

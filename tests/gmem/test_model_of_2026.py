@@ -75,8 +75,9 @@ def test_the_second_of_two_holes_says_its_own_offset() -> None:
     guest = make_guest(G, 3)
     guest.set_attributes(0, PAGE, False)
     guest.punch_hole(2 * G, G)
+    guest.set_attributes(G, PAGE, False)
+    guest.punch_hole(G, G)
     guest.host.ledger.inject("filemap_nodes", 1)
-    guest.punch_hole(G, G)  # whole, and nothing to merge
     error = outcome(lambda: guest.punch_hole(0, G))
     assert error is not None
     assert error.error_offset == 0

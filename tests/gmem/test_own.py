@@ -76,6 +76,23 @@ def test_lazy_counts_again_after_a_merge_and_splits_for_a_pin() -> None:
     guest.check()
 
 
+def test_what_has_been_split_has_not_been_touched_yet(tmp_path: Path) -> None:
+    """Also where a piece of an earlier split, merged since, had been touched."""
+    text = (
+        "class P:\n    when = 'fault'\n    split = 'staged'\n    def may_split(self, t):\n        return t.number > 1\n"
+    )
+    guest = guest_of(load_own(written(tmp_path, text), "P"))
+    for _ in range(2):
+        guest.set_attributes(0, 8 * MIB, private=False)
+        guest.fault(0, 4096, by="host")
+        guest.fault(0, 4096, by="host")
+        assert +guest.folios == {9: 511, 0: 512}
+        guest.fault(2 * MIB, 4096, by="host")
+        assert +guest.folios == {9: 511, 0: 512}, "its first touch"
+        guest.set_attributes(0, 8 * MIB, private=True)
+        assert guest.folios[18] == 1
+
+
 def test_patient_merges_what_was_private_for_a_second() -> None:
     guest = guest_of(load_own(str(EXAMPLES), "Patient"))
     host = guest.host
@@ -193,6 +210,7 @@ def written(folder: Path, text: str) -> str:
         ("class P:\n    splt = 'staged'\n", ":1:1: found P.splt, expected a name that begins with _, or"),
         ("class P:\n    def may_mrege(self, block):\n        return True\n", "did you mean 'may_merge'?"),
         ("class P:\n    split = 'stagd'\n", ":1:1: P.split: found 'stagd', expected split to be one of"),
+        ("class P:\n    split = 'stagd'\nclass Q:\n    pass\n", ":1:1: P.split: found 'stagd', expected"),
         ("class P:\n    split = 7\n", ":1:1: P.split: found '7', expected text as in --policy NAME=split:TEXT"),
         ("class P:\n    split = [18, 20]\n", ":1:1: found a policy that makes no sense: ladder [18, 20]"),
         ("class P:\n    merge = ['x']\n", ":1:1: P.merge: found "),
@@ -206,7 +224,7 @@ def test_a_file_that_is_no_policy_is_one_clear_line(tmp_path: Path, text: str, c
     with pytest.raises(InputError) as caught:
         load_own(path, "P")
     (fault,) = caught.value.faults
-    assert str(fault).startswith(path)
+    assert str(fault).startswith(path + complaint if complaint.startswith(":") else path)
     assert complaint in str(fault)
     assert "\n" not in str(fault)
 

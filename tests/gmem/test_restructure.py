@@ -467,6 +467,18 @@ def test_a_chain_that_stops_half_way_keeps_what_it_has_split_with_its_descriptor
     sound(guest)
 
 
+def test_a_hugepage_that_was_left_split_and_is_merged_is_not_left_split_any_more() -> None:
+    guest = make_guest(G, split="nonuniform")
+    guest.host.ledger.inject("filemap_nodes", 2)
+    assert outcome(lambda: guest.set_attributes(0, PAGE, False)) is not None
+    (hugepage,) = guest.inode.hugepages.values()
+    assert hugepage.left_split
+    guest.set_attributes(0, PAGE, False)
+    guest.set_attributes(0, PAGE, True)
+    assert hugepage.whole
+    assert not hugepage.left_split
+
+
 def test_a_chain_without_descriptors_is_not_begun() -> None:
     host = make_host({G: 1}, memdesc="folio-descriptors")
     guest = make_guest(G, host=host, split="nonuniform")

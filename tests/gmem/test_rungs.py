@@ -22,6 +22,11 @@ def lazy(**policy: Any) -> GuestMemfd:
     return guest
 
 
+def test_the_largest_rung_is_known_for_every_order_of_a_hugepage() -> None:
+    at_most = make_guest(G, 1, split=(18, 9, 0)).inode.descents.rung_at_most
+    assert at_most == [0] * 9 + [9] * 9 + [18]
+
+
 @pytest.mark.parametrize("ordering", ["restructure-first", "attributes-first", "split-first", "block-abort"])
 def test_each_rung_at_its_time(ordering: str) -> None:
     guest = lazy(ordering=ordering)

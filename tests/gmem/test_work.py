@@ -117,6 +117,14 @@ def test_only_a_zap_that_unmaps_kicks() -> None:
     assert counted(guest, "kicks", "zapped_pages") == (16, 1)
 
 
+def test_a_guest_has_16_vcpus_unless_it_says_otherwise() -> None:
+    guest = GuestMemfd(make_host({2 * M: 1}), "vm0", size=2 * M, backing=2 * M)
+    guest.allocate(0, 2 * M)
+    guest.fault(0, PAGE)
+    guest.set_attributes(0, PAGE, False)
+    assert counted(guest, "kicks") == (16,)
+
+
 def test_host_users_are_counted_apart_from_guest_mappings() -> None:
     guest = make_guest(2 * M)
     guest.set_attributes(0, M, False)

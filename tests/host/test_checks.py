@@ -9,7 +9,7 @@ from gmemsim.errors import OutOfMemory
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.folio_registry import FolioRegistry
 from gmemsim.host.foresight import cannot_fail
-from gmemsim.host.host import Host, NodeMemory
+from gmemsim.host.host import HOST, Host, NodeMemory
 from gmemsim.host.hugetlb import HugePool, Subpool
 from gmemsim.host.ledger import Holder, Ledger
 from gmemsim.host.ledger_check import problems
@@ -252,6 +252,11 @@ def test_the_pool_is_optimised_once_and_the_host_is_at_home_afterwards() -> None
     host.optimise_pool(G)
     assert host.optimises(G)
     assert host.ledger.total.live == held == 8 + 16, "8 PTE pages for each 1G hugepage"
+    assert host.ledger.nodes is not None
+    more = host.ledger.holder("vmemmap_page_tables", HOST)
+    before = list(host.ledger.nodes.placed(more))
+    more.alloc(1)
+    assert list(host.ledger.nodes.placed(more)) == [before[0] + 1, before[1]]
     host.ledger.check()
 
 

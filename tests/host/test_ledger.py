@@ -287,6 +287,13 @@ class TestInjection:
         with pytest.raises(OutOfMemory, match="object 1 of 1: injected"):
             pages.alloc()
 
+    def test_what_fills_the_budget_is_no_refusal_while_an_injection_waits(self) -> None:
+        host = ledger(budget=3 * PAGE)
+        host.inject("vmemmap", 9)
+        pages = host.holder("vmemmap", "a")
+        pages.alloc(3)
+        assert (pages.live, host.foresee(pages, 1)) == (3, 0)
+
     def test_the_budget_still_holds_after_the_last_injection(self) -> None:
         host = ledger(budget=2 * PAGE)
         host.inject("vmemmap", 1)

@@ -60,6 +60,11 @@ def test_objects_that_fit_no_page_are_refused(object_bytes: int) -> None:
         Slab.holding(object_bytes)
 
 
+def test_a_slab_has_room_for_24_objects() -> None:
+    assert [Slab.holding(size).slab_bytes for size in (170, 171)] == [4096, 8192]
+    assert Slab.holding(170).objects == 24
+
+
 @given(st.integers(1, 4096), st.integers(0, 10**9), st.sampled_from(PAGE_SIZES))
 def test_slabs_are_enough_and_none_is_empty(object_bytes: int, live: int, page_size: int) -> None:
     slab = Slab.holding(object_bytes, page_size)

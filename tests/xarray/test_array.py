@@ -10,7 +10,7 @@ import pytest
 
 from gmemsim.errors import Busy, Exists, Invalid, OutOfMemory
 from gmemsim.xarray import INDEX_MAX, KEEP, CountingAllocator, XArray
-from gmemsim.xarray.node import Node
+from gmemsim.xarray.node import Chunk, Node, Sibling, Uniform
 from tests.xarray.operations import execute
 
 ORDERS = [(order, new_order) for order in range(1, 20) for new_order in range(order)]
@@ -116,6 +116,14 @@ def test_an_index_out_of_range_is_refused(index: int, stored: int | None) -> Non
         assert execute(xa, (name, (index,))) == "EINVAL"
 
 
+def test_a_run_may_end_at_the_last_index_and_not_behind_it() -> None:
+    xa = XArray()
+    xa.store_run(INDEX_MAX - 3, 1, ["a", "b"])
+    assert list(xa.entries()) == [(INDEX_MAX - 3, 1, "a"), (INDEX_MAX - 1, 1, "b")]
+    with pytest.raises(Invalid):
+        xa.store_run(INDEX_MAX - 1, 1, ["a", "b"])
+
+
 def test_orders_of_a_part_of_a_tree() -> None:
     xa = XArray()
     xa.store(0, "a")
@@ -170,6 +178,14 @@ def test_what_reads_ranges_goes_all_the_way_to_the_entry_of_a_sibling() -> None:
         assert list(xa.entries(first, 15)) == [(8, 3, "b")]
         assert list(xa.runs(first, 15)) == [(8, 1, 3, "b")]
         assert xa.orders(first, 15) == {3: 1}
+
+
+@pytest.mark.parametrize("order", range(13))
+def test_all_entries_below_a_uniform_are_marked_alike(order: int) -> None:
+    for shift in range(order // 6 * 6, 18, 6):
+        uniform = Uniform(Chunk(6), shift, order, "a", 0b010)
+        own = [slot for slot, entry in enumerate(uniform.view()) if not isinstance(entry, Sibling)]
+        assert uniform.marks == (0, sum(1 << slot for slot in own), 0)
 
 
 def test_the_order_of_an_entry_is_asked_of_the_first_of_its_slots() -> None:
