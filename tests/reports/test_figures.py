@@ -150,6 +150,26 @@ def test_an_area_of_the_map_is_as_large_as_the_memory(seed: int, rows: list[int]
         assert (np.abs((picture == kind).sum(axis=0) - wanted[:, kind]) < 6).all()
 
 
+def test_what_is_everywhere_and_little_is_not_drawn_at_one_place() -> None:
+    """Without a beginning of its own in each column it was in the middle of all."""
+    rng = np.random.default_rng(1)
+    cells = []
+    for large in rng.random((128, 400)) < 0.3:
+        rest = np.where(large[:, None], [0, 1.0], [1.0, 0])
+        cells.append(np.concatenate([np.full((400, 1), 0.003), 0.997 * rest], axis=1))
+    where = np.argwhere(sizes.spread(cells, [4] * 128) == 0)[:, 0]
+    assert len(where) == pytest.approx(0.003 * 4 * 128 * 400, rel=0.1)
+    quarters = np.bincount(where // 128, minlength=4)
+    assert quarters.min() > len(where) / 6
+
+
+def test_what_stays_as_it_is_is_a_line_in_the_map() -> None:
+    cells = [np.tile([0.02, 0.0, 0.98], (50, 1)) for _ in range(64)]
+    picture = sizes.spread(cells, [4] * 64)
+    assert (picture == picture[:, :1]).all()
+    assert (picture == 0).any()
+
+
 def test_a_guest_of_which_little_is_split_looks_so() -> None:
     view = views.view("seven percent")
     (guest,) = view.recording(figures.LAYOUT).guests

@@ -7,7 +7,8 @@ The picture has a column for a piece of time and rows for offsets.  A column sho
 piece at which most of its memory was in small folios, so what was split for an instant is there; where nothing
 happened it shows what was left before.  The rows of a cell (:mod:`gmemsim.sim.layout`) are divided among the sizes in
 it, so an area of a colour is that much memory: a guest of whose memory a tenth is split is a tenth dark.  What is less
-than a row is carried to the next cell.  A line through a cell says that some of its memory is shared.
+than a row is carried to the next cell, or what is small in all cells would not be seen; at which of them it is seen
+differs from column to column.  A line through a cell says that some of its memory is shared.
 """
 
 from __future__ import annotations
