@@ -152,6 +152,17 @@ def test_a_failed_split_of_a_puts_the_folio_back(account: str, nth: int, split: 
     assert guest.outcomes() == dict.fromkeys(guest.outcomes(), 0)
 
 
+def test_a_puts_back_what_it_has_taken_out_and_nothing_else() -> None:
+    """The pieces above the one that failed need no node: none is left for others."""
+    guest = make_guest(G, 2, ordering="attributes-first", split="nonuniform")
+    before = state(guest)
+    guest.host.ledger.inject("filemap_nodes", 2, "forever")
+    assert outcome(lambda: guest.set_attributes(G, PAGE, False)) is not None
+    sound(guest)
+    assert guest.stats.lost_hugepages == 0
+    assert without(state(guest), "stage2") == without(before, "stage2")
+
+
 def test_a_folio_that_cannot_be_put_back_is_lost_with_its_contents() -> None:
     guest = make_guest(G, 1, ordering="attributes-first")
     guest.fault(0, G)

@@ -153,3 +153,17 @@ def test_broken_structures_are_noticed() -> None:
     pins._steps[5] = 0
     with pytest.raises(AssertionError, match="equal neighbours"):
         pins.check()
+
+
+def test_a_change_across_some_of_several_blocks() -> None:
+    """From everywhere to everywhere, in a set of seven blocks."""
+    for start in range(0, 84, 3):
+        for end in range(start + 1, 84, 4):
+            for member in (True, False):
+                found, pages = RangeSet(block_flips=4), {page for page in range(84) if page % 6 < 3}
+                for first in range(0, 84, 6):
+                    found.add(first, first + 3)
+                found.replace(start, end, member=member)
+                found.check()
+                pages = pages | {*range(start, end)} if member else pages - {*range(start, end)}
+                assert {page for low, high in found.ranges(0, 84) for page in range(low, high)} == pages

@@ -124,6 +124,16 @@ def test_a_run_may_end_at_the_last_index_and_not_behind_it() -> None:
         xa.store_run(INDEX_MAX - 1, 1, ["a", "b"])
 
 
+def test_a_run_of_large_entries_has_as_many_as_touch_the_range() -> None:
+    xa = XArray()
+    xa.store_order(0, 18, "a")
+    with xa.preallocate(xa.nodes_needed(18, 9)) as prealloc:
+        xa.split(0, 18, 9, prealloc=prealloc)
+    assert list(xa.runs(0, (1 << 18) - 1)) == [(0, 512, 9, "a")]
+    assert list(xa.runs(5 * 512 + 7, 9 * 512)) == [(5 * 512, 5, 9, "a")]
+    assert list(xa.runs(5 * 512 + 7, 9 * 512 - 1)) == [(5 * 512, 4, 9, "a")]
+
+
 def test_orders_of_a_part_of_a_tree() -> None:
     xa = XArray()
     xa.store(0, "a")
