@@ -272,3 +272,14 @@ def test_zaps_without_conversion(ordering: str, in_vain: int) -> None:
     assert outcome(call) is None
     assert guest.stats.zapped_in_vain == in_vain  # a success zaps nothing in vain
     sound(guest)
+
+
+def test_a_leaf_that_a_cannot_split_is_named_by_its_place() -> None:
+    guest = make_guest(G, 2, ordering="attributes-first")
+    guest.fault(0, 2 * G)
+    guest.set_attributes(0, PAGE, False)
+    guest.host.ledger.inject("stage2_page_tables", 1)
+    error = outcome(lambda: guest.set_attributes(G, PAGE, False))
+    assert error is not None
+    assert error.error_offset == G
+    sound(guest)

@@ -76,6 +76,18 @@ def test_lazy_counts_again_after_a_merge_and_splits_for_a_pin() -> None:
     guest.check()
 
 
+def test_each_folio_that_is_touched_is_asked_about(tmp_path: Path) -> None:
+    text = "class P:\n when = 'fault'\n split = 'staged'\n def may_split(self, t):\n  return t.offset != 4 << 20\n"
+    guest = guest_of(load_own(written(tmp_path, text), "P"))
+    guest.set_attributes(0, 8 * MIB, private=False)
+    guest.fault(0, 4096, by="host")
+    assert +guest.folios == {9: 511, 0: 512}
+    guest.fault(4 * MIB, 4 * MIB, by="host")
+    assert +guest.folios == {9: 510, 0: 1024}
+    assert not guest.inode.host_mapped.disjoint(6 << 8, 8 << 8)
+    assert guest.inode.host_mapped.disjoint(4 << 8, 6 << 8)
+
+
 def test_what_has_been_split_has_not_been_touched_yet(tmp_path: Path) -> None:
     """Also where a piece of an earlier split, merged since, had been touched."""
     text = (

@@ -167,3 +167,11 @@ def test_a_change_across_some_of_several_blocks() -> None:
                 found.check()
                 pages = pages | {*range(start, end)} if member else pages - {*range(start, end)}
                 assert {page for low, high in found.ranges(0, 84) for page in range(low, high)} == pages
+
+
+def test_no_page_is_in_no_range() -> None:
+    found = RangeSet()
+    found.add(3, 9)
+    for page in range(12):
+        assert list(found.ranges(page, page)) == []
+        assert found.pages(page, page) == 0

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gmemsim.errors import Invalid, OutOfMemory
+from gmemsim.gmem import restructure
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.policy import Policy
@@ -477,6 +478,26 @@ def test_a_hugepage_that_was_left_split_and_is_merged_is_not_left_split_any_more
     guest.set_attributes(0, PAGE, True)
     assert hugepage.whole
     assert not hugepage.left_split
+
+
+@pytest.mark.parametrize(
+    ("node", "found"),
+    [(3, {6: 2, 7: 1, 8: 1}), (4, {0: 2, **dict.fromkeys(range(1, 6), 1), 6: 3, 7: 2})],
+)
+def test_a_chain_of_several_steps_keeps_those_that_were_carried_out(node: int, found: dict[int, int]) -> None:
+    """Around the middle of 2M: down to 256 pages, then from these to each of two pages, with a node each."""
+    guest = make_guest(G, split="nonuniform")
+    guest.host.ledger.inject("filemap_nodes", node, "forever")
+    assert outcome(lambda: guest.set_attributes(M - PAGE, 2 * PAGE, False)) is not None
+    sound(guest)
+    assert folios(guest) == {**found, **dict.fromkeys(range(9, 18), 1)}
+
+
+def test_a_split_is_to_base_pages_unless_it_says_otherwise() -> None:
+    guest = make_guest(2 * M)
+    (hugepage,) = guest.inode.hugepages.values()
+    restructure.split(guest.inode, hugepage, 0, 1)
+    assert folios(guest) == {0: 512}
 
 
 def test_a_chain_without_descriptors_is_not_begun() -> None:

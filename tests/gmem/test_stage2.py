@@ -41,6 +41,16 @@ def test_leaves_follow_the_folio_and_tdx_stops_at_2m(kind: MappingKind, folio: i
     assert tables._holder.live == {18: 0, 9: 1, 0: 2}[order]
 
 
+def test_only_pages_are_asked_about_and_a_shared_one_is_mapped_by_itself() -> None:
+    def all_private(start: int, end: int) -> bool:
+        assert start < end, "asked about no page"
+        return not start <= P2M < end
+
+    tables = stage2()
+    assert tables.touch(0, 3 * P2M, 9, all_private) == 2 + P2M
+    assert leaves(tables) == [(P2M, 2 * P2M, 0), (0, P2M, 9), (2 * P2M, 3 * P2M, 9)]
+
+
 def test_touching_is_idempotent_and_counts_new_leaves() -> None:
     tables = stage2()
     assert tables.touch(0, 5, 0, private) == 5

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gmemsim.errors import KernelError
-from gmemsim.gmem.check import Verified, check
+from gmemsim.gmem.check import Verified, _smallest, check
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode
@@ -169,3 +169,10 @@ def test_only_what_has_changed_is_looked_at_again() -> None:
     assert looked_at(guest, verified) == []
     guest.close()
     verified.check(guest.inode)
+
+
+def test_the_folios_of_a_whole_range_are_those_that_were_verified_and_those_of_a_part_are_looked_up() -> None:
+    guest, _ = used()
+    hugepage(guest.inode, WHOLE).folios = {4: 32}
+    assert _smallest(guest.inode, WHOLE * 512, WHOLE * 512 + 512) == 4
+    assert _smallest(guest.inode, WHOLE * 512, WHOLE * 512 + 256) == 9

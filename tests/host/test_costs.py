@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gmemsim.host.costs import ASSUMED_GHZ, PROFILES, ROTH_RESTRUCTURE_CYCLES, CostProfile, Price, _between
+from gmemsim.host.costs import (
+    ASSUMED_GHZ,
+    PROFILES,
+    ROTH_RESTRUCTURE_CYCLES,
+    CostProfile,
+    Price,
+    _between,
+    _disagreeing,
+)
 from gmemsim.host.work import COUNTERS, PHASES, Work
 
 works = st.builds(Work, **{name: st.integers(0, 10**9) for name in COUNTERS})
@@ -107,6 +115,12 @@ def test_bands_reach_as_far_as_sources_disagree() -> None:
     assert split.ns is not None
     assert share.ns is not None
     assert split.ns * split.within > share.ns > share.ns / share.within > split.ns / split.within
+
+
+def test_sources_that_agree_have_a_band_of_a_fifth() -> None:
+    for one, other, within in ((10.0, 11.0, 1.2), (11.0, 10.0, 1.2), (10.0, 25.0, 2.5), (25.0, 10.0, 2.5)):
+        found = _disagreeing({"x": Price(one, "one")}, {"x": Price(other, "other")})
+        assert [prices["x"].within for prices in found] == [within, within]
 
 
 @pytest.mark.parametrize("name", ["bytes_cleared", "bytes_zeroed"])

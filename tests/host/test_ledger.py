@@ -294,6 +294,16 @@ class TestInjection:
         pages.alloc(3)
         assert (pages.live, host.foresee(pages, 1)) == (3, 0)
 
+    def test_whoever_watches_is_told_of_every_request(self) -> None:
+        host, told = ledger(), list[int]()
+        host.watch(lambda _, objects: told.append(objects))
+        pages = host.holder("vmemmap", "a")
+        pages.alloc(0)
+        host.inject("vmemmap", 9)
+        for objects in (0, 2, 0):
+            pages.alloc(objects)
+        assert told == [0, 0, 2, 0]
+
     def test_the_budget_still_holds_after_the_last_injection(self) -> None:
         host = ledger(budget=2 * PAGE)
         host.inject("vmemmap", 1)

@@ -134,6 +134,21 @@ def test_a_run_of_large_entries_has_as_many_as_touch_the_range() -> None:
     assert list(xa.runs(5 * 512 + 7, 9 * 512 - 1)) == [(5 * 512, 4, 9, "a")]
 
 
+def test_of_marked_entries_only_those_of_the_range_are_found() -> None:
+    xa = XArray()
+    marked = [0, 5, 63, 64, 70, 130, 4096]
+    for index in range(200):
+        xa.store(index, "a")
+    xa.store(4096, "a")
+    for index in marked:
+        xa.set_mark(index, 1)
+    for first in [*range(140), 4095, 4096]:
+        for last in (first, first + 3, first + 62, first + 64):
+            found = [base for base, _, _ in xa.entries(first, last, 1)]
+            assert found == [index for index in marked if first <= index <= last]
+            assert xa.find(first, last, 1) == ((found[0], "a") if found else None)
+
+
 def test_orders_of_a_part_of_a_tree() -> None:
     xa = XArray()
     xa.store(0, "a")

@@ -75,3 +75,14 @@ def test_what_cannot_be_halved_is_left_alone() -> None:
             with pytest.raises(Invalid, match=message):
                 array.halve(4711, order, new_order, prealloc=too_few)
     assert array.dump() == before
+
+
+def test_a_split_that_is_refused_opens_no_more_than_the_way_to_its_level() -> None:
+    xa = XArray(observer=(seen := Seen()))
+    xa.store_order(0, 18, "a")
+    with xa.preallocate(xa.nodes_needed(18, 0)) as prealloc:
+        xa.split(0, 18, 0, prealloc=prealloc)
+    seen.told.clear()
+    with xa.preallocate(xa.nodes_needed(12, 0)) as prealloc, pytest.raises(Invalid):
+        xa.split(0, 12, 0, prealloc=prealloc)
+    assert [shift for what, shift, _, _ in seen.told if what == "opened"] == [12]
