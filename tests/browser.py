@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import shutil
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,11 @@ class Browser:
         self.driver.get(page.as_uri())
         seconds: float = self.driver.execute_async_script(DRAWN)
         return seconds
+
+    def settle(self, seconds: float) -> None:
+        """Show an empty page for so long that the browser's own start is over."""
+        self.driver.get("about:blank")
+        time.sleep(seconds)
 
     def quit(self) -> None:
         """End it."""

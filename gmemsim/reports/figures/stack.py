@@ -57,8 +57,11 @@ def draw(ax: Axes, x: Floats, held: Mapping[str, Column], end: float, highest: i
         colour = account_colour(name)
         ax.fill_between(places, lower, upper, step="post", color=colour, linewidth=0, label=account_label(name))
         ax.vlines(places[spike], lower[spike], upper[spike], color=colour, linewidth=1.6, zorder=3)
-        if len(crests):
-            ax.vlines(places[crests], lower[crests], upper[crests], color=colour, linewidth=HAIR)
+        if len(crests) and values.max() >= VISIBLE * highest:
+            # One line with gaps: as many lines would take much room in an SVG.
+            gaps = np.full(len(crests), np.nan)
+            x_of, y_of = (places[crests], places[crests], gaps), (lower[crests], upper[crests], gaps)
+            ax.plot(np.column_stack(x_of).ravel(), np.column_stack(y_of).ravel(), color=colour, linewidth=HAIR)
         lower = upper
     if not len(crests):
         ax.step(places, lower, where="post", color=canvas.INK, linewidth=0.5)
