@@ -206,19 +206,25 @@ class Filemap:
         work.nodes_freed += freed
         work.slots_written += self.tree.chunk.widths[order]
 
-    def replace(self, index: int, order: int, new_order: int, entry: object) -> None:
+    def take_out(self, index: int, order: int) -> int:
+        """Remove the folio of ``order`` at ``index``; how many nodes went with it, which are not counted as work."""
+        before = self.tree.nodes
+        self.remove(index, order)
+        return before - self.tree.nodes
+
+    def replace(self, index: int, order: int, new_order: int, entry: object, gone: int = 0) -> None:
         """Take out the folio of ``order`` at ``index`` and add ``entry`` as folios of ``new_order`` in its place, one
         by one.
 
-        Raises ``OutOfMemory`` with the folio taken out and none added.
+        ``gone`` (default: 0) are the nodes of a folio that was taken out before.  Raises ``OutOfMemory`` with the folio
+        taken out and none added.
         """
-        before = self.tree.nodes
-        self.remove(index, order)
+        gone += self.take_out(index, order)
         after = self.tree.nodes
         self.add_folios(index, index + (1 << order), new_order, entry)
         folios = 1 << order - new_order
         work = self._work
-        work.nodes_freed += before - after
+        work.nodes_freed += gone
         work.nodes_allocated += self.tree.nodes - after
         work.slots_written += folios * self.tree.chunk.widths[new_order]
         work.entries_stored += folios

@@ -366,16 +366,19 @@ def _split_level_by_level(plan: Split) -> None:
 
 
 def _split_page_by_page(plan: Split) -> None:
-    """Generation A: on a failure the folios are put back, the last first."""
+    """Generation A: the folio is taken out before anything is asked for; on a failure the folios are put back, the
+    last first.
+    """
     filemap, hugepage = plan.inode.filemap, plan.hugepage
     splits = [split for step in plan.steps for split in step.splits()]
-    begun = 1  # splits whose folio has been taken out of the filemap: the first one's before anything is asked for
+    gone = filemap.take_out(splits[0][0], splits[0][1])
+    begun = 1  # splits whose folio has been taken out of the filemap
     try:
         plan.take_vmemmap()
         plan.take_descriptors()
         for index, order, new_order in splits:
-            filemap.replace(index, order, new_order, hugepage)
-            begun += 1
+            filemap.replace(index, order, new_order, hugepage, gone)
+            begun, gone = begun + 1, 0
     except OutOfMemory:
         plan.give_back()
         try:

@@ -12,6 +12,7 @@ from gmemsim.errors import OutOfMemory
 from gmemsim.gmem.attributes import LEAF_ROOM, preallocation
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.rules import Hysteresis
+from gmemsim.host.ledger import Holder
 from tests.gmem.worlds import PAGE, G, M, attributes, folios, live, make_guest, outcome, settle, sound, state, without
 
 # -- a merge can need a node -------------------------------------------------------------------------------------------
@@ -133,6 +134,20 @@ def test_a_counts_the_node_that_goes_with_the_only_folio() -> None:
     sound(guest)
     assert (guest.work.nodes_freed, guest.work.nodes_allocated) == (1, 4162)
     assert guest.nodes() == 4162
+
+
+def test_a_takes_the_folio_out_before_it_asks_for_anything() -> None:
+    """So the node that goes with a lone folio is free when vmemmap is restored, and leaves room for that."""
+    guest = make_guest(G, 2, ordering="attributes-first")
+    guest.punch_hole(0, G)
+    held: dict[str, int] = {}
+
+    def note(holder: Holder, n: int) -> None:
+        held.setdefault(holder.account, guest.nodes())
+
+    guest.host.ledger.watch(note)
+    guest.set_attributes(G, PAGE, False)
+    assert (held["vmemmap"], held["filemap_nodes"]) == (0, 0)
 
 
 @pytest.mark.parametrize("account", ["vmemmap", "folio_metadata", "filemap_nodes"])
