@@ -10,7 +10,7 @@ import pytest
 
 from gmemsim.garbage import THRESHOLDS
 from gmemsim.scenario.format.load import parse_scenario
-from gmemsim.sim.run import Result, Run, run
+from gmemsim.sim.run import Result, Run, run, running
 
 SCENARIO = parse_scenario("""\
 gmemsim: 1
@@ -93,14 +93,14 @@ def test_a_whole_run_is_not_partial() -> None:
     assert "partial" not in run(SCENARIO).summary
 
 
-def test_in_a_with_garbage_is_looked_for_less_often_and_then_as_before() -> None:
+def test_while_it_is_running_garbage_is_looked_for_less_often() -> None:
     before = gc.get_threshold()
-    with Run(SCENARIO) as going:
+    with running(SCENARIO) as going:
         next(going)
         assert gc.get_threshold() == THRESHOLDS
         assert gc.isenabled()
     assert gc.get_threshold() == before
     assert len(list(going)) == 5, "it goes on without"
-    with pytest.raises(KeyError), Run(SCENARIO):
+    with pytest.raises(KeyError), running(SCENARIO):
         raise KeyError
     assert gc.get_threshold() == before

@@ -13,6 +13,7 @@ from gmemsim.cli.exits import note_no_memory
 from gmemsim.cli.progress import Interruption, with_bar
 from gmemsim.cli.terminal import say
 from gmemsim.errors import NO_MEMORY
+from gmemsim.garbage import fewer_collections
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,7 +34,7 @@ def simulate(run: Run, recorders: Iterable[Recorder] = (), *, label: str = "simu
     watching = tuple(recorders)
     calls = with_bar(run, _terminal(), label, look=bool(watching))
     why = "interrupted"
-    with run, Interruption() as interruption, closing(calls):
+    with fewer_collections(), Interruption() as interruption, closing(calls):
         try:
             for event in calls:
                 if event is not None:

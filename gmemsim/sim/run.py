@@ -6,11 +6,11 @@ Theory of operation
 A :class:`Run` is an iterator of events.  Asking for the next one carries out the next call, so a loop sees the host and
 its guests between two calls, when everything is consistent, and ends the run by not asking any more::
 
-    with Run(scenario) as run:
-        for event in run:
-            if run.host.ledger.total.live_bytes > limit:
-                break
-        print(run.result().summary)
+    run = Run(scenario)
+    for event in run:
+        if run.host.ledger.total.live_bytes > limit:
+            break
+    print(run.result().summary)
 
 :func:`run` does the same for those who want the result only.
 
@@ -31,8 +31,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
-from types import TracebackType
+from contextlib import contextmanager
 
 from gmemsim.errors import KernelError, OutOfMemory, SimulationRefused
 from gmemsim.garbage import fewer_collections
@@ -65,10 +64,21 @@ def run(scenario: Scenario, *, check: bool = False) -> Result:
     >>> run(scenario).summary["splits"]
     {'2M->4K': 1}
     """
-    with Run(scenario, check=check) as whole:
+    with running(scenario, check=check) as whole:
         for _ in whole.calls():
             pass
         return whole.result()
+
+
+@contextmanager
+def running(scenario: Scenario, *, check: bool = False, keep: int | None = None) -> Iterator[Run]:
+    """A :class:`Run` of ``scenario``, with ``check`` and ``keep`` as there, while garbage is collected less often.
+
+    The run is made inside of that, so that what it leaves is young, and collected when the next one begins
+    (:mod:`gmemsim.garbage`).
+    """
+    with fewer_collections():
+        yield Run(scenario, check=check, keep=keep)
 
 
 def make_host(spec: HostSpec) -> Host:
@@ -117,8 +127,7 @@ class Run(Iterator[Event]):
     ``host``, ``guests`` (by name, in the scenario's order), ``now`` (simulated ns) and ``timeline`` may be read at any
     time between two events, and must not be changed.  ``check`` (default: no) verifies every invariant after every
     call.  ``keep`` bounds the timeline: at most so many events, some of all (default: all; see
-    :class:`~gmemsim.results.timeline.Timeline`); the summary is the same.  In a ``with``, which is not necessary, the
-    collector of garbage, which finds little in a run, is asked less often (:mod:`gmemsim.garbage`).
+    :class:`~gmemsim.results.timeline.Timeline`); the summary is the same.
 
     Raises ``SimulationRefused`` if host or guests cannot be created.
     """
@@ -152,16 +161,6 @@ class Run(Iterator[Event]):
         )
         self._sample()
         self._calls_to_come = self._carry_out()
-        self._inside = ExitStack()
-
-    def __enter__(self) -> Run:
-        self._inside.enter_context(fewer_collections())
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._inside.close()
 
     def __iter__(self) -> Run:
         return self

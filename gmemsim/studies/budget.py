@@ -35,7 +35,7 @@ from gmemsim.host.slab import slab_of
 from gmemsim.results.timeline import TOTAL, Event
 from gmemsim.scenario.model import MOST_INSTANCES, Scenario
 from gmemsim.scenario.workload import is_random
-from gmemsim.sim.run import Run
+from gmemsim.sim.run import running
 from gmemsim.studies.compare import with_policy
 from gmemsim.studies.copies import copied, reserved, unlimited
 from gmemsim.studies.made import made_of
@@ -102,7 +102,7 @@ def need(scenario: Scenario) -> Need:
     >>> need(Scenario(title="", host=HostSpec(hugetlb={1 << 21: 1}), guests=(guest,), workload=work)).account
     'vmemmap'
     """
-    with Run(scenario, keep=EVENTS_KEPT) as run:
+    with running(scenario, keep=EVENTS_KEPT) as run:
         for _ in run.calls():
             pass
         result = run.result()

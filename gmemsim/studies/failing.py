@@ -30,7 +30,7 @@ from gmemsim.host.injection import ANY
 from gmemsim.host.ledger import Holder
 from gmemsim.results.timeline import Event
 from gmemsim.scenario.model import Scenario
-from gmemsim.sim.run import Run
+from gmemsim.sim.run import Run, running
 from gmemsim.studies import snapshots
 from gmemsim.studies.outcomes import BROKEN, Before, outcome
 from gmemsim.xarray.check import Verified as VerifiedNodes
@@ -102,7 +102,7 @@ def requests_of(scenario: Scenario) -> list[Request]:
     found: list[Request] = []
     asked: list[tuple[int, str, int, int]] = []
     so_far: Counter[str] = Counter()
-    with Run(scenario) as run:
+    with running(scenario) as run:
         ledger, numbers = run.host.ledger, count()
 
         def note(holder: Holder, n: int) -> None:
@@ -201,7 +201,7 @@ class _Wanted:
 
 def _alone(wanted: _Wanted, strike: Strike) -> Seen:
     """What is seen of ``strike`` in a run of its own."""
-    with Run(wanted.scenario) as run:
+    with running(wanted.scenario) as run:
         watch = _Watch(run, {strike.request: [strike]}, lambda _: True)
         run.host.ledger.watch(watch)
         for call in range(wanted.call_of[strike.request]):
@@ -226,7 +226,7 @@ def _in_branches(
     calls = {wanted.call_of[number] for number in planned}
     branches: snapshots.Branches[Strike, Seen] = snapshots.Branches(jobs, tell)
     known = _Known()
-    with Run(wanted.scenario) as run, closing(branches):
+    with running(wanted.scenario) as run, closing(branches):
         watch = _Watch(run, planned, lambda strike: not stop() and branches.branch(strike))
         run.host.ledger.watch(watch)
         for call in range(last + 1):
