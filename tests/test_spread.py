@@ -88,7 +88,8 @@ def test_what_is_shared_travels_to_a_worker_and_not_with_a_point(tmp_path: Path,
     found = list(results_of(folder_of, Sent(tmp_path), range(2000), pool))
     assert len(found) == 2000
     unpacked = (tmp_path / "unpacked").read_text().split()
-    assert len(unpacked) == len(set(unpacked)) == pool.workers
+    assert len(unpacked) == len(set(unpacked)), "once in each worker"
+    assert 1 <= len(unpacked) <= pool.workers, "one of them may do everything on a busy machine"
 
 
 def test_a_worker_that_dies_loses_nothing(tmp_path: Path, pool: WorkerPool) -> None:
