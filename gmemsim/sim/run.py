@@ -72,7 +72,8 @@ def run(scenario: Scenario, *, check: bool = False) -> Result:
 
 @contextmanager
 def running(scenario: Scenario, *, check: bool = False, keep: int | None = None) -> Iterator[Run]:
-    """A :class:`Run` of ``scenario``, with ``check`` and ``keep`` as there, while garbage is collected less often.
+    """A :class:`Run` of ``scenario``, with ``check`` (default: no) and ``keep`` (default: all events) as there, while
+    garbage is collected less often.
 
     The run is made inside of that, so that what it leaves is young, and collected when the next one begins
     (:mod:`gmemsim.garbage`).
