@@ -78,9 +78,11 @@ class Filemap:
         """At least as many nodes as :meth:`add_run` of so many ``folios`` of ``order`` from ``index`` on can take."""
         return self.tree.chunk.most_nodes(index, order, folios)
 
-    def remove(self, index: int, order: int) -> None:
-        """Remove the folio of ``order`` at ``index``."""
+    def remove(self, index: int, order: int) -> int:
+        """Remove the folio of ``order`` at ``index``; how many nodes went with it, which are not counted as work."""
+        before = self.tree.nodes
         self.tree.store_order(index, order, None)
+        return before - self.tree.nodes
 
     def order_at(self, index: int) -> int:
         """Order of the folio that covers ``index``."""
@@ -206,12 +208,6 @@ class Filemap:
         work.nodes_freed += freed
         work.slots_written += self.tree.chunk.widths[order]
 
-    def take_out(self, index: int, order: int) -> int:
-        """Remove the folio of ``order`` at ``index``; how many nodes went with it, which are not counted as work."""
-        before = self.tree.nodes
-        self.remove(index, order)
-        return before - self.tree.nodes
-
     def replace(self, index: int, order: int, new_order: int, entry: object, gone: int = 0) -> None:
         """Take out the folio of ``order`` at ``index`` and add ``entry`` as folios of ``new_order`` in its place, one
         by one.
@@ -219,7 +215,7 @@ class Filemap:
         ``gone`` (default: 0) are the nodes of a folio that was taken out before.  Raises ``OutOfMemory`` with the folio
         taken out and none added.
         """
-        gone += self.take_out(index, order)
+        gone += self.remove(index, order)
         after = self.tree.nodes
         self.add_folios(index, index + (1 << order), new_order, entry)
         folios = 1 << order - new_order

@@ -371,7 +371,7 @@ def _split_page_by_page(plan: Split) -> None:
     """
     filemap, hugepage = plan.inode.filemap, plan.hugepage
     splits = [split for step in plan.steps for split in step.splits()]
-    gone = filemap.take_out(splits[0][0], splits[0][1])
+    gone = filemap.remove(splits[0][0], splits[0][1])
     begun = 1  # splits whose folio has been taken out of the filemap
     try:
         plan.take_vmemmap()
