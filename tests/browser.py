@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Chromium without a window, for tests and benchmarks of pages; :data:`MISSING` says what is not there to start it."""
+"""Chromium without a window, for tests and benchmarks of pages; :data:`LACKING` says what is not there to start it.
+
+Benchmarks measure other revisions too, so nothing of gmemsim is imported here.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
-MISSING = [
+LACKING = ", ".join(
     name
     for name, there in (
         ("the package chromium", CHROMIUM),
@@ -21,11 +24,8 @@ MISSING = [
         ("selenium", find_spec("selenium")),
     )
     if not there
-]
-"""What is needed and not there: nothing, where a browser can be started."""
-
-LACKING = ", ".join(MISSING)
-"""The same in words, for the reason of a skip."""
+)
+"""What is needed and not there, for the reason of a skip; empty where a browser can be started."""
 
 DRAWN = """const done = arguments[0];
 const look = () => document.body.dataset.ready ? requestAnimationFrame(shown) : setTimeout(look, 10);

@@ -17,6 +17,7 @@ from typing import Any
 
 import attrs
 
+from tests.bench.meter import ROWS
 from tests.bench.trace import KINDS, OPERATIONS, SEED, bench_ops
 from tests.oracle import kernel
 
@@ -38,8 +39,8 @@ def python_form(name: str, package: Path, *, compiled: bool) -> Form:
     """The gmemsim in the folder ``package``, from its sources or compiled."""
 
     def measure(row: str) -> Figures | None:
-        if compiled and row.startswith("calls."):
-            return None  # a profiler does not see what is compiled
+        if compiled and ROWS[row].sources:
+            return None
         environment = {key: value for key, value in os.environ.items() if key != "GMEMSIM_PURE"}
         environment |= {"PYTHONPATH": f"{package}{os.pathsep}{ROOT}", "PYTHONHASHSEED": "0"}
         if not compiled:

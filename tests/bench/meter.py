@@ -28,56 +28,37 @@ import attrs
 Measure = Callable[["Meter"], float]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define
 class Row:
-    """One thing that is measured.
+    """One thing that is measured; above a function it adds itself to :data:`ROWS`.
 
     ``unit`` of the number; ``what`` it is, in words; ``collections``: whether it is measured with and without them;
-    ``big``: only with ``BIG=1``; ``more``: whether a larger number is the better one; ``lacking``: what it needs and is
-    not here.
+    ``big``: only with ``BIG=1``; ``more``: whether a larger number is the better one; ``sources``: whether it says
+    something of what runs from its sources only; ``lacking``: what it needs and is not here.
     """
 
     name: str
     unit: str
     what: str
-    measure: Measure
-    collections: bool = True
-    big: bool = False
-    more: bool = False
-    lacking: str = ""
+    collections: bool = attrs.field(default=True, kw_only=True)
+    big: bool = attrs.field(default=False, kw_only=True)
+    more: bool = attrs.field(default=False, kw_only=True)
+    sources: bool = attrs.field(default=False, kw_only=True)
+    lacking: str = attrs.field(default="", kw_only=True)
+    measure: Measure = attrs.field(init=False)
 
+    def __call__(self, measure: Measure) -> Measure:
+        """Measure with the decorated function."""
+        assert self.name not in ROWS, f"two rows {self.name}"
+        self.measure = measure
+        ROWS[self.name] = self
+        return measure
+
+
+row = Row
 
 ROWS: dict[str, Row] = {}
 """Every row by its name, in the order of the table."""
-
-
-def row(
-    name: str,
-    unit: str,
-    what: str,
-    *,
-    collections: bool = True,
-    big: bool = False,
-    more: bool = False,
-    lacking: str = "",
-) -> Callable[[Measure], Measure]:
-    """Add the decorated function to :data:`ROWS`."""
-
-    def add(measure: Measure) -> Measure:
-        assert name not in ROWS, f"two rows {name}"
-        ROWS[name] = Row(
-            name=name,
-            unit=unit,
-            what=what,
-            measure=measure,
-            collections=collections,
-            big=big,
-            more=more,
-            lacking=lacking,
-        )
-        return measure
-
-    return add
 
 
 @attrs.frozen(kw_only=True)

@@ -71,6 +71,7 @@ for _policy in POLICIES:
         "calls",
         f"calls of functions in a conversion, {_policy}, as api.{_policy}: counted, so no load changes it",
         collections=False,
+        sources=True,  # a profiler does not see what is compiled
     )(_calls(_policy))
 
 

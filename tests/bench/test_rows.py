@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.bench.child import load_rows, measure
+from tests.bench.forms import ROOT, python_form
 from tests.bench.meter import ROWS
+from tests.bench.rows_api import POLICIES
 from tests.bench.table import BEGIN, END, Rows, as_markdown, as_text, put_into
 
 load_rows()
@@ -22,6 +24,11 @@ def test_a_row_measures_something(name: str) -> None:
     figures = measure(name, quick=True)
     assert set(figures) == ({"value", "alone"} if ROWS[name].collections else {"value"})
     assert all(isinstance(value, float | int) for value in figures.values())
+
+
+def test_what_is_of_the_sources_only_has_no_compiled_figure() -> None:
+    assert [name for name, row in ROWS.items() if row.sources] == [f"calls.{policy}" for policy in POLICIES]
+    assert python_form("compiled", ROOT, compiled=True).measure("calls.uniform") is None
 
 
 FIGURES: Rows = {
