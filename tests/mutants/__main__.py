@@ -2,7 +2,8 @@
 """``python -m tests.mutants``: how many small mistakes in the lower rooms the tests find (``make mutants``).
 
 What is found is appended to a file, mutant by mutant, so that a run that was ended goes on where it was; the map and
-the results belong to the sources and tests of one state, whose digest they carry.  See docs/mutants.md.
+the results belong to the sources and tests of one state, whose digest they carry.  Results of another state are taken
+over where that is asked for (``--again``): after new tests, only survivors need be tried.  See docs/mutants.md.
 """
 
 from __future__ import annotations
@@ -88,6 +89,13 @@ class Results:
                 self.verdicts[key] = Verdict(**held)
             except (ValueError, TypeError, KeyError):
                 continue
+
+    def take(self, path: Path) -> None:
+        """Take over what another run has found to be killed, but by a law only."""
+        other = Results(path)
+        other.read([path])
+        taken = {key: one for key, one in other.verdicts.items() if one.outcome != "survived" and not one.slow}
+        self.verdicts = taken | self.verdicts
 
     def add(self, mutant: Mutant, verdict: Verdict, stream: TextIO) -> None:
         """Remember one and append it to the file."""
@@ -181,6 +189,11 @@ def _shard(context: click.Context, parameter: click.Parameter, text: str) -> tup
 @click.option("--source", multiple=True, help="mutate this source only, such as gmemsim/host/slab.py")
 @click.option("--operator", multiple=True, help="make only the mistakes of this operator")
 @click.option("--suite", multiple=True, help="try only these tests [default: those of the rooms and of whole runs]")
+@click.option(
+    "--again",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="results of other sources or tests: what was killed there is not tried again",
+)
 def main(n: int, seed: int, shard: tuple[int, int], floor: float, **options: Any) -> None:
     """Make mutants of the lower rooms and run the tests on them.
 
@@ -190,19 +203,23 @@ def main(n: int, seed: int, shard: tuple[int, int], floor: float, **options: Any
     texts = {source: (ROOT / source).read_text() for source in options["source"] or plan.sources()}
     every = plan.sample([one for source, text in texts.items() for one in plan.mutants(source, text, operators)], seed)
     chosen = (every[:n] if n else every)[shard[0] - 1 :: shard[1]]
-    verdicts = _verdicts(chosen, suite, options["budget"], options["out"])
+    verdicts = _verdicts(chosen, suite, options["budget"], options["out"], options["again"])
     for line in report(chosen, verdicts):
         click.echo(line)
     sys.exit(_exit_status(chosen, verdicts, floor))
 
 
-def _verdicts(chosen: Sequence[Mutant], suite: Sequence[str], budget: float, out: Path) -> dict[str, Verdict]:
+def _verdicts(
+    chosen: Sequence[Mutant], suite: Sequence[str], budget: float, out: Path, again: Path | None
+) -> dict[str, Verdict]:
     """Judge the chosen mutants, those apart that an earlier run has judged; the verdicts by their keys."""
     out.mkdir(parents=True, exist_ok=True)
     state = digest(suite)
     # The results of each process have a file of their own, and each reads those of all.
     results = Results(out / f"{state}-{os.getpid()}.jsonl")
     results.read(out.glob(f"{state}-*.jsonl"))
+    if again is not None:
+        results.take(again)
     left = sum(mutant.key not in results.verdicts for mutant in chosen)
     click.echo(f"{len(chosen)} mutants, {left} of them not yet judged; state {state} in {out}")
     map_path = out / f"{state}-map.json"
@@ -239,7 +256,9 @@ def _exit_status(chosen: Sequence[Mutant], verdicts: dict[str, Verdict], floor: 
     new = [mutant for mutant in survivors if row_of(mutant) not in listed]
     for mutant in new:
         place, what = row_of(mutant)
-        click.echo(f"survived, and not listed in docs/mutants.md: {mutant.key}: | `{place}` | {what} |")
+        click.echo(
+            f"survived, and not listed in docs/mutants.md: {mutant.module}:{mutant.line}: | `{place}` | {what} |"
+        )
     tried = sum(mutant.key in verdicts for mutant in chosen)
     enough = tried and 100 * (tried - len(survivors)) >= floor * tried
     return 1 if new or not enough else 0

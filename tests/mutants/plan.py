@@ -9,12 +9,16 @@ look better than the tests are.
 
 No place is mutated where a mutant could not be told from the original by any result: annotations, docstrings,
 ``TYPE_CHECKING``, the ``strict=True`` of a ``zip`` (it asserts that lengths are equal), the size of an ``lru_cache``.
+
+A sample is drawn by what each mutant is, not by a shuffle of all: whoever changes a source changes the sample where the
+source has changed, and anyone who has that revision draws the same one again.
 """
 
 from __future__ import annotations
 
 import ast
-import random
+import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -73,6 +77,12 @@ class DeleteStatement:
         return node
 
 
+PARTED: Final = frozenset(
+    ("file_input", "suite", "error_node", "if_stmt", "while_stmt", "for_stmt", "try_stmt", "with_stmt")
+) | {"funcdef", "parameters", "classdef", "decorated", "decorators"}
+"""Syntax nodes whose parts are changed each by itself: a condition is one part, what depends on it another."""
+
+
 def _enclosing(node: Any) -> bool:
     """Whether a syntax node lies in a function."""
     while node.parent is not None:
@@ -95,11 +105,19 @@ class Mutant:
     """Which of the operator's places in the source, from 0."""
     function: str = ""
     """The outermost function around it with its class, empty if there is none."""
+    text: str = ""
+    """The function or class around it and the statement it lies in, or the part of it, without layout and comments."""
+    number: int = 0
+    """Which of the operator's mutants of such a text, from 0."""
 
     @property
     def key(self) -> str:
-        """What names it as long as its source stays the same."""
-        return f"{self.module}:{self.line}:{self.column} {self.operator}#{self.occurrence}"
+        """What names it, wherever in the source it stands and whatever else the source holds."""
+        return f"{self.module}: {self.text}: {self.operator}#{self.number}"
+
+    def rank(self, seed: int) -> str:
+        """Where it stands among all, by ``seed``."""
+        return hashlib.sha256(f"{seed}: {self.key}".encode()).hexdigest()
 
     @property
     def room(self) -> str:
@@ -125,17 +143,21 @@ def sources() -> list[str]:
 def mutants(module: str, text: str, names: Sequence[str] = OPERATORS) -> list[Mutant]:
     """Every mutant of the source ``text`` of ``module`` by the operators of those ``names``."""
     places = Places(text)
-    counts = dict.fromkeys(names, 0)
+    counts, equal = Counter[str](), Counter[tuple[str, str]]()
     found = []
     operators = [(name, operator(name)) for name in names]
-    for node in _nodes(_parsed(text)):
+    tree = _parsed(text)
+    for node in _nodes(tree):
         for name, one in operators:
             for start, _ in one.mutation_positions(node):
                 occurrence = counts[name]
                 counts[name] += 1
                 if not places.meaningless(start):
-                    line, column = start
-                    found.append(Mutant(module, line, column, name, occurrence, places.function(start)))
+                    what = _named(tree.get_leaf_for_position(start, include_prefixes=True))
+                    (line, column), number = start, equal[name, what]
+                    equal[name, what] += 1
+                    function = places.function(start)
+                    found.append(Mutant(module, line, column, name, occurrence, function, what, number))
     return found
 
 
@@ -174,11 +196,26 @@ def _nodes(tree: Any) -> Iterator[Any]:
         rest += reversed(getattr(node, "children", ()))
 
 
+def _named(leaf: Any) -> str:
+    """What names the place of a leaf: functions and classes around it, and the text of its part of a statement."""
+    part = leaf
+    while part.type != "simple_stmt" and part.parent.type not in PARTED:
+        part = part.parent
+    scope, node = [], part
+    while node is not None:
+        if node.type in ("funcdef", "classdef"):
+            scope.append(node.name.value)
+        node = node.parent
+    text = " ".join(one.value for one in _nodes(part) if hasattr(one, "value")).strip(" ,\n")
+    return f"{'.'.join(reversed(scope))}: {text}"
+
+
 def sample(found: Sequence[Mutant], seed: int) -> list[Mutant]:
-    """All of them in an order that ``seed`` decides: the first N are a sample of N."""
-    shuffled = sorted(found)
-    random.Random(seed).shuffle(shuffled)
-    return shuffled
+    """All of them in an order that ``seed`` decides: the first N are a sample of N.
+
+    Where a mutant stands depends on it alone, so that another one more or less moves no other before or behind a third.
+    """
+    return sorted(found, key=lambda mutant: mutant.rank(seed))
 
 
 class Places:

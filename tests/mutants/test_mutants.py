@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -92,10 +93,74 @@ def test_every_operator_is_there_and_makes_programs() -> None:
 
 
 def test_a_sample_is_decided_by_its_seed() -> None:
-    found = [Mutant("m.py", line, 0, "AddNot", line) for line in range(100)]
+    found = [Mutant("m.py", line, 0, "AddNot", line, number=line) for line in range(100)]
     assert sample(found, 7) == sample(found[::-1], 7)
     assert sample(found, 7) != sample(found, 8)
     assert sorted(sample(found, 7)) == found
+
+
+BEFORE = """\
+class Box:
+    def size(self, low: int = 0, high: int = 1) -> int:
+        if low > 2 and high > 2:  # both
+            return 3
+        return high - low
+
+    def free(self) -> int:
+        return self.room - 1
+
+
+def twice(box: Box) -> int:
+    return box.size(0) + box.size(0)
+"""
+
+AFTER = """\
+def new(box: Box) -> int:
+    return box.size(0) + 1
+
+
+def twice(box: Box) -> int:
+    return box.size(0) + box.size(0)
+
+
+class Box:
+    def free(self) -> int:
+        # said again
+        return self.room - 1
+
+    def size(
+        self,
+        high: int = 1,  # by default
+        low: int = 0
+    ) -> int:
+        if low > 2 and high > 3:
+            return 3
+        return (
+            high - low
+        )
+"""
+
+
+def test_what_else_a_source_holds_and_in_which_order_moves_no_mutant_in_a_sample() -> None:
+    before = sample([*mutants("m.py", BEFORE), *mutants("n.py", BEFORE)], 7)
+    after = sample([*mutants("m.py", AFTER), *mutants("n.py", BEFORE)], 7)
+    kept = {one.key for one in before} & {one.key for one in after}
+    changed = {one.text for found in (before, after) for one in found if one.key not in kept}
+    assert changed == {
+        "Box.size: low > 2 and high > 2",
+        "Box.size: low > 2 and high > 3",
+        "Box.size: return high - low",
+        "Box.size: return ( high - low )",
+        "new: return box . size ( 0 ) + 1",
+    }
+    assert [one.key for one in before if one.key in kept] == [one.key for one in after if one.key in kept]
+
+
+def test_each_mutant_has_a_name_of_its_own() -> None:
+    chosen = ("gmemsim/host/costs.py", "gmemsim/host/work.py", "gmemsim/xarray/tree.py")
+    found = [one for source in chosen for one in mutants(source, (ROOT / source).read_text())]
+    assert len({one.key for one in found}) == len(found) > 500
+    assert all(one.text.partition(": ")[2] for one in found)
 
 
 def test_sources_are_those_of_the_three_rooms() -> None:
@@ -139,7 +204,7 @@ def test_a_fork_answers_raises_or_is_ended() -> None:
 
 
 def test_what_is_reported() -> None:
-    found = [Mutant("gmemsim/host/x.py", line, 0, "AddNot", line, "f") for line in range(4)]
+    found = [Mutant("gmemsim/host/x.py", line, 0, "AddNot", line, "f", number=line) for line in range(4)]
     verdicts = dict(
         zip((one.key for one in found), map(Verdict, ["killed", "timeout", "killed", "survived"]), strict=True)
     )
@@ -157,6 +222,20 @@ def test_results_that_were_cut_off(tmp_path: Path) -> None:
     results = Results(path)
     results.read([path])
     assert results.verdicts == {"a": Verdict("killed", "t", 3)}
+
+
+def test_what_was_killed_is_taken_over_but_not_what_a_law_has_killed(tmp_path: Path) -> None:
+    lines = [
+        {"key": "a", "outcome": "killed", "by": "t", "tests": 3, "slow": False},
+        {"key": "b", "outcome": "killed", "by": "law", "tests": 4, "slow": True},
+        {"key": "c", "outcome": "survived", "by": "", "tests": 4, "slow": False},
+        {"key": "d", "outcome": "timeout", "by": "", "tests": 4, "slow": False},
+    ]
+    path = tmp_path / "r.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ours = Results(tmp_path / "ours.jsonl", {"a": Verdict("survived")})
+    ours.take(path)
+    assert ours.verdicts == {"a": Verdict("survived"), "d": Verdict("timeout", "", 4)}
 
 
 def test_a_change_is_named_by_its_lines() -> None:
