@@ -26,6 +26,8 @@ from gmemsim.reports.export import (
 from gmemsim.reports.export.packing import packing_of
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from gmemsim.registry import Registry
 
 FileSet = dict[str, Callable[[Any, Path], None]]
@@ -45,8 +47,9 @@ def run_files(chosen: Sequence[str] = (), *, data: bool = False) -> FileSet:
         "summary.json": _late("gmemsim.reports.export.run_json:write"),
         f"{row.stem}{row.suffix}": partial(row.write, ""),
     }
+    drawn: dict[str, Figure] = {}  # each between its two files
     for stem, name in ({name: name for name in chosen} or PLOT).items():
-        files |= {f"{stem}{suffix}": partial(figures.write, name) for suffix in figures.SUFFIXES}
+        files |= {f"{stem}{suffix}": partial(figures.write, name, kept=drawn) for suffix in figures.SUFFIXES}
         if data:
             files[f"{stem}.csv"] = partial(figures.write_data, name)
     return files

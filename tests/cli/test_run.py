@@ -184,7 +184,7 @@ def test_force_without_out_is_a_usage_error(scenario: Path) -> None:
 def test_a_failure_while_writing_leaves_nothing_behind(
     scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("gmemsim.reports.figures.write", full)

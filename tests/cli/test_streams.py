@@ -33,7 +33,7 @@ SLOW_FIGURE = """
 import sys, time
 from gmemsim.reports import figures
 
-def write(name, view, path):
+def write(name, view, path, kept):
     path.write_text("half")
     print("drawing", file=sys.stderr, flush=True)
     time.sleep(60)

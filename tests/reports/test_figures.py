@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
@@ -69,6 +70,28 @@ def test_png_and_svg_are_written_and_always_the_same(name: str, scenario: str, t
     width, _ = struct.unpack(">II", (tmp_path / "a.png").read_bytes()[16:24])
     assert width == canvas.WIDTH * canvas.DPI
     assert ElementTree.fromstring((tmp_path / "a.svg").read_text()).tag.endswith("svg")
+
+
+@pytest.mark.parametrize("name", ["memory", "map", "orders"])
+def test_a_figure_is_drawn_once_for_both_its_files(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    view, kept = views.view("everything"), dict[str, Figure]()
+    for suffix in figures.SUFFIXES:
+        figures.write(name, view, tmp_path / f"alone{suffix}")
+    draws: list[Figure] = []
+    draw = Figure.draw
+
+    def counted(self: Figure, renderer: RendererBase) -> None:
+        draws.append(self)
+        draw(self, renderer)
+
+    monkeypatch.setattr(Figure, "draw", counted)
+    for suffix in figures.SUFFIXES:
+        figures.write(name, view, tmp_path / f"both{suffix}", kept)
+    for suffix in figures.SUFFIXES:
+        assert (tmp_path / f"both{suffix}").read_bytes() == (tmp_path / f"alone{suffix}").read_bytes()
+    assert len(draws) == len(figures.SUFFIXES)
+    assert len(set(draws)) == 1
+    assert not kept
 
 
 @pytest.mark.parametrize(("name", "scenario"), ALL)

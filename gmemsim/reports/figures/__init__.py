@@ -103,12 +103,22 @@ for _name, _module, _words, _caption, _needs in (
     )
 
 
-def write(name: str, view: View, path: Path) -> None:
-    """Write the figure ``name`` to ``path``, whose suffix, one of :data:`SUFFIXES`, names the format."""
+def write(name: str, view: View, path: Path, kept: dict[str, Figure] | None = None) -> None:
+    """Write the figure ``name`` to ``path``, whose suffix, one of :data:`SUFFIXES`, names the format.
+
+    ``kept`` (default: none) is for who writes it in both: the first call puts the figure there, by its name, and the
+    second one takes it out instead of drawing it again.
+    """
     from gmemsim.reports.figures import canvas
     from gmemsim.reports.words import provenance
 
-    canvas.save(lambda: FIGURES[name].draw(view), path, provenance([view.result.summary]))
+    made = provenance([view.result.summary])
+    drawn = None if kept is None else kept.pop(name, None)
+    if drawn is None:
+        drawn = canvas.finished(lambda: FIGURES[name].draw(view), made)
+        if kept is not None:
+            kept[name] = drawn
+    canvas.put(drawn, path, made)
 
 
 def write_data(name: str, view: View, path: Path) -> None:

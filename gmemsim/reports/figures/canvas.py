@@ -91,15 +91,26 @@ def save(draw: Callable[[], Figure], path: Path, made: str = "") -> None:
 
     ``made`` is said at its foot and in the file's metadata: what made the results (default: nothing).
     """
-    form = path.suffix.lower().lstrip(".")
-    metadata: dict[str, str | None] = {"Software": None} if form == "png" else {"Date": None, "Creator": None}
-    if made:
-        metadata["Description"] = made
+    put(finished(draw, made), path, made)
+
+
+def finished(draw: Callable[[], Figure], made: str = "") -> Figure:
+    """The figure that ``draw`` makes, with ``made`` at its foot (default: nothing), for :func:`put`."""
     with paper():
         figure = draw()
         if made:
             sign(figure, made)
         _settle(figure)
+    return figure
+
+
+def put(figure: Figure, path: Path, made: str = "") -> None:
+    """Write ``figure``, which is :func:`finished`, to ``path``; ``made`` goes into the metadata (default: nothing)."""
+    form = path.suffix.lower().lstrip(".")
+    metadata: dict[str, str | None] = {"Software": None} if form == "png" else {"Date": None, "Creator": None}
+    if made:
+        metadata["Description"] = made
+    with paper():
         figure.savefig(path, format=form, dpi=DPI, metadata=metadata)
 
 
@@ -113,11 +124,15 @@ def sign(figure: Figure, made: str) -> None:
 
 
 def _settle(fig: Figure) -> None:
-    """Lay the figure out once and for all, in whole numbers: the solver's last digits are not always the same."""
-    if fig.get_layout_engine() is None:
+    """Lay the figure out once and for all, in whole numbers: the solver's last digits are not always the same.
+
+    Without an engine: one that is called "none" would have the whole figure drawn once more before it is saved.
+    """
+    engine = fig.get_layout_engine()
+    if engine is None:
         return
-    fig.draw_without_rendering()
-    fig.set_layout_engine("none")
+    engine.execute(fig)
+    fig.set_layout_engine(None)
     for ax in fig.axes:
         left, bottom, width, height = (round(edge, PLACES) for edge in ax.get_position(original=True).bounds)
         ax.set_position((left, bottom, width, height))
