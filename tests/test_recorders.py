@@ -112,10 +112,11 @@ class Slow(LayoutRecorder):
                         kind = self._geometry.size_class(order)
                         pages[kind] += min(first + (number << order), high) - max(first, low)
                     shared = any(True for _ in guest.shared_ranges(low, high))
-                assert (cells.pages[i].tolist(), cells.shared[i]) == (pages, shared), (event, guest.name, i)
+                found = cells.pages[CLASSES * i : CLASSES * (i + 1)].tolist()
+                assert (found, bool(cells.shared[i])) == (pages, shared), (event, guest.name, i)
         for layout in self.result().guests:
             cells = self._guests[layout.guest]
-            assert (layout.left[-1] == cells.pages).all()
+            assert layout.left[-1].ravel().tolist() == cells.pages.tolist()
             assert (layout.shared_left[-1] == cells.shared).all()
             assert (layout.fineness >= layout.left.sum(axis=1) @ [5, 4, 3, 2, 1]).all()
             assert (layout.most >= layout.finest.sum(axis=1)).all()

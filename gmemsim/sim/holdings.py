@@ -18,13 +18,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from itertools import accumulate, groupby
-from operator import itemgetter
+from operator import sub
 from typing import TYPE_CHECKING
 
 import attrs
+import numpy as np
 
 from gmemsim.host.accounts import ACCOUNTS
+from gmemsim.host.ledger import Holder
 from gmemsim.host.tallies import Tally
 from gmemsim.sim.layout import kinds
 
@@ -90,22 +91,26 @@ class HoldingsRecorder:
 
     def see(self, event: Event) -> None:
         """Look at the guest of ``event``."""
-        timeline, index = self._run.timeline, len(self._run.timeline.events) - 1
-        samples, self._seen = timeline.latest(len(timeline) - self._seen), len(timeline)
+        timeline, ledger = self._run.timeline, self._run.host.ledger
+        number, self._seen = len(timeline) - self._seen, len(timeline)
         guest = self._guests.get(event.guest or "")
         if guest is None:
             return
-        guest.come_back(event.time_ns)
-        now = guest.read()
-        whole = self._run.host.ledger.live_row()
-        inside = [row for time_ns, row in samples if time_ns == event.time_ns]
-        highest = max(inside, key=sum, default=whole)
-        peak = tuple(high - all_now + mine for high, all_now, mine in zip(highest, whole, now, strict=True))
+        time_ns, index = event.time_ns, len(timeline.events) - 1
+        guest.come_back(time_ns)
+        now = peak = guest.read()
+        # The last sample is what the call has left: it alone has nothing above that.
+        if number > 1:
+            inside = [row for sampled, row in timeline.latest(number) if sampled == time_ns]
+            if len(inside) > 1:
+                rows = zip(max(inside, key=sum), ledger.live_row(), now, strict=True)
+                peak = tuple([high - whole + mine for high, whole, mine in rows])
         if event.kind == "convert" and event.errno is None and "shared" in event.detail:
-            guest.note_shared(sum(now), event.size or 0)
-        guest.add(event.time_ns, index, peak)
-        guest.add(event.time_ns, index, now)
-        guest.note_deferred(event.time_ns + self._run.host.ledger.rcu_grace)
+            guest.note_shared(now, event.size or 0)
+        if peak is not now:
+            guest.add(time_ns, index, peak)
+        guest.add(time_ns, index, now)
+        guest.note_deferred(time_ns + ledger.rcu_grace)
 
     def result(self) -> Holdings:
         """What was seen so far."""
@@ -115,14 +120,20 @@ class HoldingsRecorder:
 
 
 class _Guest:
-    """One guest: its points, and the frees that it waits for."""
+    """One guest: its points, and the frees that it waits for.
+
+    There is a point or two for every call, of which few stay: so they are kept as columns, and made at the end.
+    """
 
     def __init__(self, tallies: Mapping[str, Tally]) -> None:
         self._tallies = [tallies[name] for name in ACCOUNTS]
-        self._points = [Point(0, -1, self.read())]
-        self._peak = self._points[0]
+        self._deferring = [(i, tally) for i, tally in enumerate(self._tallies) if isinstance(tally, Holder)]
+        self._last = self.read()
+        self._times, self._events, self._rows, self._totals = [0], [-1], [self._last], [sum(self._last)]
+        self._peak = Point(0, -1, self._last)
+        self._highest = self._totals[0]
         self._waiting: deque[tuple[int, int, Row]] = deque()  # when due, after which event, and what comes back
-        self._deferred: Row = (0,) * len(self._tallies)
+        self._deferred = [0] * len(self._deferring)  # objects
         self._first_shared: tuple[int, int] | None = None
 
     def read(self) -> Row:
@@ -131,48 +142,56 @@ class _Guest:
 
     def add(self, time_ns: int, event: int, row: Row) -> None:
         """A point, if something is different."""
-        if row == self._points[-1].row:
+        if row == self._last:
             return
-        point = Point(time_ns, event, row)
-        if point.total > self._peak.total:
-            self._peak = point
-        self._points.append(point)
-        if len(self._points) > POINTS:
+        total = sum(row)
+        if total > self._highest:
+            self._peak, self._highest = Point(time_ns, event, row), total
+        self._last = row
+        self._times.append(time_ns)
+        self._events.append(event)
+        self._rows.append(row)
+        self._totals.append(total)
+        if len(self._rows) > POINTS:
             self._thin()
 
     def come_back(self, now: int) -> None:
         """Make the points of deferred frees that were due by ``now``."""
         while self._waiting and self._waiting[0][0] <= now:
             due, event, amount = self._waiting.popleft()
-            left = tuple(held - back for held, back in zip(self._points[-1].row, amount, strict=True))
-            self._deferred = tuple(waits - back for waits, back in zip(self._deferred, amount, strict=True))
-            self.add(due, event, left)
+            left = list(self._last)
+            for i, (place, tally) in enumerate(self._deferring):
+                self._deferred[i] -= amount[i]
+                left[place] -= amount[i] * tally.object_bytes
+            self.add(due, event, tuple(left))
 
     def note_deferred(self, due: int) -> None:
         """What the call that has just been looked at has deferred comes back when it is ``due``."""
-        now = tuple([getattr(tally, "deferred", 0) * tally.object_bytes for tally in self._tallies])
+        now = [tally.deferred for _, tally in self._deferring]
         if now != self._deferred:
-            new = tuple(after - before for after, before in zip(now, self._deferred, strict=True))
-            self._waiting.append((due, self._points[-1].event, new))
+            self._waiting.append((due, self._events[-1], tuple(map(sub, now, self._deferred))))
             self._deferred = now
 
-    def note_shared(self, total: int, size: int) -> None:
-        """The first conversion to shared has succeeded, after which the guest holds ``total`` bytes."""
+    def note_shared(self, now: Row, size: int) -> None:
+        """The first conversion to shared, of ``size`` bytes, has succeeded, after which the guest holds ``now``."""
         if self._first_shared is None:
-            self._first_shared = total - self._points[-1].total, size
+            self._first_shared = sum(now) - self._totals[-1], size
 
     def result(self, now: int) -> Holding:
         """What was seen by the time ``now``."""
         self.come_back(now)
-        return Holding(tuple(self._points), self._peak, self._first_shared)
+        return Holding(tuple(map(Point, self._times, self._events, self._rows)), self._peak, self._first_shared)
 
     def _thin(self) -> None:
-        events = list(accumulate((point.event for point in self._points), max))  # what comes back has an earlier number
-        by_time, by_event = ((end // CELLS).bit_length() for end in (self._points[-1].time_ns, events[-1]))
-        cells = [(at.time_ns >> by_time, event >> by_event) for at, event in zip(self._points, events, strict=True)]
-        kept: list[Point] = []
-        for _, members in groupby(zip(cells, self._points, strict=True), key=itemgetter(0)):
-            group = [point for _, point in members]
-            highest = max(group, key=lambda point: point.total)
-            kept += [highest] if highest is group[-1] else [highest, group[-1]]
-        self._points = kept
+        times, totals = np.array(self._times), np.array(self._totals)
+        events = np.maximum.accumulate(np.array(self._events))  # what comes back has an earlier number
+        by_time, by_event = ((int(end) // CELLS).bit_length() for end in (times[-1], events[-1]))
+        cells = np.stack([times >> by_time, events >> by_event])
+        ends = np.append(np.flatnonzero((np.diff(cells) != 0).any(axis=0)), len(times) - 1)
+        cell = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=-1))
+        by_height = np.lexsort((-totals, cell))  # stable: of equal totals the first
+        highest = by_height[np.append(0, ends[:-1] + 1)]
+        kept = np.unique(np.append(highest, ends)).tolist()
+        self._times, self._events, self._rows, self._totals = (
+            [column[i] for i in kept] for column in (self._times, self._events, self._rows, self._totals)
+        )

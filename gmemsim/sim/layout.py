@@ -23,7 +23,9 @@ those of every kind that held most.  Memory is bounded by cells x frames, whatev
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
+from operator import mul
 from typing import TYPE_CHECKING
 
 import attrs
@@ -65,7 +67,7 @@ FRAMES = 512
 Pages = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
 
-_WEIGHTS = np.arange(CLASSES, 0, -1)
+_WEIGHTS = tuple(range(CLASSES, 0, -1))
 """How much a page counts by the class of its folio where the finest state is looked for: small folios count most."""
 
 
@@ -207,35 +209,39 @@ class _Row:
     """A frame of a guest: its finest state so far, and, once it has ended, the one that was left."""
 
     frame: int
-    finest: Pages
-    shared: Flags
+    finest: array[int]
+    shared: bytes
     fineness: int
-    left: Pages
-    shared_left: Flags
+    left: array[int]
+    shared_left: bytes
 
 
 class _GuestCells:
-    """The cells of one guest, what a call may have changed in them, and its frames."""
+    """The cells of one guest, what a call may have changed in them, and its frames.
+
+    Calls come by the million, and each changes a cell or two: so cells are plain numbers, and arrays of numpy's are
+    made at the end.
+    """
 
     def __init__(self, guest: GuestMemfd, geometry: Geometry, most: int) -> None:
         self.guest = guest
         self.order = max(0, (-(-guest.pages // most) - 1).bit_length())
         self.number = self._after(guest.pages)
-        self.pages: Pages = np.zeros((self.number, CLASSES), dtype=np.int32)
-        self.shared: Flags = np.zeros(self.number, dtype=np.bool_)
+        self.pages = array("i", bytes(4 * CLASSES * self.number))  # by cell, and in it by class
+        self.shared = bytearray(self.number)
         self.failed = 0
         self._page_size = geometry.page_size
         self._class = [geometry.size_class(order) for order in range(NOTHING)]
         self._split = guest.page_order > self.order  # whether a hugepage has several cells
-        self._inside = np.full(self.number, NOTHING, dtype=np.int8)  # then: the order of the folio that a cell lies in
-        self._held = np.zeros(CLASSES, dtype=np.int64)  # pages of the whole guest
+        self._inside = bytearray([NOTHING]) * self.number  # then: the order of the folio that a cell lies in
+        self._held = [0] * CLASSES  # pages of the whole guest
         self._most = self._held
         self._rows: list[_Row] = []
 
     @property
     def had_memory(self) -> bool:
         """Whether it had any memory after any call."""
-        return bool(self._most.any())
+        return any(self._most)
 
     # -- frames ----------------------------------------------------------------------------------------------------
 
@@ -244,12 +250,12 @@ class _GuestCells:
         if self._rows and self._rows[-1].frame == frame:
             return
         self._end()
-        pages, shared = self.pages.copy(), self.shared.copy()
+        pages, shared = self.pages[:], bytes(self.shared)
         self._rows.append(_Row(frame, pages, shared, self._fineness(), pages, shared))
 
     def _end(self) -> None:
         if self._rows:
-            self._rows[-1].left, self._rows[-1].shared_left = self.pages.copy(), self.shared.copy()
+            self._rows[-1].left, self._rows[-1].shared_left = self.pages[:], bytes(self.shared)
 
     def thin(self, part_of: Sequence[int]) -> None:
         """Frames have become parts of others: frame *i* of ``part_of[i]``."""
@@ -276,42 +282,56 @@ class _GuestCells:
             size,
             cell,
             np.array([row.frame for row in rows], dtype=np.int64),
-            np.array([row.finest for row in rows]),
-            np.array([row.left for row in rows]),
-            np.array([row.shared for row in rows]),
-            np.array([row.shared_left for row in rows]),
+            self._pages_of([row.finest for row in rows]),
+            self._pages_of([row.left for row in rows]),
+            self._flags_of([row.shared for row in rows]),
+            self._flags_of([row.shared_left for row in rows]),
             np.array([row.fineness for row in rows], dtype=np.int64),
-            self._most,
+            np.array(self._most, dtype=np.int64),
             self.failed,
         )
 
+    def _pages_of(self, states: Sequence[array[int]]) -> Pages:
+        return np.array(states, dtype=np.int32).reshape(len(states), self.number, CLASSES)
+
+    def _flags_of(self, states: Sequence[bytes]) -> Flags:
+        return np.array([np.frombuffer(state, dtype=np.bool_) for state in states])
+
     def _fineness(self) -> int:
-        return int(self._held @ _WEIGHTS)
+        return sum(map(mul, self._held, _WEIGHTS))
 
     # -- cells -----------------------------------------------------------------------------------------------------
 
     def update(self, start: int, end: int) -> None:
         """Bring the cells up to date after a call on pages ``start`` to ``end``."""
         if self.guest.closed:
-            self.pages[:] = 0
-            self._inside[:] = NOTHING
-            self.shared[:] = False
-            self._held[:] = 0
+            self._empty(0, self.number)
+            self.shared = bytearray(self.number)
+            self._held = [0] * CLASSES
             return
         for cell in range(start >> self.order, self._after(end)):
             self.shared[cell] = not self.guest.all_private(*self._bounds(cell))
-        held = np.zeros(CLASSES, dtype=np.int64)
+        held = [0] * CLASSES
         for order, number in self.guest.folios.items():
             held[self._class[order]] += number << order
         low, high = self._affected(start, end)
         if high - low == 1:
-            self.pages[low] += (held - self._held).astype(np.int32)
+            first = CLASSES * low
+            for kind in range(CLASSES):
+                self.pages[first + kind] += held[kind] - self._held[kind]
         elif high > low:
             self._walk(low, high)
-        self._held, self._most = held, np.maximum(self._most, held)
+        if held == self._held:
+            return
+        self._held, self._most = held, list(map(max, self._most, held))
         row, fineness = self._rows[-1], self._fineness()
         if fineness > row.fineness:
-            row.finest, row.shared, row.fineness = self.pages.copy(), self.shared.copy(), fineness
+            row.finest, row.shared, row.fineness = self.pages[:], bytes(self.shared), fineness
+
+    def _empty(self, low: int, high: int) -> None:
+        """No folio lies in the cells from ``low`` to ``high``."""
+        self.pages[CLASSES * low : CLASSES * high] = array("i", bytes(4 * CLASSES * (high - low)))
+        self._inside[low:high] = bytes([NOTHING]) * (high - low)
 
     def _after(self, page: int) -> int:
         """The cell after the one that holds the page before ``page``."""
@@ -338,15 +358,15 @@ class _GuestCells:
         folios = self.guest.hugepage_folios(first)
         low, high = first, first + (1 << self.guest.page_order)
         cells = low >> self.order, self._after(high)
-        inside = self._inside[slice(*cells)]
         if folios is None or len(folios) == 1:
             value = NOTHING if folios is None else max(next(iter(folios)), self.order)
-            if value > self.order and (inside == value).all():
+            inside = bytes([value]) * (cells[1] - cells[0])
+            if value > self.order and self._inside[slice(*cells)] == inside:
                 return None  # as it was
-            inside[:] = value
+            self._inside[slice(*cells)] = inside
             return cells
         start, end = max(start, low), min(end, high)
-        before = int(self._inside[start >> self.order : self._after(end)].max())
+        before = max(self._inside[start >> self.order : self._after(end)])
         now = {order for _, _, order in self.guest.folio_runs(start, end)}
         block = max(self.order, *now, self.guest.page_order if before == NOTHING else before)
         low, high = start >> block << block, (end - 1 >> block) + 1 << block
@@ -355,21 +375,15 @@ class _GuestCells:
     def _walk(self, low: int, high: int) -> None:
         """Count the cells from ``low`` to ``high`` anew, from their folios."""
         start, end = low << self.order, self._bounds(high - 1)[1]
-        self.pages[low:high] = 0
-        if self._split:
-            self._inside[low:high] = NOTHING
-        size = 1 << self.order
+        self._empty(low, high)
+        pages = self.pages
         for index, number, order in self.guest.folio_runs(start, end):
             first, after = max(index, start), min(index + (number << order), end)
             kind, cell = self._class[order], first >> self.order
             if self._split:
-                self._inside[cell : self._after(after)] = max(order, self.order)
+                cells = self._after(after) - cell
+                self._inside[cell : cell + cells] = bytes([max(order, self.order)]) * cells
             while first < after:
-                whole = (after >> self.order) - cell if not first & size - 1 else 0
-                if whole > 0:
-                    self.pages[cell : cell + whole, kind] += size
-                    first, cell = first + whole * size, cell + whole
-                else:
-                    upto = min(after, cell + 1 << self.order)
-                    self.pages[cell, kind] += upto - first
-                    first, cell = upto, cell + 1
+                upto = min(after, cell + 1 << self.order)
+                pages[CLASSES * cell + kind] += upto - first
+                first, cell = upto, cell + 1
