@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gmemsim.host.work import Work
 from gmemsim.results.timeline import TOTAL, Event, Peak, Timeline
 
 
@@ -69,6 +70,20 @@ def test_sampling_goes_on_after_columns_were_read() -> None:
     timeline.sample(60, [1, 1], [0, 0])
     assert len(columns["time_ns"]) == 4
     assert len(timeline) == len(timeline.columns()["time_ns"]) == 5
+
+
+def test_columns_of_events_say_what_the_events_say() -> None:
+    timeline = small()
+    timeline.event(Event(30, 2, None, "wait"))
+    for conversions in (1, 0):
+        timeline.event(attrs.evolve(convert(40, 3), work=Work(conversions=conversions)))
+    events = timeline.events
+    labels, number = events.labels()
+    told = [(labels[i].kind, labels[i].detail, labels[i].works) for i in number.tolist()]
+    assert told == [(event.kind, event.detail, event.work is not None) for event in events]
+    assert events.work("conversions").tolist() == [0, 0, 0, 1, 0]
+    assert events.times().tolist() == [10, 20, 30, 40, 40]
+    assert timeline.times().tolist() == [0, 10, 20, 20]
 
 
 def test_the_caller_may_reuse_its_lists() -> None:

@@ -10,7 +10,7 @@ from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.units import human_duration, rounded, size_name
 
 if TYPE_CHECKING:
-    from gmemsim.results.timeline import Event
+    from gmemsim.results.timeline import Event, Label
     from gmemsim.xarray.lab.show import Picture
 
 ESTIMATE = "≈"
@@ -112,15 +112,10 @@ def place_name(offset: int) -> str:
     return name if len(name) <= LONGEST_PLACE else f"{offset:#x}"
 
 
-def failed_account(event: Event) -> str:
-    """The account whose memory ``event`` could not have; empty if it did not fail for lack of memory."""
-    cause = event.detail.rpartition(": no memory for object")[0].partition(" of ")[0].rpartition(": ")[2]
-    return cause if event.errno is not None and cause in ACCOUNTS else ""
-
-
-def changed_nothing(event: Event) -> bool:
-    """Whether ``event`` is a conversion that succeeded and found every page as it was to be."""
-    return event.kind == "convert" and event.errno is None and event.work is not None and not event.work.conversions
+def failed_account(label: Label) -> str:
+    """The account whose memory an event of this ``label`` could not have; empty if it did not fail for lack of it."""
+    cause = label.detail.rpartition(": no memory for object")[0].partition(" of ")[0].rpartition(": ")[2]
+    return cause if label.errno is not None and cause in ACCOUNTS else ""
 
 
 def is_estimate(account: str) -> bool:

@@ -60,7 +60,7 @@ class Events(Sequence[Event]):
     """The events of a run, in order.
 
     Each is a row until somebody asks for it: so ``events[i]`` makes an :class:`Event` (the latest is made once), and
-    :meth:`times` and :meth:`works` read all events without making any.
+    :meth:`times`, :meth:`labels`, :meth:`work` and :meth:`works` read all without making any.
     """
 
     __slots__ = ("_labels", "_latest", "_numbers", "_rows", "_totals", "dropped", "number")
@@ -110,9 +110,19 @@ class Events(Sequence[Event]):
         times: Column = self._rows.table(0)[:, 0]
         return times
 
+    def work(self, counter: str) -> Column:
+        """One ``counter`` of what every event made the host do; see :class:`~gmemsim.host.work.Work`."""
+        work: Column = self._rows.table(len(ROW) + COUNTERS.index(counter))[:, 0]
+        return work
+
     def works(self) -> npt.NDArray[np.int64]:
         """What every event made the host do, a row each, by counter in the order of ``COUNTERS``."""
         return self._rows.table(*range(len(ROW), self._rows.width))
+
+    def labels(self) -> tuple[Sequence[Label], Column]:
+        """The labels that there are, and which of them every event has: few for many events."""
+        numbers: Column = self._rows.table(ROW.index("label"))[:, 0]
+        return self._labels, numbers
 
     def rows(self, start: int = 0) -> Iterator[tuple[Label, list[int]]]:
         """The events from number ``start`` on (default: 0, all) as label and row: see :data:`ROW`."""
@@ -240,6 +250,11 @@ class Timeline:
         if time_ns < latest:
             raise ValueError(f"the run cannot end at {time_ns} ns: something happened at {latest} ns")
         self.end_ns = time_ns
+
+    def times(self) -> Column:
+        """``time_ns`` of every sample."""
+        times: Column = self._rows.table(_TIME)[:, 0]
+        return times
 
     def columns(self) -> Mapping[str, Column]:
         """The samples as columns of int64: ``time_ns``, every account, :data:`TOTAL`, ``folios.ORDER``.

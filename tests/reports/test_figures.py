@@ -252,6 +252,21 @@ def test_calls_are_told_apart_and_the_longest_are_named() -> None:
     assert "no call took any time" in texts("calls", "idle")
 
 
+@pytest.mark.parametrize("scenario", views.SCENARIOS)
+def test_the_kind_of_every_call_is_what_its_event_says(scenario: str) -> None:
+    def kind(event: Event) -> int:
+        work = event.work
+        if event.errno is not None or work is None:
+            return calls.FAILED if event.errno is not None else -1
+        if event.kind == "convert" and not work.conversions:
+            return calls.UNCHANGED
+        changed = (work.folios_split, calls.SPLIT), (work.folios_merged, calls.MERGE), (event.kind == "convert", 0)
+        return next((kind for number, kind in changed if number), calls.OTHER)
+
+    result = views.view(scenario).result
+    assert calls.calls_of(result).kinds.tolist() == list(map(kind, result.timeline.events))
+
+
 def test_thinning_calls_keeps_the_longest_of_every_column() -> None:
     rng = np.random.default_rng(1)
     x = np.sort(rng.uniform(0, 9, 100_000))

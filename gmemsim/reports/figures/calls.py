@@ -23,10 +23,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from gmemsim.reports import Reportable
 from gmemsim.reports.figures import canvas
 from gmemsim.reports.figures.curves import BUCKETS, Axis, Integers, time_axis
+from gmemsim.reports.figures.strip import unchanged
 from gmemsim.reports.views import DataTable, View
-from gmemsim.reports.words import ESTIMATE, changed_nothing, describe, modelled_time, times_note
+from gmemsim.reports.words import ESTIMATE, describe, modelled_time, times_note
 from gmemsim.results.pricing import PHASE_NAMES, Times, phase_times, profile_of
-from gmemsim.results.timeline import Event
+from gmemsim.results.timeline import Event, Events, Label
 from gmemsim.units import human_duration
 
 KINDS = (
@@ -80,23 +81,27 @@ def calls_of(result: Reportable) -> Calls:
     """The calls of a run's ``result``; events that are no calls of a guest, such as a wait, are not among them."""
     events = result.timeline.events
     times = phase_times(events, profile_of(result.summary)).sum(axis=1)
-    return Calls(np.array([_kind(event) for event in events], dtype=np.int64), times)
+    return Calls(_kinds(events), times)
 
 
-def _kind(event: Event) -> int:
-    """The index in :data:`KINDS` of what ``event`` was, -1 if it was no call."""
-    work = event.work
-    if event.errno is not None:
+def _kinds(events: Events) -> Integers:
+    """The index in :data:`KINDS` of what each of ``events`` was, -1 of one that was no call."""
+    labels, label = events.labels()
+    kinds = np.array([_kind(label) for label in labels], dtype=np.int64)[label]
+    called = (kinds == ORDINARY) | (kinds == OTHER)
+    kinds[called & (events.work("folios_merged") > 0)] = MERGE
+    kinds[called & (events.work("folios_split") > 0)] = SPLIT
+    kinds[unchanged(events)] = UNCHANGED
+    return kinds
+
+
+def _kind(label: Label) -> int:
+    """The same of an event of this ``label`` that split and merged nothing."""
+    if label.errno is not None:
         return FAILED
-    if work is None:
+    if not label.works:
         return -1
-    if changed_nothing(event):
-        return UNCHANGED
-    if work.folios_split:
-        return SPLIT
-    if work.folios_merged:
-        return MERGE
-    return ORDINARY if event.kind == "convert" else OTHER
+    return ORDINARY if label.kind == "convert" else OTHER
 
 
 def draw(view: View) -> Figure:
@@ -232,15 +237,18 @@ def _caveats(summary: Mapping[str, Any]) -> list[str]:
 
 def _longest(events: Sequence[Event], times: Times, axis: Axis) -> list[str]:
     """A line for each of the longest calls; of several that took equally long one is named."""
-    found: dict[str, list[int]] = {}
+    bounds: dict[str, tuple[float, float]] = {}
     for time in np.unique(times[times > 0])[::-1].tolist():
-        if modelled_time(time) not in found and len(found) == LONGEST:
+        said = modelled_time(time)
+        if said not in bounds and len(bounds) == LONGEST:
             break
-        found.setdefault(modelled_time(time), []).extend(np.flatnonzero(times == time).tolist())
+        bounds[said] = time, bounds.get(said, (time, time))[1]
     lines = []
-    for said, alike in found.items():
+    for said, (low, high) in bounds.items():
+        alike = np.flatnonzero((times >= low) & (times <= high))
         more = f" (the first of {len(alike):,} as long)" if len(alike) > 1 else ""
-        line = f"{said} at {axis.name(axis.events[min(alike)])} – {describe(events[min(alike)])}"
+        first = int(alike[0])
+        line = f"{said} at {axis.name(axis.events[first])} – {describe(events[first])}"
         lines.append(f"{line[: canvas.NOTE_COLUMNS - len(more)]}{more}")
     return lines
 

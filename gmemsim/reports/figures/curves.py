@@ -79,14 +79,13 @@ def common_axes(timelines: Sequence[Timeline]) -> list[Axis]:
 
 
 def _axis(timeline: Timeline, end: int, unit: str, scale: float) -> Axis:
-    events = np.array([event.time_ns for event in timeline.events], dtype=np.int64)
-    samples = timeline.columns()["time_ns"]
-    return Axis(samples / scale, events / scale, end / scale, f"simulated time [{unit}]", unit)
+    events = timeline.events.times()
+    return Axis(timeline.times() / scale, events / scale, end / scale, f"simulated time [{unit}]", unit)
 
 
 def _end_of(timeline: Timeline) -> int:
-    samples: list[int] = timeline.columns()["time_ns"][-1:].tolist()
-    return max(timeline.end_ns, *samples, *(event.time_ns for event in timeline.events[-1:]), 0)
+    latest = [time_ns for time_ns, _ in timeline.latest(1)]
+    return max(timeline.end_ns, *latest, *(event.time_ns for event in timeline.events[-1:]), 0)
 
 
 def _at_one_instant(timeline: Timeline) -> bool:

@@ -12,12 +12,15 @@ from typing import Any
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from gmemsim.reports.figures import canvas
 from gmemsim.reports.figures.curves import BUCKETS, Axis, Floats, Integers
-from gmemsim.reports.words import changed_nothing, failed_account
-from gmemsim.results.timeline import Event
+from gmemsim.reports.words import failed_account
+from gmemsim.results.timeline import Events, Label
+
+Flags = npt.NDArray[np.bool_]
 
 FEW = 40
 """Up to so many marks in a row of the strip keep their shape; more become bars, which are as wide as a bucket."""
@@ -45,27 +48,52 @@ class StripRow:
     events: Integers
 
 
-def rows(events: Sequence[Event]) -> list[StripRow]:
-    """The rows that ``events`` need; conversions both ways always have one."""
-    kinds = [kind_of(event) for event in events]
-    failures = [kind for kind, _ in Counter(kind for kind in kinds if kind[0] == FAILED).most_common()]
+def rows(events: Events) -> list[StripRow]:
+    """The rows that ``events`` need; conversions both ways always have one.
+
+    A run may have a million events, which share few labels: only these are looked at one by one.
+    """
+    labels, label = events.labels()
+    found, first, number = np.unique(label, return_index=True, return_counts=True)
+    kinds = {int(i): kind_of(labels[i]) for i in found[np.argsort(first)]}
+    counts = dict(zip(found.tolist(), number.tolist(), strict=True))
+    failed: Counter[tuple[str, str]] = Counter()
+    for i, kind in kinds.items():
+        if kind[0] == FAILED:
+            failed[kind] += counts[i]
+    failures = [kind for kind, _ in failed.most_common()]
     common = failures if len(failures) <= MOST_FAILURES else failures[: MOST_FAILURES - 1]
-    wanted = [(SHARED, ""), (PRIVATE, ""), *([(UNCHANGED, "")] if (UNCHANGED, "") in kinds else []), *common]
+    same = unchanged(events)
+    wanted = [(SHARED, ""), (PRIVATE, ""), *([(UNCHANGED, "")] if same.any() else []), *common]
     place = {kind: i for i, kind in enumerate(wanted)}
     rest = len(wanted)
-    of = np.array([place.get(kind, rest if kind[0] == FAILED else -1) for kind in kinds], dtype=np.int64)
+    of_label = np.full(len(labels), -1)
+    for i, kind in kinds.items():
+        of_label[i] = place.get(kind, rest if kind[0] == FAILED else -1)
+    of = np.where(same, place.get((UNCHANGED, ""), -1), of_label[label])
     if rest in of:
         wanted.append((FAILED, "other"))
     return [StripRow(name, words, np.flatnonzero(of == i)) for i, (name, words) in enumerate(wanted)]
 
 
-def kind_of(event: Event) -> tuple[str, str]:
-    """The row of ``event``, and of a failure its errno and account; ``("", "")`` of what has none."""
-    if event.errno is not None:
-        return FAILED, " ".join(filter(None, (event.errno, failed_account(event))))
-    if event.kind != "convert":
+def kind_of(label: Label) -> tuple[str, str]:
+    """The row of events of this ``label`` that changed something, and of a failure its errno and account.
+
+    ``("", "")`` of what has none.
+    """
+    if label.errno is not None:
+        return FAILED, " ".join(filter(None, (label.errno, failed_account(label))))
+    if label.kind != "convert":
         return "", ""
-    return (UNCHANGED if changed_nothing(event) else SHARED if "shared" in event.detail else PRIVATE), ""
+    return SHARED if "shared" in label.detail else PRIVATE, ""
+
+
+def unchanged(events: Events) -> Flags:
+    """Which of ``events`` are conversions that succeeded and found every page as it was to be."""
+    labels, label = events.labels()
+    converts = [label.kind == "convert" and label.errno is None and label.works for label in labels]
+    same: Flags = np.array(converts, dtype=np.bool_)[label] & (events.work("conversions") == 0)
+    return same
 
 
 def height(strip: Sequence[StripRow]) -> float:
