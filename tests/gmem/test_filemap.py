@@ -9,6 +9,7 @@ from gmemsim.errors import OutOfMemory
 from gmemsim.gmem.filemap import Filemap
 from gmemsim.host.work import Work
 from gmemsim.xarray import Profile, XArray
+from gmemsim.xarray.node import Node
 from tests.gmem.worlds import make_host
 
 spans = st.lists(st.tuples(st.integers(0, 300), st.sampled_from([1, 2, 63, 64, 65, 128, 200])), min_size=1, max_size=5)
@@ -17,6 +18,17 @@ spans = st.lists(st.tuples(st.integers(0, 300), st.sampled_from([1, 2, 63, 64, 6
 def filemap(work: Work | None = None, profile: Profile = "rfc") -> Filemap:
     host = make_host()
     return Filemap(host.ledger.holder("filemap_nodes", "vm0"), profile, work or host.work)
+
+
+def test_a_tree_that_is_broken_is_noticed() -> None:
+    ours = filemap()
+    ours.add_folios(0, 64, 0, "page")
+    ours.check()
+    head = ours.tree.tree.head
+    assert isinstance(head, Node)
+    head.count -= 1
+    with pytest.raises(AssertionError, match="count"):
+        ours.check()
 
 
 @settings(deadline=None)  # a time is no property

@@ -434,6 +434,10 @@ def _lost_vmemmap(guest: GuestMemfd) -> None:
     guest.inode.hugepages[0].restored -= 1
 
 
+def _tables_lost(guest: GuestMemfd) -> None:
+    guest.inode.stage2.mapped = not guest.inode.stage2.mapped
+
+
 def _stray_metadata(guest: GuestMemfd) -> None:
     guest.inode.metadata.alloc(1)
 
@@ -446,6 +450,7 @@ def _stray_metadata(guest: GuestMemfd) -> None:
         (_miscounted, "counted"),
         (_leaf_over_nothing, "pages are not there"),
         (_lost_vmemmap, "vmemmap pages"),
+        (_tables_lost, "pages mapped, but"),
         (_stray_metadata, "objects of folio_metadata"),
     ],
 )

@@ -149,6 +149,9 @@ def test_broken_structures_are_noticed() -> None:
     ranges._blocks.append([3])
     with pytest.raises(AssertionError, match="odd number of flips"):
         ranges.check()
+    ranges._blocks[:] = [[3, 5], [5, 7]]
+    with pytest.raises(AssertionError, match="out of order"):
+        ranges.check()
     pins = PinCounts()
     pins._steps[5] = 0
     with pytest.raises(AssertionError, match="equal neighbours"):

@@ -41,6 +41,27 @@ def test_leaves_follow_the_folio_and_tdx_stops_at_2m(kind: MappingKind, folio: i
     assert tables._holder.live == {18: 0, 9: 1, 0: 2}[order]
 
 
+@pytest.mark.parametrize(
+    ("plant", "said"),
+    [
+        (lambda tables: tables._leaves[9]._blocks.append([P1G]), "odd number of flips"),
+        (lambda tables: tables._leaves[9].remove(P2M, P2M + 1), "leaf of order 9 at 513 is not aligned"),
+        (lambda tables: (tables._leaves[0].remove(0, 1), tables._tables[18].clear()), "leaf of order 9 at 512 has no"),
+        (lambda tables: tables._tables[9].clear(), "leaf of order 0 at 0 has no table"),
+        (lambda tables: (tables._tables[9].add(1), tables._leaves[0].add(0, 2 * P2M)), "1536 pages mapped twice"),
+        (lambda tables: setattr(tables, "mapped", False), "513 pages mapped, but mapped is False"),
+    ],
+)
+def test_what_is_wrong_with_the_tables_is_said(plant: Callable[[Stage2], object], said: str) -> None:
+    tables = stage2()
+    tables.touch(P2M, 2 * P2M, 9, private)
+    tables.touch(0, 1, 0, private)
+    tables.check(2 * P2M)
+    plant(tables)
+    with pytest.raises(AssertionError, match=said):
+        tables.check(2 * P2M)
+
+
 def test_only_pages_are_asked_about_and_a_shared_one_is_mapped_by_itself() -> None:
     def all_private(start: int, end: int) -> bool:
         assert start < end, "asked about no page"

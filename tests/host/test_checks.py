@@ -74,6 +74,16 @@ def test_the_ledger_says_what_is_wrong(plant: Callable[[Ledger, Holder], None], 
     assert [line for line in problems(ledger) if line.startswith(said)], problems(ledger)
 
 
+@pytest.mark.parametrize("known", [9, 11])
+def test_what_is_held_and_not_known_is_a_leak_and_what_is_known_and_not_held_a_loss(known: int) -> None:
+    ledger, holder = ledger_with()
+    holder.known = lambda: 10
+    ledger.check_held("vm0")
+    holder.known = lambda: known
+    with pytest.raises(AssertionError, match=f"vm0: 10 objects of filemap_nodes held, {known} known"):
+        ledger.check_held("vm0")
+
+
 def test_the_nodes_say_what_is_wrong() -> None:
     ledger, holder = ledger_with(60, None)
     assert ledger.nodes is not None

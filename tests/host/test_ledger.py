@@ -139,6 +139,15 @@ class TestHighWater:
         assert host.high_water_row() == row(vmemmap=6 * PAGE)
         assert host.total.peak_bytes == 9 * PAGE
 
+    def test_after_a_reset_with_nothing_live_what_was_before_is_forgotten(self) -> None:
+        host = ledger()
+        pages = host.holder("vmemmap", "a")
+        pages.alloc(9)
+        pages.free(9)
+        assert host.take_high_water() == row(vmemmap=9 * PAGE)
+        assert host.high_water_row() == row()
+        assert host.take_high_water() is None
+
     def test_the_first_of_two_equal_maxima_counts(self) -> None:
         host = ledger()
         pages, tables = host.holder("vmemmap", "a"), host.holder("stage2_page_tables", "a")

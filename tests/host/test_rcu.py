@@ -41,6 +41,9 @@ def test_due_times_never_go_back() -> None:
     queue.push(5, "a", 1)
     with pytest.raises(AssertionError, match="due at 4 ns after one due at 5 ns"):
         queue.push(4, "b", 1)
+    queue.push(8, "a", 1)
+    with pytest.raises(AssertionError, match="due at 7 ns after one due at 8 ns"):
+        queue.push(7, "b", 1)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from("abc"), st.integers(1, 9))), st.integers(0, 40))

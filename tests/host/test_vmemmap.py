@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmemsim.host.geometry import PAGE_SIZES, Geometry
+from gmemsim.host.host import Host, KernelSwitches
 from gmemsim.host.vmemmap import STRUCT_PAGE_SIZES, VmemmapLayout
 
 X86 = VmemmapLayout(Geometry(4096))
@@ -42,6 +43,14 @@ def test_restored_bytes_are_those_of_the_domain_page() -> None:
     assert X86.restored(9) * 4096 == 28_672
     per_1g = [VmemmapLayout(Geometry(4096), size).pages_of(18) * 4096 // MIB for size in (64, 32, 8)]
     assert per_1g == [16, 8, 2]
+
+
+@pytest.mark.parametrize(
+    ("memdesc", "mib"), [("struct-page", 16), ("struct-page-32", 8), ("struct-page-8", 2), ("folio-descriptors", 2)]
+)
+def test_what_a_1g_hugepage_has_of_vmemmap_by_what_describes_a_page(memdesc: str, mib: int) -> None:
+    host = Host(hugetlb={"1G": 1}, kernel=KernelSwitches(memdesc=memdesc))
+    assert host.vmemmap.pages_of(18) * 4096 == mib * MIB
 
 
 def test_two_vmemmap_pages_do_not_make_a_hugepage() -> None:

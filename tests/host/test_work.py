@@ -20,6 +20,12 @@ def test_at_first_nothing_is_done() -> None:
     assert repr(Work()) == "Work()"
 
 
+def test_works_are_equal_if_every_count_is() -> None:
+    assert Work(restores=1, exits=2) == Work(exits=2, restores=1)
+    assert Work(restores=1) != Work()
+    assert Work() != Work(exits=1)
+
+
 @pytest.mark.parametrize("waits", [False, True])
 def test_a_flush_is_counted_with_a_grace_period_where_the_kernel_waits(waits: bool) -> None:
     host = Host(hugetlb={"2M": 1}, kernel=KernelSwitches(synchronize_rcu=waits))
