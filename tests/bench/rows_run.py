@@ -135,6 +135,7 @@ def steps_file(meter: Meter, steps: int) -> Path:
 
 @row("yaml.step", "µs", "a step of a scenario file that is read")
 def yaml_step(meter: Meter) -> float:
+    gmemsim.load_scenario(steps_file(meter, 10))  # imports
     steps = meter.scale(STEPS)
     path = steps_file(meter, steps)
     return meter.seconds(lambda: gmemsim.load_scenario(path)) / steps * 1e6

@@ -223,6 +223,18 @@ def test_names_address_groups_instances_and_all() -> None:
         scenario.instances("vm-3")
 
 
+def test_steps_that_stand_elsewhere_too_are_read_there() -> None:
+    text = """\
+gmemsim: 1
+guests: [{name: vm0, memory: 2M, backing: 4K}]
+workload: &w [wait: {for: 1s}, wait: {for: 2s}]
+expect: *w
+"""
+    told = ("x.yaml:3:15: found the key 'wait', expected a key of an expectation", "x.yaml:3:15: found no operator")
+    for words in told:
+        assert any(fault.startswith(words) for fault in faults(text)), faults(text)
+
+
 def test_an_alias_is_the_anchored_value() -> None:
     text = SMALL.replace("count: 3}", "policy: &p {split: staged}}").replace("backing: 2M", "backing: 2M, policy: *p")
     scenario = good(text)

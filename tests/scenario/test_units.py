@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gmemsim.errors import InputError
 from gmemsim.scenario import parse_scenario
+from gmemsim.scenario.format.kinds import LARGEST, Duration, Size
 from gmemsim.scenario.model import Convert
-from gmemsim.units import parse_duration, parse_size
+from gmemsim.units import SIZE_UNITS, TIME_UNITS, parse_duration, parse_size
 
 TEXT = """\
 gmemsim: 1
@@ -67,3 +70,17 @@ def test_the_least_and_the_largest_hexadecimal_size() -> None:
         with pytest.raises(InputError) as caught:
             parse_scenario(TEXT.replace("32M", text))
         assert fault in str(caught.value)
+
+
+@given(st.text("0123456789", max_size=24), st.sampled_from([*SIZE_UNITS, *TIME_UNITS, "", "k", "KiB"]))
+def test_digits_and_a_unit_mean_in_a_file_what_they_always_mean(digits: str, unit: str) -> None:
+    for kind, parse in ((Size("a size", zero=True), parse_size), (Duration("a time"), parse_duration)):
+        try:
+            expected = parse(digits + unit)
+        except ValueError:
+            expected = -1
+        if 0 <= expected <= LARGEST:
+            assert kind.read(digits + unit, plain=True) == expected
+        else:
+            with pytest.raises(ValueError, match=r"^found "):
+                kind.read(digits + unit, plain=True)

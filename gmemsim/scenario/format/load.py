@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import PurePath
 from typing import Final, get_args
 
@@ -122,7 +123,7 @@ def parse_scenario(data: bytes | str, *, source: str = "<text>", allow_python: b
     content = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     with fewer_collections():
         faults = Faults(source)
-        scenario = scenario_of(read_root(content, faults), faults, allow_python=allow_python)
+        scenario = scenario_of(read_root(content, faults), faults, allow_python=allow_python, again=False)
     return attrs.evolve(scenario, sha256=hashlib.sha256(content).hexdigest())
 
 
@@ -136,12 +137,13 @@ def read_root(content: bytes, faults: Faults) -> Node:
     return root
 
 
-def scenario_of(root: Node, faults: Faults, *, allow_python: bool) -> Scenario:
+def scenario_of(root: Node, faults: Faults, *, allow_python: bool, again: bool = True) -> Scenario:
     """The scenario whose file consists of ``root``; :class:`InputError` if there are any ``faults``.
 
-    ``allow_python``: it may name Python files, whose code is run.
+    ``allow_python``: it may name Python files, whose code is run.  ``again`` (default): ``root`` is read later once
+    more; if not, it is emptied on the way, so that nodes go while steps come.
     """
-    scenario = _Loader(faults, allow_python).scenario(root)
+    scenario = _Loader(faults, allow_python).scenario(root, again=again)
     if len(faults) or scenario is None:
         raise faults.error()
     return scenario
@@ -156,7 +158,7 @@ class _Loader:
         self._check = Checker(faults)
         self._step_types = step_types()
 
-    def scenario(self, root: Node) -> Scenario | None:
+    def scenario(self, root: Node, *, again: bool) -> Scenario | None:
         if not isinstance(root, MapNode):
             self._faults.wrong(root, f"a mapping that begins with 'gmemsim: {VERSION}'")
             return None
@@ -169,7 +171,11 @@ class _Loader:
         self._check.host(host)
         guests = [self._read.mapping(node, table(GuestSpec), "a guest") for node in self._items(top, "guests")]
         self._check.guests(guests, top.place("guests"))
-        workload = self._workload(self._items(top, "workload"))
+        nodes = list(reversed(self._items(top, "workload")))
+        if not again:
+            root.flat = ()
+            top.forget("workload")
+        workload = self._workload(nodes)
         metric = Metric(EXPECT["metric"].kind.doc, guests=self._check.instances)
         keys = {**EXPECT, "metric": attrs.evolve(EXPECT["metric"], kind=metric)}
         expect = [self._expectation(node, keys) for node in self._items(top, "expect")]
@@ -203,8 +209,10 @@ class _Loader:
         node = top.get(key)
         return self._read.items(node, key) if isinstance(node, Node) else ()
 
-    def _workload(self, nodes: tuple[Node, ...]) -> tuple[Step, ...]:
-        """The steps, each read, checked and made before the next: only nodes and steps are many at once.
+    def _workload(self, nodes: list[Node]) -> tuple[Step, ...]:
+        """The steps of ``nodes``, the last first, which it empties.
+
+        Each is read, checked and made before the next: only nodes and steps are many at once.
 
         What the checks find is told after what reading has found, where both are about one place.
         """
@@ -212,10 +220,10 @@ class _Loader:
         found = self._faults.beside()
 
         def read() -> Iterator[tuple[type[Step], Values] | None]:
-            for node in nodes:
-                step = self._step(node)
+            while nodes:
+                step = self._step(nodes.pop())
                 yield step
-                if step is not None and step[1].complete and not len(self._faults) + len(found):
+                if step is not None and not len(self._faults) + len(found) and step[1].complete:
                     built.append(build_step(*step))
 
         self._check.workload(read(), found)
@@ -227,12 +235,13 @@ class _Loader:
         if not isinstance(node, MapNode) or not node.flat:
             self._faults.wrong(node, "a step, such as convert: {guest: vm0, offset: 0, size: 4K, to: shared}")
             return None
-        (key, at, value), *more = node.entries()
-        for other, place, _ in more:
-            self._faults.add(
-                node.key_place(place),
-                f"found a second key {quote(other)}, expected one step in each item (are its keys indented?)",
-            )
+        key, at, value = node.flat[:3]
+        if len(node.flat) > 3:
+            for other, place, _ in islice(node.entries(), 1, None):
+                self._faults.add(
+                    node.key_place(place),
+                    f"found a second key {quote(other)}, expected one step in each item (are its keys indented?)",
+                )
         types = self._step_types if within is None else parts_of(within)
         step = types.get(key)
         if step is None:

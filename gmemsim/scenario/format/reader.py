@@ -80,6 +80,11 @@ class Values:
         """Keep another ``value`` of the key of ``attribute``, which has one, at the place of that."""
         self._values[attribute] = value
 
+    def forget(self, attribute: str) -> None:
+        """Let the node of ``attribute`` go, which nobody asks for any more."""
+        self._values[attribute] = None
+        self._places.pop(attribute, None)
+
     def given(self, attribute: str) -> bool:
         """Whether the file has the key of ``attribute``, sound or not."""
         return attribute in self._places
@@ -133,35 +138,40 @@ class Reader:
             self._faults.wrong(node, f"{what} with {_names(table)}")
             return None
         values = Values(node.at, table)
-        found, places = values._values, values._places
+        found, places, seen = values._values, values._places, self._seen
         for text, at, value in node.entries():
             entry = table.get(text)
             if entry is None:
                 hint = did_you_mean(text, tuple(table)) or f", which has {_names(table)}"
                 where = node.key_place(at)
                 self._faults.add(where, f"found the key {quote(text)}, expected a key of {what}{hint}")
-            else:
-                found[entry.attribute] = self._entry(entry, value)
-                places[entry.attribute] = value
-        for entry in table.values():
+                continue
+            places[entry.attribute] = value
+            if type(value) is not ScalarNode or not entry.scalar:
+                found[entry.attribute] = self.value(entry.kind, value)
+                continue
+            known = seen.get((entry, value.text, value.plain), MISSING)
+            found[entry.attribute] = self._fresh(entry, value) if known is MISSING else known
+        if len(places) < len(table):
+            self._absent(node, values, what)
+        return values
+
+    def _absent(self, node: MapNode, values: Values, what: str) -> None:
+        """Give ``values`` of ``node`` the defaults of the keys that it does not have."""
+        found, places = values._values, values._places
+        for entry in values._table.values():
             if entry.attribute in places:
                 continue
             if entry.required:
                 self._faults.add(node.where, f"found no key {entry.key!r}, expected {what} to have one")
             else:
                 found[entry.attribute] = entry.absent()
-        return values
 
-    def _entry(self, entry: Entry, node: Node) -> Any:
-        """The value of a key; what the same key had before is not read again."""
-        if type(node) is not ScalarNode or not isinstance(entry.kind, Scalar):
-            return self.value(entry.kind, node)
-        seen = (entry, node.text, node.plain)
-        value = self._seen.get(seen, MISSING)
-        if value is MISSING:
-            value = self.value(entry.kind, node)
-            if value is not MISSING and len(self._seen) < _VALUES_KEPT:
-                self._seen[seen] = value
+    def _fresh(self, entry: Entry, node: ScalarNode) -> Any:
+        """The value of a key that had none like it before; what is not a fault is not read again."""
+        value = self.value(entry.kind, node)
+        if value is not MISSING and len(self._seen) < _VALUES_KEPT:
+            self._seen[entry, node.text, node.plain] = value
         return value
 
     def items(self, node: Node, what: str) -> tuple[Node, ...]:

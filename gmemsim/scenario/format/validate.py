@@ -12,7 +12,7 @@ causes a second one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from gmemsim.errors import InputError
 from gmemsim.gmem.policy import Policy
@@ -106,7 +106,7 @@ class Checker:
                 self._guests_sound = False
                 continue
             self._guest_name(guest)
-            self._aligned(guest, GuestSpec)
+            self._aligned(guest, _aligned_attributes(GuestSpec))
             self._backing(guest)
             self._node(guest)
         if not found:
@@ -180,12 +180,12 @@ class Checker:
             guest.place("backing"), f"found hugepages of {size_name(backing)}, expected a size in {whose} ({have})"
         )
 
-    def _aligned(self, values: Values, cls: type[Any]) -> None:
-        """Sizes that must be, are multiples of the page size."""
+    def _aligned(self, values: Values, attributes: Sequence[str]) -> None:
+        """Sizes in whole pages, the ``attributes``, are multiples of the page size."""
         if self._geometry is None:
             return
         page = self._geometry.page_size
-        for attribute in _aligned_attributes(cls):
+        for attribute in attributes:
             value = values.get(attribute)
             if isinstance(value, int) and value % page and values.given(attribute):
                 self._faults.add(
@@ -217,14 +217,15 @@ class Checker:
 
     def _step(self, step: type[Step], values: Values, clock: int) -> int:
         """A step that begins at ``clock`` or at its own time; returns when it ends."""
-        guests = self._addressed(values) if "guest" in step_keys(step) else []
-        if not (issubclass(step, RangeStep) and _expects_invalid(values)):
-            self._aligned(values, step)
-            if issubclass(step, RangeStep):
+        traits = _traits(step)
+        guests = self._addressed(values) if traits.for_guests else []
+        if not (traits.has_range and _expects_invalid(values)):
+            self._aligned(values, traits.aligned)
+            if traits.has_range:
                 self._range(values, guests)
-                if issubclass(step, Allocate | FaultIn):
+                if traits.takes_memory:
                     self._work(step, values, guests)
-        return self._time(step, values, guests, clock)
+        return self._time(step, values, guests, clock) if traits.takes_time else self._begin(values, clock)
 
     def _identity(self, values: Values) -> None:
         name = values.get("id")
@@ -303,17 +304,23 @@ class Checker:
                 f"found {blocks:,} hugepages or page tables to fill, expected at most {MOST_CONVERSIONS:,}",
             )
 
+    def _begin(self, values: Values, clock: int) -> int:
+        """Checks when a step begins that takes no time, and returns that."""
+        at = values.get("at")
+        if not isinstance(at, int):
+            return clock
+        if at < clock:
+            self._faults.add(
+                values.place("at"),
+                f"found {human_duration(at)}, expected not before {human_duration(clock)},"
+                " when the step before it ends",
+            )
+            return clock
+        return at
+
     def _time(self, step: type[Step], values: Values, guests: list[Values], clock: int) -> int:
         """Checks when a step begins, and a generator's parameters; returns when it ends."""
-        at = values.get("at")
-        if isinstance(at, int):
-            if at < clock:
-                self._faults.add(
-                    values.place("at"),
-                    f"found {human_duration(at)}, expected not before {human_duration(clock)},"
-                    " when the step before it ends",
-                )
-            clock = max(clock, at)
+        clock = self._begin(values, clock)
         if issubclass(step, Wait) and values.known("duration"):
             clock += values.get("duration")
         if issubclass(step, Composite):
@@ -364,13 +371,37 @@ def _expects_invalid(values: Values) -> bool:
     return getattr(expected, "errno", None) == "EINVAL"
 
 
-_ALIGNED: dict[type[Any], tuple[str, ...]] = {}
-"""What :func:`_aligned_attributes` has found, for files with many steps."""
+class _Traits(NamedTuple):
+    """What the checks of a kind of step depend on.
+
+    ``for_guests``: it names some; ``has_range``: within them; ``takes_memory``: as much as the range is large;
+    ``takes_time``: the step after it begins later; ``aligned``: its attributes that are sizes in whole pages.
+    """
+
+    for_guests: bool
+    has_range: bool
+    takes_memory: bool
+    takes_time: bool
+    aligned: tuple[str, ...]
+
+
+_TRAITS: dict[type[Step], _Traits] = {}
+"""What :func:`_traits` has found, for files with many steps."""
+
+
+def _traits(step: type[Step]) -> _Traits:
+    """The traits of ``step``."""
+    if step not in _TRAITS:
+        _TRAITS[step] = _Traits(
+            "guest" in step_keys(step),
+            issubclass(step, RangeStep),
+            issubclass(step, Allocate | FaultIn),
+            issubclass(step, Wait | Composite | Generator),
+            _aligned_attributes(step),
+        )
+    return _TRAITS[step]
 
 
 def _aligned_attributes(cls: type[Any]) -> tuple[str, ...]:
     """The attributes of ``cls`` that are sizes in whole pages."""
-    if cls not in _ALIGNED:
-        entries = table(cls).values()
-        _ALIGNED[cls] = tuple(e.attribute for e in entries if isinstance(e.kind, Size) and e.kind.aligned)
-    return _ALIGNED[cls]
+    return tuple(e.attribute for e in table(cls).values() if isinstance(e.kind, Size) and e.kind.aligned)

@@ -391,20 +391,31 @@ class _Composer:
         flat: list[Any] = []
         seen: dict[str, int] = {}
         values = 1
-        while type(event := self._next()) is not MappingEndEvent:
-            key = self._node(event, depth)
-            value = self._node(self._next(), depth)
-            if not isinstance(key, ScalarNode):
-                self._faults.add(key.where, f"found {describe(key)} as a key, expected a name")
-            elif key.text in seen:
-                first = place_at(seen[key.text])
+        following, shallow = self._next, depth <= DEEPEST
+        while type(event := following()) is not MappingEndEvent:
+            if shallow and type(event) is ScalarEvent and event.tag is None and event.anchor is None:
+                # Most of a file, written out: what _node() would do, without a node for the key.
+                self._mark = event.start_mark
+                self._made += 1
+                mark = self._mark
+                text, place, plain = self._kept(event.value), mark.line << _COLUMN_BITS | mark.column, not event.style
+            else:
+                key = self._node(event, depth)
+                if not isinstance(key, ScalarNode):
+                    self._node(following(), depth)
+                    self._faults.add(key.where, f"found {describe(key)} as a key, expected a name")
+                    continue
+                text, place, plain = key.text, key.at, key.plain
+            value = self._node(following(), depth)
+            if text in seen:
+                first = place_at(seen[text])
                 self._faults.add(
-                    key.where,
-                    f"found the key {quote(key.text)} again, expected it once (first at {first.line}:{first.column})",
+                    place_at(place),
+                    f"found the key {quote(text)} again, expected it once (first at {first.line}:{first.column})",
                 )
             else:
-                seen[key.text] = key.at
+                seen[text] = place
                 values += 1 + value.values
-                flat += (key.text, key.at << 1 | key.plain, value)
+                flat += (text, place << 1 | plain, value)
         self._mark = event.start_mark
         return MapNode(at, tuple(flat), values)
