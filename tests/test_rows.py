@@ -25,7 +25,7 @@ INT64 = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(-2, 300), st.int
 def test_rows_come_back_as_they_went_in(table: list[list[int]]) -> None:
     rows = Rows(3, block=4)
     for row in table:
-        rows.append(row)
+        rows.append(rows.pack(*row))
     assert len(rows) == len(table)
     assert list(rows.rows()) == rows.table().tolist() == table
     assert [rows.row(i) for i in range(len(table))] == table
@@ -39,11 +39,11 @@ def test_running_columns_come_back_as_differences(table: list[tuple[int, int]], 
     chosen = sorted(data.draw(st.sets(st.integers(0, len(table) - 1))) if table else ())
     for value, step in table:
         total += step
-        rows.append([value, total])
+        rows.append(rows.pack(value, total))
     expected = [list(row) for row in table]
     assert list(rows.rows()) == rows.table().tolist() == [rows.row(i) for i in range(len(table))] == expected
     rows.keep(np.array(chosen, dtype=np.int64))
-    rows.append([7, total + 3])
+    rows.append(rows.pack(7, total + 3))
     expected = [*(expected[i] for i in chosen), [7, 3]]
     assert list(rows.rows()) == rows.table().tolist() == [rows.row(i) for i in range(len(expected))] == expected
 

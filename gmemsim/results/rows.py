@@ -17,7 +17,7 @@ What may live here: how rows are kept.  What they mean is :mod:`gmemsim.results.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from struct import Struct, calcsize
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -91,7 +91,7 @@ class Rows:
         self._running = running
         self._layout = Struct(f"{width}q")
         self.pack = self._layout.pack
-        """A row of so many numbers as bytes, for :meth:`append_packed`."""
+        """A row of so many numbers as bytes, for :meth:`append`."""
         self._tail = bytearray()
         self._block = block
         self._full = block * self._layout.size
@@ -102,11 +102,7 @@ class Rows:
     def __len__(self) -> int:
         return self._packed + len(self._tail) // self._layout.size
 
-    def append(self, row: Iterable[int]) -> None:
-        """Append ``row``, which must have the right width.  O(1)."""
-        self.append_packed(self.pack(*row))
-
-    def append_packed(self, row: bytes) -> None:
+    def append(self, row: bytes) -> None:
         """Append ``row``, which :attr:`pack` has made.  O(1)."""
         tail = self._tail
         tail += row

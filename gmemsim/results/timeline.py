@@ -165,7 +165,7 @@ class Events(Sequence[Event]):
         self._latest = None
         self._totals = totals
         self.number += 1
-        self._rows.append((time_ns, step, number, offset, size, error_offset, *totals))
+        self._rows.append(self._rows.pack(time_ns, step, number, offset, size, error_offset, *totals))
 
     def keep(self, chosen: Column) -> None:
         """Drop all events but those whose numbers are ``chosen``, which ascend.  O(events)."""
@@ -238,7 +238,7 @@ class Timeline:
         if values != self._last:
             self._time = time_ns
             self._last = values
-            self._rows.append_packed(row)
+            self._rows.append(row)
 
     def event(self, event: Event) -> None:
         """Record that ``event``, a step that was carried out, has happened; its samples have been taken before."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from gmemsim.scenario.files import open_without_waiting
 from gmemsim.scenario.format.load import load_scenario
+from gmemsim.scenario.logs import holding as holding_module
 from gmemsim.scenario.logs import reading
 from gmemsim.scenario.logs.formats import LOG_FORMATS
 from gmemsim.scenario.logs.holding import Holding, NeverPrivate, last_time, read
@@ -45,13 +47,14 @@ def pages_of(holding: Holding) -> set[int]:
 RANGES = st.integers(0, 11).flatmap(lambda first: st.tuples(st.just(first), st.integers(1, 12 - first), st.booleans()))
 
 
-@given(st.lists(RANGES, max_size=12), st.sampled_from(("untouched", "shared")))
-@settings(max_examples=150, deadline=None)
+@given(st.lists(RANGES, max_size=12), st.sampled_from(("untouched", "shared")), st.sampled_from((1, 3, 8, 99)))
+@settings(max_examples=200, deadline=None)
 def test_the_same_as_page_by_page(
-    tmp_path_factory: pytest.TempPathFactory, events: Events, never_private: NeverPrivate
+    tmp_path_factory: pytest.TempPathFactory, events: Events, never_private: NeverPrivate, at_once: int
 ) -> None:
-    log = written(tmp_path_factory.getbasetemp(), events)
-    holding = read(log, SLOTS, PAGE, never_private)
+    log = written(tmp_path_factory.mktemp("log"), events)
+    with patch.object(holding_module, "_AT_ONCE", at_once):
+        holding = read(log, SLOTS, PAGE, never_private)
     in_file = [(set(range(first + 4, first + 4 + size)), private) for first, size, private in events]
     untouched = set(range(16)).difference(*(pages for pages, private in in_file if private))
     shared = set(untouched) if never_private == "shared" else set()

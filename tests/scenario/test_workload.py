@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmemsim.scenario import generators
-from gmemsim.scenario.demand import Arrival, PagePool, arrivals, lives
+from gmemsim.scenario.demand import Arrival, PagePool, arrivals, conversion, lives
 from gmemsim.scenario.generators import (
     COMPOSITES,
     GENERATORS,
@@ -39,6 +39,8 @@ from gmemsim.scenario.model import (
     GuestStep,
     HostSpec,
     Pin,
+    Place,
+    Retry,
     Scenario,
     SizedStep,
     Step,
@@ -165,6 +167,17 @@ def test_a_flip_alternates() -> None:
     steps = conversions(scenario(Flip(guest="vm", count=2, interval=3, offset=8 * K, size=16 * K)))
     assert [(step.at, step.to) for step in steps] == [(0, "shared"), (3, "private"), (6, "shared"), (9, "private")]
     assert {(step.offset, step.size) for step in steps} == {(8 * K, 16 * K)}
+
+
+def test_a_conversion_is_what_its_constructor_makes() -> None:
+    retry, where = Retry(times=3, delay=7), Place(5, 6)
+    made = conversion("vm0", 1, 4096, 8192, "shared", retry, where)
+    plain = Convert(guest="vm0", at=1, offset=4096, size=8192, to="shared", retry=retry, where=where)
+    values = [getattr(made, field.name) for field in attrs.fields(Convert)]  # where is no part of equality
+    assert values == [getattr(plain, field.name) for field in attrs.fields(Convert)]
+    assert (made, hash(made)) == (plain, hash(plain))
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        made.offset = 0  # type: ignore[misc]
 
 
 def test_a_plain_step_stands_for_itself() -> None:

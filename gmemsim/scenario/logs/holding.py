@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import attrs
 
@@ -28,9 +28,12 @@ from gmemsim.scenario.logs.slots import Slot, SlotMap
 from gmemsim.scenario.logs.tally import Tally
 from gmemsim.scenario.model import State
 
-_FILL: Final = (b"\0", b"\1")
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 _AT_ONCE: Final = 1 << 14
-"""Conversions that are made Python's numbers at once."""
+"""Conversions that are made Python's numbers at once, and parts of memory that are followed at once."""
 
 LOGS_REMEMBERED: Final = 64
 """Logs whose reading is remembered."""
@@ -149,8 +152,8 @@ def _remembered(log: Log, modified: int, size: int) -> dict[_Key, Holding]:
 def _unchanged(conversions: Conversions, shared: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """How many change nothing of what begins private but for ``shared``, and how many of these are to private.
 
-    Memory that no conversion and no range of ``shared`` cuts has one state: a byte.  O(events) if each converts a few
-    of these parts.
+    Memory that no conversion and no range of ``shared`` cuts is one part, with one state.  Events are taken together as
+    long as they convert few parts.  O(parts converted × log(those at once)).
     """
     import numpy as np
 
@@ -158,19 +161,50 @@ def _unchanged(conversions: Conversions, shared: Sequence[tuple[int, int]]) -> t
     starts = np.concatenate([bounds[0], conversions.offsets])
     ends = np.concatenate([bounds[1], conversions.offsets + conversions.sizes])
     cuts, parts = np.unique(np.concatenate([starts, ends]), return_inverse=True)
-    state, first = bytearray(len(cuts)), len(shared)
+    first = len(shared)
+    state = np.zeros(len(cuts), np.uint8)
     for low, high in zip(parts[:first].tolist(), parts[len(starts) :][:first].tolist(), strict=True):
-        state[low:high] = _FILL[1] * (high - low)
+        state[low:high] = 1
     lows, highs = parts[first : len(starts)], parts[len(starts) + first :]
-    unchanged = [0, 0]
-    for begin in range(0, len(conversions), _AT_ONCE):
-        columns = (column[begin : begin + _AT_ONCE].tolist() for column in (lows, highs, conversions.shared))
-        for low, high, to in zip(*columns, strict=True):
-            if state.find(1 - to, low, high) < 0:
-                unchanged[to] += 1
-            else:
-                state[low:high] = _FILL[to] * (high - low)
-    return sum(unchanged), unchanged[0]
+    reached = np.cumsum(highs - lows)  # parts converted up to and with each event
+    same = np.empty(len(lows), np.bool_)
+    begin, done = 0, 0
+    while begin < len(lows):
+        end = int(np.searchsorted(reached, done + _AT_ONCE, "right"))
+        if end > begin:
+            some = slice(begin, end)
+            same[some] = _same(lows[some], highs[some], conversions.shared[some], state)
+        else:  # one of very many parts
+            end, to = begin + 1, conversions.shared[begin]
+            whole = state[lows[begin] : highs[begin]]
+            same[begin] = (whole == to).all()
+            whole[:] = to
+        begin, done = end, reached[end - 1]
+    return int(same.sum()), int((same & (conversions.shared == 0)).sum())
+
+
+def _same(
+    lows: npt.NDArray[np.int64], highs: npt.NDArray[np.int64], to: npt.NDArray[np.uint8], state: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.bool_]:
+    """Which of some events, of parts from ``lows`` up to ``highs``, change none by what they make of them, ``to``.
+
+    ``state`` of the parts is that before them, and afterwards that after them.
+    """
+    import numpy as np
+
+    counts = highs - lows
+    begins = np.cumsum(counts) - counts
+    parts = np.repeat(lows - begins, counts) + np.arange(counts.sum())
+    order = np.argsort(parts, kind="stable")  # by part, and each part's in the order of events
+    parts, after = parts[order], np.repeat(to, counts)[order]
+    again = parts[1:] == parts[:-1]
+    before = state[parts]
+    before[1:][again] = after[:-1][again]
+    last = np.append(~again, True)
+    state[parts[last]] = after[last]
+    kept = np.empty(len(parts), np.bool_)
+    kept[order] = before == after
+    return np.logical_and.reduceat(kept, begins)
 
 
 def _never_private(conversions: Conversions, slots: tuple[Slot, ...]) -> tuple[tuple[int, int], ...]:

@@ -24,19 +24,21 @@ start, which in the old model needed no conversion.  ``never_private`` chooses:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from random import Random
 from typing import Annotated, Any, ClassVar, Final, get_args
 
 import attrs
 
 from gmemsim.errors import InputError
+from gmemsim.scenario.demand import recorded
 from gmemsim.scenario.format.kinds import Choice, Count, Duration, FileName, Records
 from gmemsim.scenario.logs.formats import LOG_FORMATS
 from gmemsim.scenario.logs.holding import Holding, NeverPrivate, last_time, read
 from gmemsim.scenario.logs.reading import Log
 from gmemsim.scenario.logs.slots import Slot, default_slots, slot_problems
 from gmemsim.scenario.machine import MACHINES
-from gmemsim.scenario.model import GuestSpec, Scenario, Step
+from gmemsim.scenario.model import GuestSpec, Scenario, State, Step
 from gmemsim.scenario.workload import Composite, Sharing
 from gmemsim.units import human_size, size_name
 
@@ -163,11 +165,9 @@ class Replay(Sharing):
     def steps(self, name: str, guest: GuestSpec, page_size: int, rng: Random, start: int) -> Iterator[Step]:
         """The conversions that can be used, after those of what is shared from the start."""
         holding = self.read(guest, page_size)
-        if self.never_private == "shared":
-            for low, high in holding.never_private:
-                yield self.convert(name, start, low, high - low, "shared")
-        for time, offset, size, to in holding.conversions:
-            yield self.convert(name, start + time, offset, size, to)
+        begin = holding.never_private if self.never_private == "shared" else ()
+        shared: Iterator[tuple[int, int, int, State]] = ((0, low, high - low, "shared") for low, high in begin)
+        return recorded(name, start, chain(shared, holding.conversions), self.retry, self.where)
 
 
 def replays(scenario: Scenario) -> Iterator[dict[str, Any]]:
