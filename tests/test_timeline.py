@@ -37,6 +37,10 @@ def test_columns_carry_time_accounts_and_folios() -> None:
         "folios.1G": [0, 1, 0, 0],
     }
     assert all(values.dtype == "int64" for values in columns.values())
+    for name in ("nodes", "vmemmap", "folios.4K", "folios.1G"):
+        assert small().column(name).tolist() == columns[name].tolist()
+    with pytest.raises(ValueError, match="not in list"):
+        small().column(TOTAL)
 
 
 def test_peaks_name_the_event_recorded_after_the_sample() -> None:

@@ -256,6 +256,12 @@ class Timeline:
         times: Column = self._rows.table(_TIME)[:, 0]
         return times
 
+    def column(self, name: str) -> Column:
+        """One of :meth:`columns`, without the others: an account's, or ``folios.ORDER``; ``ValueError`` if neither."""
+        names = [*self.accounts, *(f"folios.{order}" for order in self.orders)]
+        column: Column = self._rows.table(_HEAD + names.index(name))[:, 0]
+        return column
+
     def columns(self) -> Mapping[str, Column]:
         """The samples as columns of int64: ``time_ns``, every account, :data:`TOTAL`, ``folios.ORDER``.
 

@@ -75,7 +75,8 @@ def draw(view: View) -> Figure:
     """The figure."""
     timeline = view.result.timeline
     axis, rows = time_axis(timeline), strip.rows(timeline.events)
-    total = timeline.columns()[TOTAL]
+    columns = timeline.columns()  # many in a long run: made once
+    total = columns[TOTAL]
     peaks = prominent(axis.samples, total, axis.end)
     bars, about_guests = _bars(view)
     notes = _notes(peaks, axis, timeline, total) + about_guests
@@ -83,7 +84,7 @@ def draw(view: View) -> Figure:
     heights = [2.6, strip.height(rows), 1.6, *([0.2 + 0.19 * len(bars)] if bars else []), canvas.note_height(notes)]
     fig, (memory, calls, folios, *extra, text) = canvas.sheet(view.title, heights)
     fig.align_ylabels([memory, folios])
-    _memory_panel(memory, axis, timeline, total, peaks)
+    _memory_panel(memory, axis, {name: columns[name] for name in timeline.accounts}, total, peaks)
     _limit(memory, view.kernel_memory, int(total.max(initial=0)))
     _failures(memory, axis, timeline, total, rows)
     if memory.get_legend_handles_labels()[0]:
@@ -174,12 +175,10 @@ def _notes(peaks: Sequence[int], axis: Axis, timeline: Timeline, total: Column) 
     return canvas.notes_of(notes)
 
 
-def _memory_panel(ax: Axes, axis: Axis, timeline: Timeline, total: Column, peaks: Sequence[int]) -> None:
-    columns = timeline.columns()
+def _memory_panel(ax: Axes, axis: Axis, held: Mapping[str, Column], total: Column, peaks: Sequence[int]) -> None:
     highest = int(total.max(initial=0))
     name_of_unit, scale = unit(highest)
     ax.set_ylabel(f"host memory held [{name_of_unit}]")
-    held = {name: columns[name] for name in timeline.accounts}
     stack.draw(ax, axis.samples, held, axis.end, highest)
     top = highest / scale or 1.0
     ax.set_ylim(0, 1.13 * top)

@@ -62,7 +62,7 @@ def draw(view: View) -> Figure:
 
 def held_until(census: Census, axis: Axis, timeline: Timeline) -> list[float]:
     """Where on ``axis`` each row of ``census`` is no longer what it was, at the latest where the next one begins."""
-    x, exact, owners = census_axis(census, axis), timeline.columns()[ACCOUNT], timeline.owners()
+    x, exact, owners = census_axis(census, axis), timeline.column(ACCOUNT), timeline.owners()
     most = TOLERANCE * int(exact.max(initial=0))
     last = [int(np.searchsorted(owners, row.event, side="right")) - 1 for row in census.rows[:-1]]
     ends = []
@@ -92,7 +92,7 @@ def _pieces(census: Census, axis: Axis, timeline: Timeline) -> Pieces:
 
 
 def _node_panel(ax: Axes, axis: Axis, census: Census, timeline: Timeline, shifts: list[int], pieces: Pieces) -> None:
-    exact = timeline.columns()[ACCOUNT] // XA_NODE_BYTES
+    exact = timeline.column(ACCOUNT) // XA_NODE_BYTES
     x, curve = pieces
     lower = np.zeros(len(x))
     for shift, colour in zip(shifts, canvas.colours(len(shifts)), strict=True):

@@ -38,10 +38,10 @@ def geometry_of(timeline: Timeline) -> Geometry:
 
 def by_class(timeline: Timeline) -> Mapping[int, Column]:
     """The number of folios of every class that occurs, over the samples of ``timeline``."""
-    geometry, columns = geometry_of(timeline), timeline.columns()
+    geometry = geometry_of(timeline)
     found: dict[int, Column] = {}
     for name in timeline.orders:
-        counts = columns[f"folios.{name}"]
+        counts = timeline.column(f"folios.{name}")
         if counts.any():
             kind = geometry.size_class(geometry.order_of(parse_size(name)))
             found[kind] = found[kind] + counts if kind in found else counts
