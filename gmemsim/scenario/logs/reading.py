@@ -98,9 +98,10 @@ class Log:
             tally.other_processes += len(found) - len(events)
             tally.events += len(events)
             times = clock.times_of(events)
-            for pid, details, time in zip(events.pids, events.details, times, strict=True):
-                if details.fd is not None:
-                    tally.sources.setdefault((pid, details.fd), time)
+            if self.format.details is not None:
+                for pid, details, time in zip(events.pids, events.details, times, strict=True):
+                    if details.fd is not None:
+                        tally.sources.setdefault((pid, details.fd), time)
             yield _usable(events, times, slots, page_size, tally)
             if events.unreadable:
                 tally.found += 1
@@ -178,9 +179,10 @@ def _usable(events: Events, times: list[int], slots: SlotMap, page_size: int, ta
     import numpy as np
 
     starts, sizes = np.array(events.starts, np.uint64), np.array(events.sizes, np.uint64)
-    states = np.array([_CODES[to] for to in events.states], np.uint8)
+    states = np.array(list(map(_CODES.__getitem__, events.states)), np.uint8)
     in_file = np.zeros(len(starts), np.bool_)
-    detailed = [at for at, details in enumerate(events.details) if details is not PLAIN]
+    all_plain = events.details.count(PLAIN) == len(events)
+    detailed = [] if all_plain else [at for at, details in enumerate(events.details) if details is not PLAIN]
     for at in detailed:
         in_file[at] = events.details[at].in_file
         sizes[at] = _done(events, at)
