@@ -9,14 +9,16 @@ import pickle
 import tempfile
 from pathlib import Path
 from random import Random
+from typing import Any
 
+import attrs
 import pytest
 from click.testing import CliRunner
 
 from gmemsim.cli.main import gmemsim
 from gmemsim.errors import InputError, KernelError
 from gmemsim.gmem.guest import GuestMemfd
-from gmemsim.gmem.own import load_own
+from gmemsim.gmem.own import Block, Touch, load_own
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import read_policy
 from gmemsim.host.geometry import Geometry
@@ -332,6 +334,15 @@ def test_it_is_a_value_that_travels() -> None:
     assert read_policy(f"{EXAMPLES}:Lazy") == ("Lazy", policy)
     assert policy.as_file() == {"python": str(EXAMPLES), "class": "Lazy"}
     assert "Lazy" in repr(policy)
+
+
+@pytest.mark.parametrize("question", [Touch, Block])
+def test_what_a_policy_is_asked_is_made_by_names(question: Any) -> None:
+    """So that more may be told later, and the tests that a user has of his policy go on."""
+    values = {field.name: 1 for field in attrs.fields(question)}
+    assert question(**values).now == 1
+    with pytest.raises(TypeError, match="positional"):
+        question(*values.values())
 
 
 SCENARIO = """\

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gmemsim.gmem.policy import KEYS
-from gmemsim.gmem.presets import PRESETS, read_policy
+from gmemsim.gmem.presets import PRESETS, policy_text, read_policy
 from gmemsim.gmem.rules import GENERATIONS, MERGES, ORDERINGS, SPLITS, VMEMMAPS, WHENS, Hysteresis, Ladder
 from gmemsim.registry import Registry
 
@@ -95,6 +95,20 @@ def test_what_sets_the_rules_apart() -> None:
     assert having(VMEMMAPS, "optimised") == "whole reoptimize partial"
     assert having(VMEMMAPS, "pieces_stay_optimised") == "reoptimize partial"
     assert having(VMEMMAPS, "all_first") == "reoptimize"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_policy_as_text_is_that_policy(name: str) -> None:
+    policy = PRESETS[name].policy
+    assert policy_text(policy) == name
+    assert read_policy(f"mine={name}") == ("mine", policy)
+
+
+@pytest.mark.parametrize("text", ["own=merge:hysteresis-3", "own=split:18-10-0,merge:never,vmemmap:off"])
+def test_a_policy_that_is_no_preset_is_said_by_what_is_not_usual(text: str) -> None:
+    name, policy = read_policy(text)
+    assert name == "own"
+    assert policy_text(policy) == text
 
 
 def test_the_orders_of_presets() -> None:

@@ -158,6 +158,24 @@ def test_broken_structures_are_noticed() -> None:
         pins.check()
 
 
+def test_what_lies_in_several_blocks_is_seen_in_order() -> None:
+    held = [(first, first + 3) for first in range(0, 84, 6)]
+    found = RangeSet(block_flips=4)
+    for low, high in held:
+        found.add(low, high)
+    assert list(found.ranges(0, 84)) == held
+    assert list(found.ranges(7, 74)) == [(7, 9), *held[2:12], (72, 74)]
+    for first in range(0, 78, 6):
+        found.add(first + 3, first + 4)
+        found.remove(first, first + 1)
+        found.check()
+    assert list(found.ranges(0, 78)) == [(low + 1, high + 1) for low, high in held[:-1]]
+    for first in range(72, 0, -6):
+        found.add(first - 2, first + 1)
+        found.check()
+    assert list(found.ranges(0, 78)) == [(1, 76)]
+
+
 def test_a_change_across_some_of_several_blocks() -> None:
     """From everywhere to everywhere, in a set of seven blocks."""
     for start in range(0, 84, 3):

@@ -151,6 +151,14 @@ def test_the_nonuniform_chain_halves_only_around_the_range() -> None:
     sound(guest)
 
 
+def test_a_range_that_crosses_two_folios_splits_both() -> None:
+    guest = make_guest(G, split="staged")
+    guest.set_attributes(G - PAGE, PAGE, private=False)
+    guest.set_attributes(2 * M - PAGE, 2 * PAGE, private=False)
+    assert folios(guest) == {9: 509, 0: 3 * 512}
+    sound(guest)
+
+
 def test_partial_vmemmap_grows_with_the_folios_that_are_split() -> None:
     guest = make_guest(G, split="staged", vmemmap="partial")
     for number in range(1, 4):

@@ -29,6 +29,7 @@ MIB = 1 << 20
         (VmemmapLayout(Geometry(4096), 32), 1 << 30, 2048, 2047),
         (VmemmapLayout(Geometry(4096), 8), 1 << 30, 512, 511),
         (VmemmapLayout(Geometry(4096), 8), 2 * MIB, 1, 0),
+        (VmemmapLayout(Geometry(4096), 8), 4 * MIB, 2, 1),
     ],
 )
 def test_pages_and_what_a_restore_allocates(layout: VmemmapLayout, size: int, pages: int, restored: int) -> None:

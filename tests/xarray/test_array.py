@@ -71,6 +71,16 @@ def test_nodes_that_cannot_be_had_are_not_held() -> None:
     assert (caught.value.held, allocator.live) == (4, 0)
 
 
+def test_an_attempt_fails_once_and_the_next_ones_do_not() -> None:
+    allocator = CountingAllocator()
+    allocator.fail_after(2)
+    for _ in range(2):
+        allocator.alloc(1)
+        assert allocator.retry() == (allocator.live > 1)
+    allocator.fail_after(1, times=2)
+    assert [allocator.retry() for _ in range(3)] == [False, False, True]
+
+
 @pytest.mark.parametrize(("order", "new_order"), [(0, 0), (3, 3), (3, 4), (3, -1), (65, 0)])
 def test_what_is_no_split_needs_no_nodes(order: int, new_order: int) -> None:
     with pytest.raises(Invalid):
