@@ -13,8 +13,28 @@ from fractions import Fraction
 
 from gmemsim.messages import quote
 
-SIZE_UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
-TIME_UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "min": 60_000_000_000}
+_DIGITS = "0123456789"
+_LONGEST_USUAL = 24
+
+
+class Units(dict[str, int]):
+    """Names of units, and how many of the smallest each is."""
+
+    def usual(self, text: str) -> int:
+        """What ``text`` means if it is digits, not very many, and a unit, as nearly all in a file are; else -1.
+
+        >>> SIZE_UNITS.usual("4K"), SIZE_UNITS.usual("4k")
+        (4096, -1)
+        """
+        unit = text.lstrip(_DIGITS)
+        scale = self.get(unit)
+        if scale is None or not len(unit) < len(text) <= _LONGEST_USUAL:
+            return -1
+        return int(text[: -len(unit)]) * scale
+
+
+SIZE_UNITS = Units({"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50})
+TIME_UNITS = Units({"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "min": 60_000_000_000})
 
 _NUMBER = r"(?P<number>\d+(?:\.\d+)?)"
 _SIZE = re.compile(_NUMBER + r"\s*(?P<unit>[BKMGTP])(?:iB)?", re.ASCII)

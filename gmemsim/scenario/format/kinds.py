@@ -42,7 +42,6 @@ LONGEST_SCALAR = 200
 
 N = TypeVar("N", int, float)
 
-_DIGITS = "0123456789"
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?", re.ASCII)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
@@ -76,19 +75,6 @@ class Scalar(Kind):
     def json(self) -> dict[str, Any]:
         """The JSON Schema of the value."""
         raise NotImplementedError
-
-
-def _usual(text: str, units: dict[str, int]) -> int:
-    """What ``text`` means if it is digits and one of ``units``, as nearly all of a file are; else -1.
-
-    What is out of bounds is -1 too: :func:`_quantity` says so.
-    """
-    unit = text.lstrip(_DIGITS)
-    scale = units.get(unit)
-    if scale is None or not len(unit) < len(text) <= SHOWN:
-        return -1
-    value = int(text[: -len(unit)]) * scale
-    return value if 0 < value <= LARGEST else -1
 
 
 def _quantity(kind: Scalar, text: str, parse: Callable[[str], N], units: dict[str, int], least: int) -> N:
@@ -134,8 +120,8 @@ class Size(Scalar):
 
     def read(self, text: str, *, plain: bool) -> int | str | None:
         """Bytes, ``None`` for "unlimited", or :data:`ALL`."""
-        value = _usual(text, SIZE_UNITS)
-        if value < 0:
+        value = SIZE_UNITS.usual(text)
+        if not 0 < value <= LARGEST:
             if self.unlimited and text == "unlimited":
                 return None
             if self.whole and text == ALL:
@@ -168,8 +154,10 @@ class Duration(Scalar):
 
     def read(self, text: str, *, plain: bool) -> int:
         """Nanoseconds."""
-        value = _usual(text, TIME_UNITS)
-        return _quantity(self, text, parse_duration, TIME_UNITS, 0 if self.zero else 1) if value < 0 else value
+        value = TIME_UNITS.usual(text)
+        if 0 < value <= LARGEST:
+            return value
+        return _quantity(self, text, parse_duration, TIME_UNITS, 0 if self.zero else 1)
 
     def json(self) -> dict[str, Any]:
         """A string with a unit, or the number 0 where that is permitted."""
@@ -445,10 +433,6 @@ def _is_required(entry: Entry) -> bool:
     return entry.default is attrs.NOTHING
 
 
-def _is_scalar(entry: Entry) -> bool:
-    return isinstance(entry.kind, Scalar)
-
-
 def _maker(entry: Entry) -> Callable[[], Any]:
     default = entry.default
     factory: Callable[[], Any] = getattr(default, "factory", lambda: default)
@@ -467,8 +451,6 @@ class Entry:
     """Whether the file must have the key."""
     absent: Callable[[], Any] = attrs.field(init=False, default=attrs.Factory(_maker, takes_self=True))
     """Makes the value of a key that the file does not have."""
-    scalar: bool = attrs.field(init=False, default=attrs.Factory(_is_scalar, takes_self=True))
-    """Whether one scalar holds it."""
 
 
 def table(cls: type[Any]) -> dict[str, Entry]:

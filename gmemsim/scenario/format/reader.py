@@ -147,7 +147,7 @@ class Reader:
                 self._faults.add(where, f"found the key {quote(text)}, expected a key of {what}{hint}")
                 continue
             places[entry.attribute] = value
-            if type(value) is not ScalarNode or not entry.scalar:
+            if type(value) is not ScalarNode or not isinstance(entry.kind, Scalar):
                 found[entry.attribute] = self.value(entry.kind, value)
                 continue
             known = seen.get((entry, value.text, value.plain), MISSING)
