@@ -257,7 +257,10 @@ class Timeline:
         return times
 
     def column(self, name: str) -> Column:
-        """One of :meth:`columns`, without the others: an account's, or ``folios.ORDER``; ``ValueError`` if neither."""
+        """The column ``name`` of :meth:`columns`, without the others: an account, or ``folios.ORDER``.
+
+        ``ValueError`` if it is neither.
+        """
         names = [*self.accounts, *(f"folios.{order}" for order in self.orders)]
         column: Column = self._rows.table(_HEAD + names.index(name))[:, 0]
         return column
