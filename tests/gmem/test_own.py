@@ -107,6 +107,22 @@ def test_what_has_been_split_has_not_been_touched_yet(tmp_path: Path) -> None:
         assert guest.folios[18] == 1
 
 
+def test_a_merge_is_told_how_often_the_block_was_split(tmp_path: Path) -> None:
+    text = "class P:\n    def may_merge(self, block):\n        return block.splits < 3\n"
+    guest = guest_of(load_own(written(tmp_path, text), "P"))
+    for whole in (1, 1, 0):
+        guest.set_attributes(0, 4096, private=False)
+        guest.set_attributes(0, 4096, private=True)
+        assert guest.folios[18] == whole
+
+
+def test_what_is_no_python_and_has_no_line_is_said_of_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "raise SyntaxError('no line')\n")
+    with pytest.raises(InputError) as caught:
+        load_own(path, "P")
+    assert str(caught.value) == f"{path}: found no line, expected Python"
+
+
 def test_patient_merges_what_was_private_for_a_second() -> None:
     guest = guest_of(load_own(str(EXAMPLES), "Patient"))
     host = guest.host

@@ -155,6 +155,14 @@ def test_the_same_memory_is_cleared_whatever_it_is_made_of(backing: int, hugepag
     assert guest.work.bytes_cleared == 0
 
 
+def test_base_pages_are_cleared_wherever_they_lie() -> None:
+    guest = make_guest(PAGE, 300, allocate=False)
+    guest.allocate(100 * PAGE, 5 * PAGE)
+    assert guest.host.work.bytes_cleared == 5 * PAGE
+    guest.allocate(103 * PAGE, 5 * PAGE)
+    assert guest.host.work.bytes_cleared == 8 * PAGE
+
+
 steps = st.lists(
     st.tuples(st.sampled_from(["guest", "host", "shared", "private", "hole"]), st.integers(0, 15), st.integers(1, 16)),
     max_size=25,

@@ -71,6 +71,22 @@ def test_nodes_that_cannot_be_had_are_not_held() -> None:
     assert (caught.value.held, allocator.live) == (4, 0)
 
 
+@pytest.mark.parametrize("shift", [1, 2, 3, 4, 5, 6])
+def test_a_tree_of_any_chunk_holds_what_is_stored(shift: int) -> None:
+    xa = XArray(chunk_shift=shift)
+    for index in range(70):
+        xa.store(index, index + 100)
+    xa.check()
+    assert list(xa.entries()) == [(index, 0, index + 100) for index in range(70)]
+    assert xa.nodes == sum(-(-70 >> shift * level) for level in range(1, 9) if 1 << shift * (level - 1) < 70)
+
+
+@pytest.mark.parametrize("shift", [0, 7])
+def test_a_chunk_that_is_none_is_refused(shift: int) -> None:
+    with pytest.raises(ValueError, match=f"chunk shift is {shift}, expected 1 to 6"):
+        XArray(chunk_shift=shift)
+
+
 def test_an_attempt_fails_once_and_the_next_ones_do_not() -> None:
     allocator = CountingAllocator()
     allocator.fail_after(2)
