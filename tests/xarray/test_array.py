@@ -140,6 +140,14 @@ def test_an_index_out_of_range_is_refused(index: int, stored: int | None) -> Non
         xa.store(stored, "p1")
     for name in ("load", "get_order", "erase", "find"):
         assert execute(xa, (name, (index,))) == "EINVAL"
+    held = xa.dump()
+    for call in (xa.store_order, xa.join, xa.store_run):
+        with pytest.raises(Invalid, match=f"index is {index}, expected 0 to"):
+            call(index, 0, ["a"])
+    for count in (xa.growth, xa.create_range):
+        with pytest.raises(Invalid, match=f"index is {index}, expected 0 to"):
+            count(index, 0)
+    assert xa.dump() == held
 
 
 def test_a_run_may_end_at_the_last_index_and_not_behind_it() -> None:
