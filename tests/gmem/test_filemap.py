@@ -10,7 +10,7 @@ from gmemsim.gmem.filemap import Filemap
 from gmemsim.host.work import Work
 from gmemsim.xarray import Profile, XArray
 from gmemsim.xarray.node import Node
-from tests.gmem.worlds import make_host
+from tests.gmem.worlds import PAGE, live, make_guest, make_host, settle
 
 spans = st.lists(st.tuples(st.integers(0, 300), st.sampled_from([1, 2, 63, 64, 65, 128, 200])), min_size=1, max_size=5)
 
@@ -18,6 +18,17 @@ spans = st.lists(st.tuples(st.integers(0, 300), st.sampled_from([1, 2, 63, 64, 6
 def filemap(work: Work | None = None, profile: Profile = "rfc") -> Filemap:
     host = make_host()
     return Filemap(host.ledger.holder("filemap_nodes", "vm0"), profile, work or host.work)
+
+
+def test_nodes_of_a_hole_go_after_a_grace_period() -> None:
+    guest = make_guest(PAGE, 300, allocate=False)
+    guest.allocate(0, 300 * PAGE)
+    nodes = live(guest, "filemap_nodes")
+    assert nodes == 6
+    guest.punch_hole(0, 300 * PAGE)
+    assert live(guest, "filemap_nodes") == nodes
+    settle(guest.host)
+    assert live(guest, "filemap_nodes") == 0
 
 
 def test_a_tree_that_is_broken_is_noticed() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gmemsim.gmem.policy import KEYS
+from gmemsim.gmem.policy import KEYS, Policy
 from gmemsim.gmem.presets import PRESETS, policy_text, read_policy
 from gmemsim.gmem.rules import GENERATIONS, MERGES, ORDERINGS, SPLITS, VMEMMAPS, WHENS, Hysteresis, Ladder
 from gmemsim.registry import Registry
@@ -109,6 +109,13 @@ def test_a_policy_that_is_no_preset_is_said_by_what_is_not_usual(text: str) -> N
     name, policy = read_policy(text)
     assert name == "own"
     assert policy_text(policy) == text
+
+
+def test_when_folios_are_split_is_a_value_of_a_policy_or_of_its_rungs() -> None:
+    assert [Policy().when, Policy(when="fault").when] == ["conversion", "fault"]
+    rungs = Ladder((18, 9, 0), ("conversion", "fault"))
+    assert Policy(split=rungs).when is None
+    assert Policy(split=rungs).as_file()["split"] == {"ladder": [18, 9, 0], "when": ["conversion", "fault"]}
 
 
 def test_the_orders_of_presets() -> None:
