@@ -239,6 +239,8 @@ class Inode:
         if not self.page_order:
             return self.small.covers(start, end)
         order = self.page_order
+        if start >> order == end - 1 >> order:  # one hugepage holds it all: the common case
+            return start >> order << order in self.hugepages
         return all(first in self.hugepages for first in range(start >> order << order, end, 1 << order))
 
     def hugepage_at(self, page: int) -> Hugepage | None:
