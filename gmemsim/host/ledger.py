@@ -294,11 +294,14 @@ class Ledger:
             return self._row.copy()
         return self._high_water_row.copy()
 
-    def take_high_water(self) -> list[int] | None:
-        """:meth:`high_water_row`, ``None`` if the total has not been higher than it is; a new mark starts here."""
-        row = self._high_water_row.copy() if self._high_water > self.total.live_bytes else None
+    def take_rows(self) -> tuple[list[int], list[int] | None]:
+        """:meth:`live_row`, and :meth:`high_water_row`; ``None`` for that if the total has not been higher than it is.
+
+        A new mark starts here.  Both are to be read at once: they are not copies.
+        """
+        highest = self._high_water_row if self._high_water > self.total.live_bytes else None
         self._high_water = -1
-        return row
+        return self._row, highest
 
     def _note_high_water(self) -> None:
         self._high_water = self.total.live_bytes
@@ -415,19 +418,21 @@ class Ledger:
         """
         if to < self._now:
             raise ValueError(f"time cannot go back from {self._now} ns to {to} ns")
-        due = self._deferred.next_due()
-        if due is not None and due <= to:
-            for free in self._deferred.pop_due(to):
-                free.owner.deferred -= free.objects
-                free.owner._release(free.objects)
+        for free in self._deferred.pop_due(to):
+            free.owner.deferred -= free.objects
+            free.owner._release(free.objects)
         self._now = to
 
     def advance_to_release(self, to: int) -> bool:
         """:meth:`advance` to ``to`` (ns), but stop where a deferred free comes due; whether there was one."""
         due = self._deferred.next_due()
-        released = due is not None and due <= to
-        self.advance(due if released and due is not None else to)
-        return released
+        if due is not None and due <= to:
+            self.advance(due)
+            return True
+        if to < self._now:
+            self.advance(to)  # which refuses
+        self._now = to
+        return False
 
     # -- invariants -----------------------------------------------------------------------------------------
 

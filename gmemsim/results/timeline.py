@@ -49,6 +49,9 @@ _OWNER: Final = 1
 _HEAD: Final = 2
 """A row starts with its time and the index of the event it belongs to; the values start here."""
 
+_VALUES: Final = _HEAD * ITEM
+"""Where the values of a packed row start, in bytes."""
+
 LEAST_KEPT: Final = 100
 """The fewest events that a timeline may keep: peaks and their events are among them."""
 
@@ -165,7 +168,8 @@ class Events(Sequence[Event]):
         self._latest = None
         self._totals = totals
         self.number += 1
-        self._rows.append(self._rows.pack(time_ns, step, number, offset, size, error_offset, *totals))
+        rows = self._rows
+        rows.append(rows.pack(time_ns, step, number, offset, size, error_offset, *totals))
 
     def keep(self, chosen: Column) -> None:
         """Drop all events but those whose numbers are ``chosen``, which ascend.  O(events)."""
@@ -223,22 +227,30 @@ class Timeline:
         """The number of samples stored."""
         return len(self._rows)
 
-    def sample(self, time_ns: int, live_bytes: Sequence[int], folios: Sequence[int]) -> None:
+    def sample(
+        self, time_ns: int, live_bytes: Sequence[int], folios: Sequence[int], highest: Sequence[int] | None = None
+    ) -> None:
         """Record that from ``time_ns`` on the accounts hold ``live_bytes`` and there are so many ``folios``.
 
-        Both follow the order given at construction.  ``ValueError`` if there are too many or too few numbers,
-        or if time goes backwards.  O(1), about a microsecond.
+        Both follow the order given at construction, and so does ``highest``: what the accounts held when the total was
+        highest since the last sample, if it was above what it is now (default: it was not).  ``ValueError`` if there
+        are too many or too few numbers, or if time goes backwards.  O(1), about a microsecond.
         """
         if time_ns < self._time or len(live_bytes) != len(self.accounts) or len(folios) != self._folios:
             raise ValueError(self._complaint(time_ns, live_bytes, folios))
-        if self.events.number >= self._keep and self._last:
+        if highest is not None:
+            self.sample(time_ns, highest, folios)
+        number = self.events.number
+        if number >= self._keep and self._last:
             self._thin()
-        row = self._rows.pack(time_ns, self.events.number, *live_bytes, *folios)
-        values = row[_HEAD * ITEM :]
+            number = self.events.number
+        rows = self._rows
+        row = rows.pack(time_ns, number, *live_bytes, *folios)
+        values = row[_VALUES:]
         if values != self._last:
             self._time = time_ns
             self._last = values
-            self._rows.append(row)
+            rows.append(row)
 
     def event(self, event: Event) -> None:
         """Record that ``event``, a step that was carried out, has happened; its samples have been taken before."""

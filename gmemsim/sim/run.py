@@ -154,9 +154,13 @@ class Run(Iterator[Event]):
         self._calls: dict[str, Counter[tuple[str, str | None]]] = {name: Counter() for name in self.guests}
         self._verdicts: dict[int, Verdict] = {}  # by the expectation's place in the scenario
         self._errors: list[Verdict] = []
+        addressed = {*self.guests, *(spec.name for spec in scenario.guests), model.EVERY}
+        self._addressed = {name: tuple(one for one, _ in scenario.instances(name)) for name in addressed}
         self._retries = Retries()
         self._expected: dict[str, Event] = {}  # by guest: the latest event of a step that must fail
         self._orders = folio_orders(self.host.geometry, self.guests.values())
+        self.host.folios.update(dict.fromkeys(self._orders, 0))  # so that no sample asks for what is not there
+        self._folios_of = self.host.folios.__getitem__
         self.timeline = Timeline(
             ACCOUNTS.names(), [self.host.geometry.name(order) for order in self._orders], keep=keep
         )
@@ -191,20 +195,21 @@ class Run(Iterator[Event]):
             for plain in expand_step(scenario, index, self.now):
                 if self._retries.waiting:
                     yield from self._try_again(self.now if plain.at is None else plain.at)
-                if plain.at is not None and plain.at > self.now:
-                    self._advance(plain.at)
+                at = plain.at
+                if at is not None and at > self.now:
+                    self._advance(at)
                 if type(plain) not in CALLS:
                     yield from self._other(index, plain)
                     continue
                 assert isinstance(plain, model.GuestStep)
-                for name in self._instances(plain.guest):
+                for name in self._addressed[plain.guest]:
                     self._attempt(index, plain, name)
                     yield
             if self._retries.waiting:
                 yield from self._try_again(None)
             if step.expect_error is not None:
                 assert isinstance(step, model.GuestStep)
-                events = [self._expected[name] for name in self._instances(step.guest)]
+                events = [self._expected[name] for name in self._addressed[step.guest]]
                 self._errors.append(judge_error(step, index, events))
             self._advance(max(end, self.now))
             if step.id is not None:
@@ -225,12 +230,8 @@ class Run(Iterator[Event]):
 
     def _sample(self) -> None:
         """Record the highest instant since the last sample, if it was above now, and now."""
-        ledger, count = self._ledger, self.host.folios.get
-        counts = [count(order, 0) for order in self._orders]
-        highest = ledger.take_high_water()
-        if highest is not None:
-            self.timeline.sample(self.now, highest, counts)
-        self.timeline.sample(self.now, ledger.live_row(), counts)
+        live, highest = self._ledger.take_rows()
+        self.timeline.sample(self.now, live, tuple(map(self._folios_of, self._orders)), highest)
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
@@ -246,7 +247,7 @@ class Run(Iterator[Event]):
             yield
         else:
             assert isinstance(step, model.Unshare | model.Touch)
-            for name in self._instances(step.guest):
+            for name in self._addressed[step.guest]:
                 yield from self._of_shared(index, step, name)
 
     def _try_again(self, until: int | None) -> Iterator[None]:
@@ -257,15 +258,7 @@ class Run(Iterator[Event]):
             yield
 
     def _attempt(self, index: int, step: model.GuestStep, name: str, tried: int = 0) -> None:
-        """One step for one guest, for which it has been ``tried`` so often."""
-        errno = self._call(index, step, name)
-        if step.expect_error is not None:
-            self._expected[name] = self.timeline.events[-1]
-        if errno is not None and errno in TRANSIENT and isinstance(step, model.Convert):
-            self._retries.failed(self.now, index, step, name, tried)
-
-    def _call(self, index: int, step: model.GuestStep, name: str) -> str | None:
-        """One step for one guest: the call, its samples, and its event; the errno it ended with."""
+        """One step for one guest, for which it has been ``tried`` so often: the call, its samples, and its event."""
         guest = self.guests[name]
         words = detail(step)
         errno: str | None = None
@@ -292,7 +285,10 @@ class Run(Iterator[Event]):
             error_offset,
             self.host.work.counts(),
         )
-        return errno
+        if step.expect_error is not None:
+            self._expected[name] = self.timeline.events[-1]
+        if errno is not None and errno in TRANSIENT and isinstance(step, model.Convert):
+            self._retries.failed(self.now, index, step, name, tried)
 
     def _note(self, index: int, step: Step, words: str = "") -> None:
         """The event of a step that is no call."""
@@ -307,12 +303,6 @@ class Run(Iterator[Event]):
             self._advance(max(self.now, call.at or 0))
             self._attempt(index, call, name)
             yield
-
-    def _instances(self, name: str) -> tuple[str, ...]:
-        """The guests that a step for ``name`` addresses."""
-        if name in self.guests:
-            return (name,)
-        return tuple(instance for instance, _ in self.scenario.instances(name))
 
     # -- summing up ------------------------------------------------------------------------------------------------
 

@@ -28,11 +28,15 @@ CALLS: Mapping[type[GuestStep], Callable[..., None]] = MappingProxyType(
 """What each step calls with its guest, itself, offset and bytes of its range; the calls raise ``KernelError``."""
 
 
+_TO: Mapping[model.State, str] = MappingProxyType({"shared": "to shared", "private": "to private"})
+"""What a conversion is told apart by: made once, since all that is asked of most steps is this."""
+
+
 def detail(step: GuestStep) -> str:
     """What tells ``step`` apart from others of its kind on the same range, in words; empty if nothing does."""
     match step:
         case model.Convert():
-            return f"to {step.to}"
+            return _TO[step.to]
         case model.FaultIn():
             return f"by {step.by}"
         case model.Pin():

@@ -117,9 +117,5 @@ class Watch:
         return f"<Watch of {', '.join(guest.name for guest in self.guests)}: {len(self.timeline.events)} calls>"
 
     def _sample(self) -> None:
-        ledger, count = self.host.ledger, self.host.folios.get
-        counts = [count(order, 0) for order in self._orders]
-        highest = ledger.take_high_water()
-        if highest is not None:
-            self.timeline.sample(self.now, highest, counts)
-        self.timeline.sample(self.now, ledger.live_row(), counts)
+        live, highest = self.host.ledger.take_rows()
+        self.timeline.sample(self.now, live, [self.host.folios[order] for order in self._orders], highest)

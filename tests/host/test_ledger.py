@@ -131,7 +131,7 @@ class TestHighWater:
         pages = host.holder("vmemmap", "a")
         pages.alloc(9)
         pages.free(4)
-        host.take_high_water()
+        host.take_rows()
         assert host.high_water_row() == row(vmemmap=5 * PAGE)
         pages.free(3)
         assert host.high_water_row() == row(vmemmap=5 * PAGE)
