@@ -155,7 +155,7 @@ class Run(Iterator[Event]):
         self._verdicts: dict[int, Verdict] = {}  # by the expectation's place in the scenario
         self._errors: list[Verdict] = []
         addressed = {*self.guests, *(spec.name for spec in scenario.guests), model.EVERY}
-        self._addressed = {name: tuple(one for one, _ in scenario.instances(name)) for name in addressed}
+        self._addressed = {name: tuple([one for one, _ in scenario.instances(name)]) for name in addressed}
         self._retries = Retries()
         self._expected: dict[str, Event] = {}  # by guest: the latest event of a step that must fail
         self._orders = folio_orders(self.host.geometry, self.guests.values())
