@@ -16,12 +16,15 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import resource
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import attrs
 
@@ -56,6 +59,9 @@ class Row:
 
 
 row = Row
+
+VALGRIND: Final = "" if shutil.which("valgrind") else "valgrind"
+"""What rows of instructions lack."""
 
 ROWS: dict[str, Row] = {}
 """Every row by its name, in the order of the table."""
@@ -108,6 +114,28 @@ class Meter:
         self._run(arguments)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    def instructions(self, code: str, number: int) -> float:
+        """Machine instructions of ``number`` of what the Python ``code`` does as often as its argument says.
+
+        Counted by valgrind in processes of their own: the difference of twice as many and of as many.
+        """
+        counts = []
+        for times in (self.scale(number), 2 * self.scale(number)):
+            tool = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+            done = subprocess.run(
+                [*tool, sys.executable, "-P", "-c", code, str(times)],
+                cwd=self.folder,
+                env=os.environ | {"PYTHONHASHSEED": "0"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            found = re.search(r"I\s+refs:\s+([0-9,]+)", done.stderr)
+            if done.returncode or found is None:
+                raise RuntimeError(f"valgrind: {done.stderr}")
+            counts.append(int(found[1].replace(",", "")))
+        return float(counts[1] - counts[0])
 
     def wall(self, *arguments: str | Path) -> float:
         """Seconds on the clock that ``gmemsim ARGUMENTS`` takes."""

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 import gmemsim
-from tests.bench.meter import Meter, row
+from tests.bench.meter import VALGRIND, Meter, row
 
 GIB, TIB = 1 << 30, 1 << 40
 PAGE = 4096
@@ -73,6 +73,32 @@ for _policy in POLICIES:
         collections=False,
         sources=True,  # a profiler does not see what is compiled
     )(_calls(_policy))
+
+
+def counted(of: str, prepare: str, call: str, policy: str) -> None:
+    """A row of the machine instructions of a conversion, which ``call`` makes ``n`` of after ``prepare``."""
+
+    @row(
+        f"instructions.{of}.{policy}",
+        "k",
+        f"thousand machine instructions of a conversion, {policy}, as {of}.{policy}, without collections of garbage:"
+        " counted, so no load changes it",
+        collections=False,
+        lacking=VALGRIND,
+    )
+    def measure(meter: Meter) -> float:
+        number = 4000
+        code = f"import gc, sys; gc.disable(); n = int(sys.argv[1]); {prepare}; {call}"
+        return meter.instructions(code, number) / meter.scale(number) / 1000
+
+
+for _policy in POLICIES:
+    counted(
+        "api",
+        f"from tests.bench.rows_api import conversions, guest_of; guest = guest_of({_policy!r})",
+        "conversions(guest, n)",
+        _policy,
+    )
 
 
 @row("api.allocate", "µs", "a hugepage of a 1 TiB guest that is allocated")

@@ -9,7 +9,7 @@ from pathlib import Path
 import gmemsim
 from gmemsim.errors import InputError
 from tests.bench.meter import Meter, row
-from tests.bench.rows_api import POLICIES
+from tests.bench.rows_api import POLICIES, counted
 
 SIZES = {"64g": 64, "1t": 1024, "16t": 16384}
 """Sizes of guests in GiB."""
@@ -81,6 +81,15 @@ for _policy in POLICIES:
             collections=_number == 10**4,
             big=_number > 10**5,
         )(_each(_policy, 1024, 1024, _number))
+
+for _policy in POLICIES:
+    counted(
+        "run",
+        "from pathlib import Path; from tests.bench.meter import Meter;"
+        " from tests.bench.rows_run import run_file, scenario",
+        f"run_file(Meter(folder=Path()), scenario({_policy!r}, 1024, 1024, n))",
+        _policy,
+    )
 
 for _policy in POLICIES:
     for _label, _size in SIZES.items():
