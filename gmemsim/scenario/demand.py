@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from random import Random
-from typing import Final, Literal
+from typing import Literal
 
 from gmemsim.scenario.model import Convert, Place, Retry, State, Step, Touch
 
@@ -20,43 +20,6 @@ Arrival = Literal["fixed", "poisson", "bursts"]
 
 Conversion = Callable[[str, int, int, int, State], Convert]
 """Makes a conversion of a guest (its name): when (ns), from which offset, how many bytes, to what."""
-
-_Setter = Callable[[Convert, object], None]
-
-
-def _setter(name: str) -> _Setter:
-    """What sets the attribute ``name`` of a conversion, past the guard of a frozen class."""
-    setter: _Setter = getattr(Convert, name).__set__
-    return setter
-
-
-_set_at: Final = _setter("at")
-_set_id: Final = _setter("id")
-_set_expect_error: Final = _setter("expect_error")
-_set_where: Final = _setter("where")
-_set_guest: Final = _setter("guest")
-_set_offset: Final = _setter("offset")
-_set_size: Final = _setter("size")
-_set_to: Final = _setter("to")
-_set_retry: Final = _setter("retry")
-
-
-def conversion(guest: str, at: int, offset: int, size: int, to: State, retry: Retry | None, where: Place) -> Convert:
-    """What ``Convert`` makes of the same values, in a third of the time: millions are made.
-
-    The constructor of a frozen class looks for a way past the class's guard with every attribute.
-    """
-    step = object.__new__(Convert)
-    _set_at(step, at)
-    _set_id(step, None)
-    _set_expect_error(step, None)
-    _set_where(step, where)
-    _set_guest(step, guest)
-    _set_offset(step, offset)
-    _set_size(step, size)
-    _set_to(step, to)
-    _set_retry(step, retry)
-    return step
 
 
 def recorded(
@@ -68,7 +31,8 @@ def recorded(
     All have this ``retry`` and this place ``where`` in the file.
     """
     for time, offset, size, to in events:
-        yield conversion(guest, start + time, offset, size, to, retry, where)
+        at = start + time
+        yield Convert(guest=guest, at=at, offset=offset, size=size, to=to, retry=retry, where=where)
 
 
 def arrivals(arrival: Arrival, count: int, duration: int, rng: Random, *, burst: int = 1) -> Iterator[int]:

@@ -33,7 +33,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 import attrs
 
-from gmemsim.scenario.demand import Arrival, arrivals, conversion, lives, split_rng, touched
+from gmemsim.scenario.demand import Arrival, arrivals, lives, split_rng, touched
 from gmemsim.scenario.format.kinds import Choice, Count, Duration, Inner, Number, Record, Size
 from gmemsim.scenario.model import Convert, Extent, GuestSpec, GuestStep, Retry, Scenario, State, Step, bytes_of
 from gmemsim.units import size_name
@@ -126,7 +126,7 @@ class Generator(GuestStep):
 
         ``size`` bytes from ``offset`` on become what ``to`` says.
         """
-        return conversion(name, at, offset, size, to, self.retry, self.where)
+        return Convert(guest=name, at=at, offset=offset, size=size, to=to, retry=self.retry, where=self.where)
 
 
 @attrs.frozen(kw_only=True)

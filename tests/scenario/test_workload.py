@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmemsim.scenario import generators
-from gmemsim.scenario.demand import Arrival, PagePool, arrivals, conversion, lives
+from gmemsim.scenario.demand import Arrival, PagePool, arrivals, lives
 from gmemsim.scenario.generators import (
     COMPOSITES,
     GENERATORS,
@@ -40,7 +40,6 @@ from gmemsim.scenario.model import (
     HostSpec,
     Pin,
     Place,
-    Retry,
     Scenario,
     SizedStep,
     Step,
@@ -169,15 +168,11 @@ def test_a_flip_alternates() -> None:
     assert {(step.offset, step.size) for step in steps} == {(8 * K, 16 * K)}
 
 
-def test_a_conversion_is_what_its_constructor_makes() -> None:
-    retry, where = Retry(times=3, delay=7), Place(5, 6)
-    made = conversion("vm0", 1, 4096, 8192, "shared", retry, where)
-    plain = Convert(guest="vm0", at=1, offset=4096, size=8192, to="shared", retry=retry, where=where)
-    values = [getattr(made, field.name) for field in attrs.fields(Convert)]  # where is no part of equality
-    assert values == [getattr(plain, field.name) for field in attrs.fields(Convert)]
-    assert (made, hash(made)) == (plain, hash(plain))
-    with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        made.offset = 0  # type: ignore[misc]
+def test_steps_are_equal_wherever_they_stand() -> None:
+    one = Convert(guest="vm0", at=1, offset=4096, size=8192, to="shared", where=Place(5, 6))
+    same = attrs.evolve(one, where=Place(7, 8))
+    assert (one, hash(one)) == (same, hash(same))
+    assert one != attrs.evolve(one, to="private")
 
 
 def test_a_plain_step_stands_for_itself() -> None:
