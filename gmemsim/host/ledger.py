@@ -430,7 +430,7 @@ class Ledger:
             self.advance(due)
             return True
         if to < self._now:
-            self.advance(to)  # which refuses
+            raise ValueError(f"time cannot go back from {self._now} ns to {to} ns")
         self._now = to
         return False
 
