@@ -76,7 +76,7 @@ def lives(times: Iterator[int], lifetime: int | None, end: int, rng: Random) -> 
 
 
 def below(number: int, rng: Random) -> int:
-    """One of the integers from 0 to ``number`` (not included), as the ``randrange`` of ``rng`` draws it, in half the time.
+    """One of the integers from 0 to ``number`` (not included), as the ``randrange`` of ``rng`` draws it, but faster.
 
     ``ValueError`` if there is none.
     """
