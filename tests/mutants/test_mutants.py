@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from tests.mutants.engine import Map, Verdict, in_fork
 from tests.mutants.plan import OPERATORS, ROOT, Mutant, Places, mutants, mutate, sample, sources
 
 pytest.importorskip("parso")
+
+with_the_tool = pytest.mark.skipif(find_spec("cosmic_ray") is None, reason="installed by `make mutants`")
 
 SOURCE = '''\
 """Doc."""
@@ -82,8 +85,8 @@ def test_a_place_that_is_not_there() -> None:
         mutate(SOURCE, Mutant("m.py", 1, 0, "DeleteStatement", 99))
 
 
+@with_the_tool
 def test_every_operator_is_there_and_makes_programs() -> None:
-    pytest.importorskip("cosmic_ray", reason="installed by `make mutants`")
     text = (ROOT / "gmemsim/host/slab.py").read_text()
     found = mutants("gmemsim/host/slab.py", text, OPERATORS)
     assert len({one.operator for one in found}) > 5
@@ -141,6 +144,7 @@ class Box:
 """
 
 
+@with_the_tool
 def test_what_else_a_source_holds_and_in_which_order_moves_no_mutant_in_a_sample() -> None:
     before = sample([*mutants("m.py", BEFORE), *mutants("n.py", BEFORE)], 7)
     after = sample([*mutants("m.py", AFTER), *mutants("n.py", BEFORE)], 7)
@@ -156,6 +160,7 @@ def test_what_else_a_source_holds_and_in_which_order_moves_no_mutant_in_a_sample
     assert [one.key for one in before if one.key in kept] == [one.key for one in after if one.key in kept]
 
 
+@with_the_tool
 def test_each_mutant_has_a_name_of_its_own() -> None:
     chosen = ("gmemsim/host/costs.py", "gmemsim/host/work.py", "gmemsim/xarray/tree.py")
     found = [one for source in chosen for one in mutants(source, (ROOT / source).read_text())]
