@@ -244,6 +244,26 @@ def test_holdings_are_what_the_ledger_has(policy: str) -> None:
             assert after[number] == (name, row)
 
 
+def test_samples_before_a_call_are_no_part_of_it() -> None:
+    """Two merges' frees come back before a call that is refused: it adds no sample to theirs."""
+    steps: list[schema.Step] = [schema.Allocate(guest="g", offset=0, size=4 * M)]
+    for at, offset in enumerate((0, 2 * M), 1):
+        to_shared, to_private = (
+            schema.Convert(guest="g", at=at * 1000, offset=offset, size=4096, to=to) for to in ("shared", "private")
+        )
+        steps += [to_shared, to_private]
+    steps.append(schema.Pin(guest="g", at=10**9, offset=0, size=0))
+    guest = GuestSpec(name="g", memory=4 * M, backing=2 * M)
+    host = HostSpec(hugetlb={2 * M: 2}, rcu_grace=10**6)
+    run = Run(Scenario(title="late", host=host, guests=(guest,), workload=tuple(steps)))
+    recorder = HoldingsRecorder(run)
+    watched(run, recorder)
+    points = recorder.result().guests["g"].points
+    assert points[-1].time_ns < 10**9
+    tallies = run.host.ledger.guest_tallies("g").values()
+    assert points[-1].row == tuple(tally.live_bytes for tally in tallies)
+
+
 def test_holdings_stay_bounded_and_keep_the_peak() -> None:
     steps: list[schema.Step] = [schema.Allocate(guest="g", offset=0, size=2 * G)]
     for i in range(3 * POINTS):

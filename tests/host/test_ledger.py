@@ -402,6 +402,8 @@ class TestTime:
         host.advance(5)
         with pytest.raises(ValueError, match="back from 5 ns to 4 ns"):
             host.advance(4)
+        with pytest.raises(ValueError, match="back from 5 ns to 4 ns"):
+            host.advance_to_release(4)
 
 
 class TestCheck:
