@@ -24,8 +24,8 @@ def missing() -> str | None:
     if not Path(sysconfig.get_path("include"), "Python.h").exists():
         return "Python.h (the package python3-dev, or its like)"
     try:
-        import mypyc.build  # noqa: F401
-        import setuptools  # noqa: F401
+        import mypyc.build  # noqa: F401 - only to see whether it is there
+        import setuptools  # noqa: F401 - as above
     except ImportError as error:
         return f"the package {error.name}"
     return None
