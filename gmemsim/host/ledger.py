@@ -417,11 +417,14 @@ class Ledger:
         ``ValueError`` if ``to`` lies in the past.
         """
         if to < self._now:
-            raise ValueError(f"time cannot go back from {self._now} ns to {to} ns")
+            raise self._backwards(to)
         for free in self._deferred.pop_due(to):
             free.owner.deferred -= free.objects
             free.owner._release(free.objects)
         self._now = to
+
+    def _backwards(self, to: int) -> ValueError:
+        return ValueError(f"time cannot go back from {self._now} ns to {to} ns")
 
     def advance_to_release(self, to: int) -> bool:
         """:meth:`advance` to ``to`` (ns), but stop where a deferred free comes due; whether there was one."""
@@ -430,7 +433,7 @@ class Ledger:
             self.advance(due)
             return True
         if to < self._now:
-            raise ValueError(f"time cannot go back from {self._now} ns to {to} ns")
+            raise self._backwards(to)
         self._now = to
         return False
 
