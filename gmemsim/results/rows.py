@@ -142,6 +142,11 @@ class Rows:
         table[self._packed :] = self._unpacked()[:, chosen]
         return table
 
+    def column(self, number: int) -> Column:
+        """A copy of the column of this ``number``."""
+        column: Column = self.table(number)[:, 0]
+        return column
+
     def keep(self, chosen: Column, changed: tuple[int, Column] | None = None) -> None:
         """Keep only the rows whose numbers are ``chosen``, which ascend.
 

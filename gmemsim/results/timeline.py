@@ -110,13 +110,11 @@ class Events(Sequence[Event]):
 
     def times(self) -> Column:
         """``time_ns`` of every event."""
-        times: Column = self._rows.table(0)[:, 0]
-        return times
+        return self._rows.column(0)
 
     def work(self, counter: str) -> Column:
         """One ``counter`` of what every event made the host do; see :class:`~gmemsim.host.work.Work`."""
-        work: Column = self._rows.table(len(ROW) + COUNTERS.index(counter))[:, 0]
-        return work
+        return self._rows.column(len(ROW) + COUNTERS.index(counter))
 
     def works(self) -> npt.NDArray[np.int64]:
         """What every event made the host do, a row each, by counter in the order of ``COUNTERS``."""
@@ -124,8 +122,7 @@ class Events(Sequence[Event]):
 
     def labels(self) -> tuple[Sequence[Label], Column]:
         """The labels that there are, and which of them every event has: few for many events."""
-        numbers: Column = self._rows.table(ROW.index("label"))[:, 0]
-        return self._labels, numbers
+        return self._labels, self._rows.column(ROW.index("label"))
 
     def rows(self, start: int = 0) -> Iterator[tuple[Label, list[int]]]:
         """The events from number ``start`` on (default: 0, all) as label and row: see :data:`ROW`."""
@@ -265,8 +262,7 @@ class Timeline:
 
     def times(self) -> Column:
         """``time_ns`` of every sample."""
-        times: Column = self._rows.table(_TIME)[:, 0]
-        return times
+        return self._rows.column(_TIME)
 
     def column(self, name: str) -> Column:
         """The column ``name`` of :meth:`columns`, without the others: an account, or ``folios.ORDER``.
@@ -274,8 +270,7 @@ class Timeline:
         ``ValueError`` if it is neither.
         """
         names = [*self.accounts, *(f"folios.{order}" for order in self.orders)]
-        column: Column = self._rows.table(_HEAD + names.index(name))[:, 0]
-        return column
+        return self._rows.column(_HEAD + names.index(name))
 
     def columns(self) -> Mapping[str, Column]:
         """The samples as columns of int64: ``time_ns``, every account, :data:`TOTAL`, ``folios.ORDER``.
@@ -305,8 +300,7 @@ class Timeline:
 
     def owners(self) -> Column:
         """For every sample the index of the event it belongs to; the number of events where there is none."""
-        owners: Column = self._rows.table(_OWNER)[:, 0]
-        return owners
+        return self._rows.column(_OWNER)
 
     def peaks(self) -> dict[str, Peak]:
         """The peak of every account and of :data:`TOTAL`, as far as samples show it; empty without samples.
