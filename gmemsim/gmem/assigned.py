@@ -83,6 +83,6 @@ class Assigned:
         """``AssertionError`` unless large entries are aligned and stand for pages of the guest."""
         self._pages.check()
         self._large.check()
-        for start, end in self._large.ranges(0, 1 << 62):
+        for start, end in self._large:
             assert not (start | end) & (1 << self._pmd_order) - 1, f"entries of 2M from {start} to {end}"
             assert self._pages.covers(start, end), f"entries of 2M from {start} to {end}: not the guest's pages"

@@ -124,6 +124,10 @@ class Attributes:
         """The shared ranges within the pages ``start`` to ``end``, cut to them."""
         return self._shared.ranges(start, end)
 
+    def every_shared_range(self) -> Iterator[tuple[int, int]]:
+        """The shared ranges of the file, in order."""
+        return iter(self._shared)
+
     def differing(self, start: int, end: int, *, shared: bool) -> list[tuple[int, int]]:
         """The ranges within the pages ``start`` to ``end`` that are not ``shared`` yet, or not private yet."""
         ranges = self._shared.ranges(start, end)
@@ -181,6 +185,6 @@ class Attributes:
     def check(self) -> None:
         """``AssertionError`` unless the ranges are well formed and nothing is preallocated."""
         self._shared.check()
-        outside = [(a, b) for a, b in self._shared.ranges(-1, self.pages + 1) if a < 0 or b > self.pages]
+        outside = [(start, end) for start, end in self._shared if start < 0 or end > self.pages]
         assert not outside, f"attributes of pages that the file of {self.pages} does not have: {outside}"
         assert not self._preallocated, f"{self._preallocated} preallocated nodes were not given back"

@@ -21,6 +21,7 @@ from itertools import chain
 
 from gmemsim.gmem.hugepage import WHOLE, Hugepage
 from gmemsim.gmem.inode import Inode
+from gmemsim.gmem.ranges import RangeSet
 from gmemsim.xarray.check import Verified as VerifiedNodes
 
 
@@ -58,18 +59,16 @@ class Verified:
         assert {inode.page_order: 1} == WHOLE[inode.page_order], f"whole folios are {WHOLE[inode.page_order]}"
         states = {first: _state(hugepage) for first, hugepage in hugepages.items()}
         changed = {first for first, state in states.items() if self._states.get(first) != state}
-        followed = (inode.inconsistent, inode.host_mapped)
-        flips = [list(chain.from_iterable(ranges.ranges(0, inode.pages))) for ranges in followed]
-        flips.append(list(chain.from_iterable(inode.attributes.shared_ranges(0, inode.pages))))
+        followed = (inode.inconsistent, inode.host_mapped, inode.attributes.every_shared_range())
+        flips = [list(chain.from_iterable(ranges)) for ranges in followed]
         places = [] if inode.closed else self._nodes.check(inode.filemap.tree.tree)
         for before, now in zip(self._flips, flips, strict=True):
-            differing = sorted(set(before) ^ set(now))  # where just one of two sets has pages, their flips differ
-            places += zip(differing[::2], differing[1::2], strict=True)
-        order = inode.page_order
-        for start, end in places if order else []:
-            for block in range(start >> order, (min(end, inode.pages) - 1 >> order) + 1):
-                if block << order in hugepages:
-                    changed.add(block << order)
+            moved = sorted(set(before) ^ set(now))  # where just one of two sets has pages, their flips differ
+            places += zip(moved[::2], moved[1::2], strict=True)
+        differing = RangeSet()
+        for start, end in places:
+            differing.add(start, end)
+        changed.update([first for first, hugepage in hugepages.items() if not differing.disjoint(first, hugepage.end)])
         if self._closed != inode.closed:
             changed.update(hugepages)
         self._states, self._flips, self._closed = states, flips, inode.closed
@@ -86,7 +85,7 @@ def _state(hugepage: Hugepage) -> tuple[object, ...]:
 
 def _check_whole(inode: Inode) -> None:
     """What must hold for the guest as a whole, its hugepages being right."""
-    for start, end in inode.touched.ranges(0, inode.pages):
+    for start, end in inode.touched:
         there = inode.page_order and _are_there(inode, start, end)
         assert there, f"{inode.name}: pages touched that are not there, in {start} to {end}"
     kinds = {id(hugepage.folios): hugepage.folios for hugepage in inode.hugepages.values()}
@@ -94,7 +93,7 @@ def _check_whole(inode: Inode) -> None:
     for kind, number in Counter([id(hugepage.folios) for hugepage in inode.hugepages.values()]).items():
         for order, pieces in kinds[kind].items():
             folios[order] += number * pieces
-    folios[0] += inode.small.pages(0, inode.pages)
+    folios[0] += inode.small.total()
     assert +inode.folios == +folios, f"{inode.name}: folios {inode.folios} counted, {folios} exist"
     inode.host.ledger.check_held(inode.name)
     taken = len(inode.subpool.outstanding) if inode.subpool is not None else 0
@@ -105,9 +104,9 @@ def _check_whole(inode: Inode) -> None:
     inode.stage2.check(inode.pages)
     if inode.assigned is not None:
         inode.assigned.check()
-        for start, end in inode.attributes.shared_ranges(0, inode.pages):
+        for start, end in inode.attributes.every_shared_range():
             assert not inode.assigned.pages(start, end), f"{inode.name}: shared pages of {start} to {end} are assigned"
-    resident = sum(1 << hugepage.order for hugepage in inode.hugepages.values()) + inode.small.pages(0, inode.pages)
+    resident = sum(1 << hugepage.order for hugepage in inode.hugepages.values()) + inode.small.total()
     assert sum(number << order for order, number in inode.folios.items()) == resident, f"{inode.name}: pages lost"
     _check_users(inode)
 
@@ -115,14 +114,14 @@ def _check_whole(inode: Inode) -> None:
 def _check_users(inode: Inode) -> None:
     """The host uses shared pages only; the guest maps what exists, and large leaves hold private pages only."""
     shared = inode.attributes.all_are
-    for start, end in inode.host_mapped.ranges(0, inode.pages):
+    for start, end in inode.host_mapped:
         assert shared(start, end, shared=True), f"{inode.name}: the host maps private pages of {start} to {end}"
         assert not inode.page_order or inode.touched.covers(start, end), (
             f"{inode.name}: the host has not touched {start}"
         )
-    for start, end, _ in inode.pins.pinned(0, inode.pages):
+    for start, end, _ in inode.pins:
         assert shared(start, end, shared=True), f"{inode.name}: pinned private pages in {start} to {end}"
-    for start, end, order in inode.stage2.leaves(0, inode.pages):
+    for start, end, order in inode.stage2.all_leaves():
         where = f"{inode.name}, leaves of order {order} from {start} to {end}"
         assert _are_there(inode, start, end), f"{where}: pages are not there"
         assert inode.poisoned.disjoint(start, end), f"{where}: a page with a memory error is mapped"

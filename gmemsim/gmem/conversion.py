@@ -222,7 +222,7 @@ def reserve_first(inode: Inode, start: int, end: int, shared: bool) -> None:
     pieces = _pieces_to_convert(inode, start, end, shared)
     if not shared:
         for low, high, _ in pieces:
-            inode.refuse_if_pinned(low, high, low)
+            inode.refuse_if_pinned(low, high)
     reserved: list[_Reservation] = []
     for low, high, hugepage in pieces:
         reservation = _Reservation(low, high, hugepage)
@@ -315,7 +315,7 @@ def split_first(inode: Inode, start: int, end: int, shared: bool) -> None:
         else:
             ahead.reserve_merges()
             inode.unmap_host(start, end)
-            inode.refuse_if_pinned(start, end, start)
+            inode.refuse_if_pinned(start, end)
     except KernelError:
         ahead.abandon()
         attributes.give_back(nodes)
@@ -336,7 +336,7 @@ def _prepare(inode: Inode, low: int, high: int, shared: bool) -> None:
             restructure.shrink_leaves(inode, inode.hugepage_at(low), low, high, inode.conversion_order)
     else:
         inode.unmap_host(low, high)
-        inode.refuse_if_pinned(low, high, low)
+        inode.refuse_if_pinned(low, high)
 
 
 def _zap(inode: Inode, low: int, high: int) -> None:

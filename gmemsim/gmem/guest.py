@@ -236,7 +236,7 @@ class GuestMemfd:
             raise
         try:
             inode.unmap_host(first, end)
-            inode.refuse_if_pinned(first, end, first)
+            inode.refuse_if_pinned(first, end)
         except KernelError:
             nodes.close()
             raise
@@ -249,12 +249,13 @@ class GuestMemfd:
         """Close the file: everything goes back, except hugepages with pinned pages; those follow the last unpin."""
         self._begin()
         inode = self.inode
-        inode.unmap_host(0, inode.pages)
-        inode.zap(0, inode.pages)
-        self._retire_unpinned(0, inode.pages)
-        population.drop_small(inode, 0, inode.pages)
+        start, end = self._range(0, self.size)
+        inode.unmap_host(start, end)
+        inode.zap(start, end)
+        self._retire_unpinned(start, end)
+        population.drop_small(inode, start, end)
         inode.filemap.destroy()
-        inode.stage2.release(inode.pages)
+        inode.stage2.release()
         inode.attributes.release()
         inode.closed = True
         if inode.subpool is not None:
@@ -395,11 +396,10 @@ class GuestMemfd:
 
         O(ranges that are mapped).
         """
-        pages = self.inode.pages
         leaves: Counter[int] = Counter()
-        for start, end, order in self.inode.stage2.leaves(0, pages):
+        for start, end, order in self.inode.stage2.all_leaves():
             leaves[order] += end - start >> order
-        return leaves, self.inode.host_mapped.pages(0, pages)
+        return leaves, self.inode.host_mapped.total()
 
     def all_private(self, start: int, end: int) -> bool:
         """Whether no page from ``start`` to before ``end`` (indices) is shared.  O(log ranges)."""
@@ -463,7 +463,7 @@ class GuestMemfd:
         return {
             "optimise_failures": stats.optimise_failures,
             "rollback_failures": stats.rollback_failures,
-            "inconsistent_pages": self.inode.inconsistent.pages(0, self.inode.pages),
+            "inconsistent_pages": self.inode.inconsistent.total(),
             "lost_hugepages": stats.lost_hugepages,
         }
 

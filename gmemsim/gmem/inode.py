@@ -288,20 +288,18 @@ class Inode:
         if self.assigned is not None:
             self.assigned.give_back(start, end)
 
-    def refuse_if_pinned(self, start: int, end: int, call_start: int) -> None:
-        """Raise ``Again`` (EAGAIN) if a folio of the pages ``start`` to ``end`` is pinned.
+    def refuse_if_pinned(self, start: int, end: int) -> None:
+        """Raise ``Again`` (EAGAIN) if one of the pages ``start`` to ``end`` is pinned.
 
-        Its offset is that of the folio's first page, or of ``call_start`` if that is later.
+        Its offset is that of the first such page.  It is a folio of its own, since the host has touched it.
         """
         page = self.pins.first_pinned(start, end)
         if page is not None:
-            order = self.filemap.order_at(page)
-            first = page >> order << order
-            raise Again(f"page {page} is pinned", error_offset=self.offset(max(call_start, first)))
+            raise Again(f"page {page} is pinned", error_offset=self.offset(page))
 
     def refuse_to_split_poisoned(self, start: int, end: int) -> None:
         """Raise ``Poisoned`` if making ``start`` to ``end`` shared now would split a folio that has a memory error."""
-        if self.poisoned.flips and self.policy.splits_at_conversion:
+        if self.poisoned.flips:  # where a fault splits, no folio is that large
             self.refuse_poisoned(start, end, self.conversion_order + 1)
 
     def refuse_poisoned(self, start: int, end: int, least_order: int) -> None:
@@ -313,9 +311,7 @@ class Inode:
         for first, number, order in self.filemap.folios(start, end):
             if order < least_order:
                 continue
-            low = max(first, start >> order << order)
-            high = min(first + (number << order), (end - 1 >> order) + 1 << order)
-            for page, _ in self.poisoned.ranges(low, high):
+            for page, _ in self.poisoned.ranges(first, first + (number << order)):
                 where = self.offset(max(start, page >> order << order))
                 raise Poisoned(f"page {page} has a memory error", error_offset=where)
 

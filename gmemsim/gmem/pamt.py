@@ -65,14 +65,9 @@ class DynamicPamt:
     def unmapped(self, start: int, end: int, leaves: RangeSet) -> None:
         """The pages ``start`` to ``end`` have been unmapped: give back unused pairs.
 
-        ``leaves`` are the pages that base pages still map.  O(regions of the range, or regions with a pair if those are
-        fewer).
+        ``leaves`` are the pages that base pages still map.  O(regions of the range).
         """
-        first, last = start >> self._order, (end - 1 >> self._order) + 1
-        if last - first < len(self._regions):
-            there = [region for region in range(first, last) if region in self._regions]
-        else:
-            there = [region for region in self._regions if first <= region < last]
+        there = self._regions.intersection(range(start >> self._order, -(-end >> self._order)))
         unused = [region for region in there if not self._is_used(region, leaves)]
         self._regions.difference_update(unused)
         self._holder.free(PAGES_PER_REGION * len(unused))
@@ -94,15 +89,10 @@ class DynamicPamt:
         self._holder.free(PAGES_PER_REGION * self._reserved)
         self._reserved = 0
 
-    def check(self, leaves: RangeSet, pages: int) -> None:
-        """``AssertionError`` unless exactly the regions with private pages among ``leaves`` have a pair.
-
-        ``pages`` is the size of the guest in base pages.
-        """
+    def check(self, leaves: RangeSet) -> None:
+        """``AssertionError`` unless exactly the regions with private pages among ``leaves`` have a pair."""
         private = [
-            piece
-            for start, end in leaves.ranges(0, pages)
-            for piece in gaps(self._attributes.shared_ranges(start, end), start, end)
+            piece for start, end in leaves for piece in gaps(self._attributes.shared_ranges(start, end), start, end)
         ]
         used = {r for start, end in private for r in range(start >> self._order, (end - 1 >> self._order) + 1)}
         assert self._regions == used, f"regions with a PAMT pair {self._regions}, mapped by base pages {used}"

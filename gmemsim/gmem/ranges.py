@@ -55,6 +55,11 @@ class RangeSet:
     def __len__(self) -> int:
         return self.flips // 2
 
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Every member range, in order: (start, end).  The set must not change meanwhile."""
+        for block in self._blocks:
+            yield from zip(block[::2], block[1::2], strict=True)
+
     def flips_within(self, end: int) -> int:
         """How often membership changes between two neighbouring pages from page 0 to before ``end``."""
         if not self.flips:
@@ -65,14 +70,14 @@ class RangeSet:
         """How often membership has changed from before page 0 up to ``page``.  O(number of blocks)."""
         at = bisect_right(self._lasts, page)
         flips = sum([len(block) for block in self._blocks[:at]])
-        return flips if at == len(self._blocks) else flips + bisect_right(self._blocks[at], page)
+        return flips if at >= len(self._blocks) else flips + bisect_right(self._blocks[at], page)
 
     def covers(self, start: int, end: int) -> bool:
         """Whether every page from ``start`` to ``end`` is a member (of no pages, all are)."""
         if start >= end:
             return True
         at = bisect_right(self._lasts, start)
-        if at == len(self._lasts):
+        if at >= len(self._lasts):
             return False
         block = self._blocks[at]
         position = bisect_right(block, start)
@@ -83,7 +88,7 @@ class RangeSet:
         if start >= end:
             return True
         at = bisect_right(self._lasts, start)
-        if at == len(self._lasts):
+        if at >= len(self._lasts):
             return True
         block = self._blocks[at]
         position = bisect_right(block, start)
@@ -104,7 +109,7 @@ class RangeSet:
         else:
             low = lasts[at - 1] if at else 0
         at = bisect_right(lasts, end, at)
-        if at == len(blocks):
+        if at >= len(blocks):
             return low, NO_PAGE
         position = bisect_right(blocks[at], end)
         return low, end if position & 1 else blocks[at][position]
@@ -118,7 +123,7 @@ class RangeSet:
             return
         blocks = self._blocks
         at = bisect_left(self._lasts, start)
-        if at == len(blocks) or (at + 1 < len(blocks) and blocks[at + 1][0] <= end):
+        if at >= len(blocks) or (at + 1 < len(blocks) and blocks[at + 1][0] <= end):
             at = self._block_for(at, start, end)
         block = blocks[at]
         first = bisect_left(block, start)
@@ -145,7 +150,7 @@ class RangeSet:
         Makes one of those that share them.
         """
         blocks, lasts = self._blocks, self._lasts
-        if at == len(blocks):
+        if at >= len(blocks):
             if at:
                 return at - 1
             blocks.append([])
@@ -171,7 +176,7 @@ class RangeSet:
         meanwhile.
         """
         at = bisect_right(self._lasts, start)
-        if start >= end or at == len(self._lasts):
+        if start >= end or at >= len(self._lasts):
             return
         position = bisect_right(self._blocks[at], start) & ~1
         while at < len(self._blocks):
@@ -189,6 +194,10 @@ class RangeSet:
             return 0
         return sum([high - low for low, high in self.ranges(start, end)])
 
+    def total(self) -> int:
+        """The number of member pages.  O(ranges)."""
+        return sum([high - low for low, high in self])
+
     def check(self) -> None:
         """``AssertionError`` unless the flips are distinct, ordered and even in number, in every block."""
         flips = [flip for block in self._blocks for flip in block]
@@ -205,6 +214,12 @@ class PinCounts:
 
     def __init__(self) -> None:
         self._steps: SortedDict = SortedDict({0: 0})
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        """Every range of pages with equal counts above 0, in order: (start, end, count)."""
+        for (start, count), (end, _) in pairwise(self._steps.items()):
+            if count:
+                yield start, end, count
 
     def __getitem__(self, page: int) -> int:
         count: int = self._steps.peekitem(self._steps.bisect_right(page) - 1)[1]

@@ -102,6 +102,7 @@ class Stage2:
             first = position // size * size
             stop = min(end, first + size)
             if self._unmapped(position, stop):
+                self._make_tables(position, level)
                 if level:
                     stop = self._alike(first, end, level, all_private)
                     made += self._map_large(first, stop, level)
@@ -138,7 +139,6 @@ class Stage2:
         return end - start > sum(leaves.pages(start, end) for leaves in self._leaves.values())
 
     def _map_small(self, start: int, end: int) -> int:
-        self._make_tables(start, 0)
         if self._pamt is not None:
             self._pamt.map_small(start, end)
         made = end - start - self._leaves[0].pages(start, end)
@@ -147,7 +147,6 @@ class Stage2:
         return made
 
     def _map_large(self, start: int, end: int, level: int) -> int:
-        self._make_tables(start, level)
         for order, regions in self._tables.items():
             if order <= level:
                 gone = {region for region in regions if start <= region << order < end}
@@ -276,8 +275,9 @@ class Stage2:
         """``start`` and ``end`` (pages), moved outwards to the bounds of the large leaves that cross them."""
         for order in self._levels[1:]:
             mask = (1 << order) - 1
-            if start & mask and start in self._leaves[order]:
-                start &= ~mask
+            first = start & ~mask
+            if first != start and start in self._leaves[order]:
+                start = first
             if end & mask and end in self._leaves[order]:
                 end = (end | mask) + 1
         return start, end
@@ -300,23 +300,24 @@ class Stage2:
             for low, high in leaves.ranges(start, end):
                 yield low, high, order
 
-    def release(self, pages: int) -> None:
-        """The guest, of so many ``pages``, is gone: free all tables."""
+    def all_leaves(self) -> Iterator[tuple[int, int, int]]:
+        """:meth:`leaves` of the whole guest."""
+        for order, leaves in self._leaves.items():
+            for low, high in leaves:
+                yield low, high, order
+
+    def release(self) -> None:
+        """The guest is gone, and all that it had mapped has been zapped: free all tables."""
         self._holder.free(sum(map(len, self._tables.values())))
         for regions in self._tables.values():
             regions.clear()
-        for leaves in self._leaves.values():
-            leaves.remove(0, pages)
-        self.mapped = False
-        if self._pamt is not None:
-            self._pamt.unmapped(0, pages, self._leaves[0])
 
     def check(self, pages: int) -> None:
         """``AssertionError`` unless every leaf has the tables above it; ``pages`` is the guest's size in base pages."""
         mapped = 0
         for order, leaves in self._leaves.items():
             leaves.check()
-            for start, end in leaves.ranges(0, pages):
+            for start, end in leaves:
                 mapped += end - start
                 assert not (start | end) & (1 << order) - 1, f"leaf of order {order} at {start} is not aligned"
                 for above, regions in self._tables.items():
@@ -325,4 +326,4 @@ class Stage2:
         assert mapped <= pages, f"{mapped} pages mapped twice"
         assert self.mapped == (mapped > 0), f"{mapped} pages mapped, but mapped is {self.mapped}"
         if self._pamt is not None:
-            self._pamt.check(self._leaves[0], pages)
+            self._pamt.check(self._leaves[0])

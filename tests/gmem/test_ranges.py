@@ -45,6 +45,8 @@ def test_a_range_set_is_a_set(
     assert ranges.disjoint(start, end) == (not inside)
     assert ranges.pages(start, end) == len(inside)
     assert list(ranges.ranges(start, end)) == runs_of(inside)
+    assert list(ranges) == runs_of(model)
+    assert ranges.total() == len(model)
 
 
 @given(changes, block_sizes)
@@ -89,6 +91,7 @@ def test_pin_counts_are_counts(steps: list[tuple[tuple[int, int], int]], window:
         assert pins.first_pinned(start, end) == next((p for p in range(start, end) if model[p]), None)
         spread = {p: count for low, high, count in pins.pinned(start, end) for p in range(low, high)}
         assert spread == {p: model[p] for p in range(start, end) if model[p]}
+    assert {p: count for low, high, count in pins for p in range(low, high)} == +model
 
 
 @pytest.mark.parametrize("block_flips", [2, 4, 6])
@@ -125,7 +128,7 @@ def test_counts_that_are_assigned_join_equal_neighbours() -> None:
     counts.assign(20, 24, 3)
     counts.assign(14, 22, 0)
     counts.check()
-    assert list(counts.pinned(0, 30)) == [(0, 12, 2), (22, 24, 3)]
+    assert list(counts) == list(counts.pinned(0, 30)) == [(0, 12, 2), (22, 24, 3)]
     assert (counts.highest(0, 22), counts.highest(0, 23), counts.lowest(0, 12), counts.lowest(0, 13)) == (2, 3, 2, 0)
 
 
@@ -163,7 +166,8 @@ def test_what_lies_in_several_blocks_is_seen_in_order() -> None:
     found = RangeSet(block_flips=4)
     for low, high in held:
         found.add(low, high)
-    assert list(found.ranges(0, 84)) == held
+    assert list(found) == list(found.ranges(0, 84)) == held
+    assert found.total() == found.pages(0, 84) == 42
     assert list(found.ranges(7, 74)) == [(7, 9), *held[2:12], (72, 74)]
     for first in range(0, 78, 6):
         found.add(first + 3, first + 4)
