@@ -247,13 +247,13 @@ class Filemap:
             raise
 
     def _block_order(self, index: int, end: int) -> int:
-        """Order of the largest aligned block at ``index`` whose store adds no node that its pages' stores would not.
+        """Order of a large aligned block at ``index`` whose store adds no node that its pages' stores would not.
 
-        Such a node is a root one level too high: a lone entry as large as a root's range needs a slot in the next.
+        Such a node is a root one level too high: a lone entry as large as a root's range needs a slot in the next.  So
+        the first block is a half of what it could be.
         """
         order = _aligned_order(index, end)
-        fills_root = not index and order and order % self.tree.chunk.shift == 0
-        return order - 1 if fills_root else order
+        return order - 1 if order and not index else order
 
     def remove_range(self, start: int, end: int) -> None:
         """Remove every folio from ``start`` to ``end``, which must be bounds of folios.  O(log of the range)."""

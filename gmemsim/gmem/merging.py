@@ -171,12 +171,11 @@ def _count_merges(inode: Inode, inside: dict[int, int], order: int) -> None:
     """Count the merges level by level that make one folio of ``order`` of the folios ``inside``."""
     merges, below, smaller = inode.stats.merges, 0, 0
     for above in reversed(inode.rungs[:-1]):
-        if above > order:
-            break
-        smaller += inside.get(below, 0) << below  # pages in folios that are smaller than above
-        if smaller:
-            merges[below, above] += smaller >> above
-        below = above
+        if above <= order:
+            smaller += inside.get(below, 0) << below  # pages in folios that are smaller than above
+            if smaller:
+                merges[below, above] += smaller >> above
+            below = above
 
 
 def optimise(inode: Inode, hugepage: Hugepage, needed: int) -> None:

@@ -126,7 +126,7 @@ class Split:
     def take_descriptors(self) -> None:
         """Take the new folios' descriptors and, where the kernel has one for a split, the metadata object.
 
-        Raises ``OutOfMemory`` with neither held.
+        Raises ``OutOfMemory``; what was had until then is held.
         """
         inode = self.inode
         if inode.host.folio_descriptors:
@@ -134,22 +134,16 @@ class Split:
             inode.memdesc.alloc(new)
             self._descriptors = new
         if inode.generation.metadata_while_split and self.hugepage.whole:
-            try:
-                inode.metadata.alloc(1)
-            except OutOfMemory:
-                inode.memdesc.free(self._descriptors)
-                self._descriptors = 0
-                raise
+            inode.metadata.alloc(1)
             self._metadata = 1
 
     def give_back(self) -> None:
-        """Give back all that was taken and not used."""
+        """Give back all that was taken and not used; the plan is of no use any more."""
         if self._nodes is not None:
             self._nodes.close()
         self.inode.vmemmap.free(self._vmemmap)
         self.inode.memdesc.free(self._descriptors)
         self.inode.metadata.free(self._metadata)
-        self._vmemmap = self._descriptors = self._metadata = 0
 
     # -- what cannot -----------------------------------------------------------------------------------------------
 
@@ -200,13 +194,13 @@ class Split:
         inode.replace_folios(hugepage, self.folios)
         hugepage.restored += self._vmemmap
         if (
-            inode.policy.pieces_stay_optimised
-            and self.was_whole
-            and hugepage.restored == inode.host.vmemmap.restored(hugepage.order)
+            not inode.policy.pieces_stay_optimised
+            or not self.was_whole
+            or hugepage.restored < inode.host.vmemmap.restored(hugepage.order)
         ):
-            optimise_pieces(inode, hugepage)
-        else:
             optimise(inode, hugepage, self._needed)
+        else:
+            optimise_pieces(inode, hugepage)
 
     def undo(self) -> None:
         """Merge back what has been split; a split leaves the root, so that takes no node, and nothing is zeroed."""
@@ -256,10 +250,10 @@ def _plan_folio(
     descents: Descents, index: int, found: int, start: int, end: int, order: int, steps: list[SplitStep]
 ) -> None:
     """Split the folio around the pages wanted as long as one piece holds them all, then each of its pieces."""
-    low, high = max(index, start), min(index + (1 << found), end)
-    if high - low == 1 << found:
+    if start <= index and index + (1 << found) <= end:
         steps.append(SplitStep(index, descents.get(found, order, True)))
         return
+    low, high = max(index, start), min(index + (1 << found), end)
     within = (low ^ high - 1).bit_length()  # the order of the smallest block that holds them
     fills = high - low == 1 << within
     new_order = max(order, descents.rung_at_most[within if fills else within - 1])
@@ -294,13 +288,13 @@ def split(inode: Inode, hugepage: Hugepage, start: int, end: int, order: int = 0
 def split_for_host(inode: Inode, start: int, end: int) -> None:
     """Make every page from ``start`` to ``end`` of ``inode`` a folio of its own, since the host touches it.
 
-    The guest loses what it had mapped of them.  Raises ``OutOfMemory`` with the offset.
+    The guest loses what it had mapped of them.  No leaf crosses a bound of the range: the pages are shared, and no
+    large leaf maps a shared page.  Raises ``OutOfMemory`` with the offset.
     """
     try:
         for low, high, hugepage in inode.pieces(start, end):
             if hugepage is not None and any(order for _, _, order in inode.filemap.folios(low, high)):
                 inode.at = low
-                inode.stage2.split_leaves(low, high)
                 shrink_leaves(inode, hugepage, low, high, 0)
                 inode.zap(low, high)
                 split(inode, hugepage, low, high, 0)
