@@ -54,7 +54,7 @@ def _populate_hugepages(inode: Inode, start: int, end: int) -> None:
     while first < end:
         if first in there:
             number = 1
-        elif (number := _alike(inode, first, end)) > 1:
+        elif (number := alike(inode, first, end)) > 1:
             _allocate_run(inode, first, number)
         else:
             inode.at = max(first, start)
@@ -63,17 +63,17 @@ def _populate_hugepages(inode: Inode, start: int, end: int) -> None:
         first += number << order
 
 
-def _alike(inode: Inode, first: int, end: int) -> int:
-    """How many hugepages from ``first`` on, up to ``end``, can be allocated in one step: all alike, and none can fail.
+def alike(inode: Inode, first: int, end: int) -> int:
+    """How many hugepages of ``inode`` from page ``first`` on, up to ``end``, can be allocated in one step.
 
-    They have no memory and no shared page, the pool has never handed them out, and the ledger has room for all.
+    They are all alike, and none can fail: they have no memory and no shared page, the pool has never handed them out,
+    and the ledger has room for all.  Less than two if the first must be allocated by itself.
     """
+    assert inode.subpool is not None
     order, there = inode.page_order, inode.hugepages
-    most = min(RUN, (end - first - 1 >> order) + 1)
-    if most > 1 and inode.policy.splits_at_conversion:
+    most = min(RUN, -(first - end >> order))
+    if inode.policy.splits_at_conversion:
         most = min(most, inode.attributes.private_around(first, first)[1] - first >> order)
-    if most < 2 or inode.subpool is None:
-        return 0
     most = inode.subpool.fresh(most)
     number = next((n for n in range(most) if first + (n << order) in there), most)
     while number > 1 and not cannot_fail(inode.host.ledger, _needs(inode, first, number)):
@@ -96,7 +96,7 @@ def _needs(inode: Inode, first: int, number: int) -> list[tuple[Holder, int]]:
 
 
 def _allocate_run(inode: Inode, first: int, number: int) -> None:
-    """Allocate what :func:`_alike` has found."""
+    """Allocate what :func:`alike` has found."""
     assert inode.subpool is not None
     order, indices = inode.page_order, inode.subpool.take_fresh(number)
     starts = range(first, first + (number << order), 1 << order)
@@ -126,14 +126,13 @@ def _allocate_hugepage(inode: Inode, first: int) -> None:
         inode.subpool.give_back(pool_index)
         raise
     inode.count_folios(hugepage.order, 1)
-    if inode.policy.splits_at_conversion and not inode.attributes.all_private(first, hugepage.end):
-        try:
-            for low, high in list(inode.attributes.shared_ranges(first, hugepage.end)):
-                restructure.split(inode, hugepage, low, high, inode.conversion_order)
-        except OutOfMemory:
-            _drop(inode, hugepage)
-            _give_back(inode, hugepage)
-            raise
+    try:
+        for low, high in inode.attributes.shared_ranges(first, hugepage.end):
+            restructure.split(inode, hugepage, low, high, inode.conversion_order)
+    except OutOfMemory:
+        _drop(inode, hugepage)
+        _give_back(inode, hugepage)
+        raise
     inode.hugepages[first] = hugepage
     _count_allocations(inode, 1)
 

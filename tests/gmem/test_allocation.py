@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gmemsim import GuestMemfd, Host, Policy
 from gmemsim.errors import KernelError
+from gmemsim.gmem.population import _needs, alike
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.host import KernelSwitches
 from tests.gmem.worlds import PAGE, sound
@@ -36,10 +38,10 @@ class World(NamedTuple):
     limit: int | None
     injections: tuple[tuple[str, int, str], ...]
 
-    def guest(self) -> GuestMemfd:
+    def guest(self, when: Literal["conversion", "fault"] = "conversion") -> GuestMemfd:
         kernel = KernelSwitches(memdesc=self.memdesc)
         host = Host(hugetlb={M: PAGES + 4}, kernel=kernel, kernel_memory=self.budget)
-        policy = Policy(generation=self.generation)
+        policy = Policy(generation=self.generation, when=when)
         guest = GuestMemfd(host, "vm0", size=PAGES * M, backing=M, policy=policy, kernel_memory=self.limit)
         for number in self.there:
             guest.allocate(number * M, M)
@@ -117,3 +119,41 @@ def test_nodes_of_a_run_are_counted_before_they_are_there() -> None:
     most = guest.page_cache.chunk.most_nodes(0, 9, PAGES)
     guest.allocate(0, PAGES * M)
     assert guest.nodes() == 4 <= most  # three nodes of eight hugepages, and the root
+
+
+@pytest.mark.parametrize(
+    ("when", "shared", "there", "returned", "steps"),
+    [
+        ("conversion", (), (), (), {(0, 24): 24, (3, 24): 21, (0, 5): 5}),
+        ("conversion", (10,), (), (), {(0, 24): 10, (11, 24): 13}),
+        ("fault", (10,), (), (), {(0, 24): 24}),
+        ("conversion", (), (5,), (), {(0, 24): 5, (6, 24): 18}),
+        ("conversion", (), (5,), (5,), {(0, 24): 0}),
+    ],
+)
+def test_hugepages_that_are_alike_are_allocated_in_one_step(
+    when: Literal["conversion", "fault"],
+    shared: tuple[int, ...],
+    there: tuple[int, ...],
+    returned: tuple[int, ...],
+    steps: dict[tuple[int, int], int],
+) -> None:
+    """A large guest does not cost a step for each of its hugepages."""
+    world = World("B", "struct-page", shared, there, returned, None, None, ())
+    inode = world.guest(when=when).inode
+    for (first, end), number in steps.items():
+        assert alike(inode, first << 9, end << 9) == number
+        assert alike(inode, first << 9, (end << 9) - 511) == number, "one page of the last"
+
+
+def test_as_many_are_allocated_in_one_step_as_memory_is_left_for() -> None:
+    """Half as many, and half of that, until they fit."""
+    inode = World("A", "folio-descriptors", (), (), (), None, None, ()).guest().inode
+    ledger = inode.host.ledger
+
+    def left_for(number: int) -> int:
+        return sum(holder.object_bytes * objects for holder, objects in _needs(inode, 0, number))
+
+    for number, found in ((24, 24), (23, 12), (12, 12), (11, 6), (6, 6), (5, 3), (3, 3), (2, 1)):
+        ledger.budget = ledger.total.live_bytes + left_for(number)
+        assert alike(inode, 0, PAGES << 9) == found
