@@ -29,15 +29,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gmemsim.host.geometry import STRUCT_PAGE_BYTES, Geometry
+from gmemsim.xarray.node import INDEX_BITS
 
 STRUCT_PAGE_SIZES = (64, 32, 8)
 """Bytes of a struct page today and along the memdesc plan (kernelnewbies, MatthewWilcox/Memdescs)."""
 
 KEPT_PAGES = 1
 """vmemmap pages that an optimised hugepage keeps (Documentation/mm/vmemmap_dedup.rst)."""
-
-MAX_ORDER = 64
-"""Larger than the order of any folio: an index has as many bits."""
 
 
 class VmemmapLayout:
@@ -58,7 +56,7 @@ class VmemmapLayout:
         self.geometry = geometry or Geometry()
         self.struct_page_bytes = struct_page_bytes
         page_size, pmd_order = self.geometry.page_size, self.geometry.pmd_order
-        self._pages = tuple([(struct_page_bytes << order) // page_size for order in range(MAX_ORDER + 1)])
+        self._pages = tuple([(struct_page_bytes << order) // page_size for order in range(INDEX_BITS)])
         self._restored = tuple(
             [
                 pages - KEPT_PAGES if order >= pmd_order and pages > KEPT_PAGES else 0

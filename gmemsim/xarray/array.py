@@ -251,9 +251,8 @@ class XArray:
             raise Invalid(f"store_range from {first} to {last}: the end lies before the start")
         tree = self.tree
         if entry is not None:
-            order = (~last & last + 1).bit_length() - 1  # that of a whole array if its last index is the end
-            start, shift, sibs = self._slots_of(last, order)
-            tree.create(start, shift, sibs)
+            order = (last ^ last + 1).bit_length() - 1  # that of a whole array if its last index is the end
+            tree.create(*self._slots_of(last, order))
         index = first
         while index <= last:
             shift, sibs = slots_for_range(index, last, self.chunk.shift)
@@ -462,7 +461,7 @@ class XArray:
     def _slots_of(self, index: int, order: int) -> tuple[int, int, int]:
         """Start, node shift and siblings of an entry of ``order`` around ``index`` (``XA_STATE_ORDER``)."""
         if not 0 <= index <= INDEX_MAX:
-            _checked(index)
+            raise _outside(index)
         if not 0 <= order <= INDEX_BITS:
             raise Invalid(f"order is {order}, expected 0 to {INDEX_BITS}")
         shift = self.chunk.levels[order]
@@ -472,8 +471,12 @@ class XArray:
 def _checked(index: int) -> int:
     """``index``, or ``Invalid``."""
     if not 0 <= index <= INDEX_MAX:
-        raise Invalid(f"index is {index}, expected 0 to {INDEX_MAX}")
+        raise _outside(index)
     return index
+
+
+def _outside(index: int) -> Invalid:
+    return Invalid(f"index is {index}, expected 0 to {INDEX_MAX}")
 
 
 def slots_for_range(first: int, last: int, chunk_shift: int) -> tuple[int, int]:

@@ -342,16 +342,17 @@ class Tree:
         done = 0
         while done < len(entries):
             node, slot, _ = self.create(index, shift, width - 1)
-            free = 0
-            if node is not None and node.shift == shift and not self.track_free and self.observer is None:
-                free = min(chunk.size - slot, (len(entries) - done) * width)
-                if node.count and any(node.slots[place] is not None for place in range(slot, slot + free)):
-                    free = 0
-            if node is None or not free:
+            room = min(chunk.size - slot, (len(entries) - done) * width)
+            if (
+                node is None
+                or self.track_free
+                or self.observer is not None
+                or any(held is not None for held in node.slots[slot : slot + room])  # a larger entry is one of them
+            ):
                 self.store_at(index, shift, width - 1, entries[done])
                 stored = 1
             else:
-                stored = free // width
+                stored = room // width
                 _fill(chunk, node, slot, width, entries[done : done + stored])
             done += stored
             index += stored << order
