@@ -194,3 +194,17 @@ def test_a_store_spans_if_its_ends_lie_in_different_leaves() -> None:
             attributes.give_back(nodes)
             crosses = (start + 1) // SLOTS_PER_LEAF != end // SLOTS_PER_LEAF
             assert nodes == preallocation(ranges, spanning=crosses)
+
+
+def test_ranges_that_are_broken_or_outside_of_the_file_are_noticed() -> None:
+    attributes = Attributes(1000, holder())
+    store(attributes, 0, 1000, shared=True)
+    attributes.check()
+    attributes._shared.flips += 1
+    with pytest.raises(AssertionError, match="3 flips counted"):
+        attributes.check()
+    for start, end in ((-1, 0), (1000, 1001)):
+        attributes = Attributes(1000, holder())
+        attributes._shared.add(start, end)
+        with pytest.raises(AssertionError, match="that the file of 1000 does not have"):
+            attributes.check()

@@ -217,3 +217,22 @@ def test_only_what_the_host_has_mapped_is_unmapped(touched: int) -> None:
     assert guest.work.host_pages_unmapped == touched
     assert guest.host.work.host_pages_unmapped == touched
     sound(guest)
+
+
+@pytest.mark.parametrize("backing", [PAGE, 2 * M])
+def test_closing_takes_the_file_away_from_the_host(backing: int) -> None:
+    guest = make_guest(backing, 4, shared=backing == PAGE)
+    guest.set_attributes(0, 4 * PAGE, False)
+    guest.fault(0, 3 * PAGE, by="host")
+    guest.close()
+    assert counted(guest, "host_pages_unmapped") == (3,)
+    assert guest.mapped() == ({}, 0)
+
+
+@pytest.mark.parametrize(("split", "folios"), [("uniform", 1), ("staged", 2), ("nonuniform", 18)])
+def test_a_folio_split_is_counted_at_every_rung(split: str, folios: int) -> None:
+    guest = make_guest(G, split=split)
+    guest.set_attributes(0, PAGE, False)
+    assert counted(guest, "folios_split", "folios_merged") == (folios, 0)
+    guest.set_attributes(0, PAGE, True)
+    assert guest.work.folios_split == 0
