@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from gmemsim.counting import QuickCounter
 from gmemsim.errors import Again, Invalid, KernelError, OutOfMemory, Poisoned
 from gmemsim.gmem.assigned import Assigned
 from gmemsim.gmem.attributes import Attributes
@@ -47,7 +48,7 @@ class Stats:
     def __init__(self) -> None:
         self.descents: dict[Descent, int] = {}
         """How many folios were split along which way."""
-        self.merges: Counter[tuple[int, int]] = Counter()
+        self.merges: QuickCounter[tuple[int, int]] = QuickCounter()
         self.unchanged = 0
         """Conversions of ranges that were already as wanted."""
         self.without_memory = 0
@@ -162,7 +163,7 @@ class Inode:
         self.pins = PinCounts()
         self.orphaned = PinCounts()
         """References to base pages that a hole has taken out of the file, by the index they had."""
-        self.folios: Counter[int] = Counter()
+        self.folios: QuickCounter[int] = QuickCounter()
         self.stats = Stats()
         self.closed = False
         self.at = 0
@@ -259,7 +260,7 @@ class Inode:
 
         Returns how many base pages it had mapped.
         """
-        zapped = self.stage2.zap(start, end)
+        zapped = self.stage2.zap(start, end) if self.stage2.mapped else 0
         if zapped:
             self.work.zapped_pages += zapped
             self.work.kicks += self.vcpus
@@ -324,18 +325,9 @@ class Inode:
             return self.host.vmemmap.needed(folios, hugepage.order, reoptimised=True)
         return self.host.vmemmap.restored(hugepage.order)
 
-    def replace_folios(self, hugepage: Hugepage, folios: dict[int, int]) -> None:
-        """``hugepage`` consists of ``folios`` (order → number) from now on."""
+    def count_folios(self, changes: Iterable[tuple[int, int]]) -> None:
+        """Folios appear, or disappear: ``changes`` are (order, how many more), counted here and on the host."""
         here, host = self.folios, self.host.folios
-        for order, number in hugepage.folios.items():
-            here[order] -= number
-            host[order] -= number
-        hugepage.folios = folios
-        for order, number in folios.items():
-            here[order] += number
-            host[order] += number
-
-    def count_folios(self, order: int, number: int) -> None:
-        """``number`` folios of ``order`` appear, or disappear if it is negative: here and on the host."""
-        self.folios[order] += number
-        self.host.folios[order] += number
+        for order, more in changes:
+            here[order] += more
+            host[order] += more

@@ -141,6 +141,7 @@ def _joined(inode: Inode, hugepage: Hugepage, inside: dict[int, int], order: int
     _count_merges(inode, inside, order)
     joined = sum(inside.values())
     inode.work.folios_merged += joined
+    inode.count_folios([*[(smaller, -number) for smaller, number in inside.items()], (order, 1)])
     folios = {}
     if order < hugepage.order:
         for smaller, number in hugepage.folios.items():
@@ -154,7 +155,7 @@ def _joined(inode: Inode, hugepage: Hugepage, inside: dict[int, int], order: int
         hugepage.left_split = False
         if inode.generation.metadata_while_split:
             inode.metadata.free(1)
-    inode.replace_folios(hugepage, folios)
+    hugepage.folios = folios
     optimise(inode, hugepage, inode.vmemmap_needed(hugepage, folios))
 
 

@@ -106,7 +106,7 @@ def _allocate_run(inode: Inode, first: int, number: int) -> None:
     inode.memdesc.alloc(descriptors * number)
     inode.host.registry.add_run(inode.host.page_number(order, indices[0]), order, number, inode)
     inode.filemap.add_run(first, order, hugepages)
-    inode.count_folios(order, number)
+    inode.count_folios([(order, number)])
     inode.hugepages.update(zip(starts, hugepages, strict=True))
     _count_allocations(inode, number)
 
@@ -125,7 +125,7 @@ def _allocate_hugepage(inode: Inode, first: int) -> None:
         _leave_unoptimised(inode, hugepage)
         inode.subpool.give_back(pool_index)
         raise
-    inode.count_folios(hugepage.order, 1)
+    inode.count_folios([(hugepage.order, 1)])
     try:
         for low, high in inode.attributes.shared_ranges(first, hugepage.end):
             restructure.split(inode, hugepage, low, high, inode.conversion_order)
@@ -203,7 +203,7 @@ def _drop(inode: Inode, hugepage: Hugepage) -> None:
 
 def _give_back(inode: Inode, hugepage: Hugepage) -> None:
     assert inode.subpool is not None
-    inode.count_folios(hugepage.order, -1)
+    inode.count_folios([(hugepage.order, -1)])
     inode.host.registry.remove(inode.host.page_number(hugepage.order, hugepage.pool_index), hugepage.order)
     metadata, descriptors = _lifelong_objects(inode)
     inode.memdesc.free(descriptors)
@@ -232,7 +232,7 @@ def _add_small(inode: Inode, low: int, high: int) -> None:
         inode.memdesc.free(descriptors)
         raise
     inode.small.add(low, high)
-    inode.count_folios(0, high - low)
+    inode.count_folios([(0, high - low)])
     inode.work.entries_stored += high - low
     inode.work.base_pages_allocated += high - low
     inode.work.bytes_cleared += inode.offset(high - low)
@@ -255,4 +255,4 @@ def drop_small(inode: Inode, start: int, end: int) -> None:
         for first, last, references in list(inode.pins.pinned(low, high)):
             inode.orphaned.change(first, last, references)
             inode.pins.change(first, last, -references)
-        inode.count_folios(0, low - high)
+        inode.count_folios([(0, low - high)])

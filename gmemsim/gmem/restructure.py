@@ -189,9 +189,10 @@ class Split:
             descent = step.descent
             along[descent] = along.get(descent, 0) + 1
             inode.work.folios_split += descent.folios_split
+            inode.count_folios(descent.changes)
             if inode.policy.counts_splits:
                 self._count_splits(step)
-        inode.replace_folios(hugepage, self.folios)
+        hugepage.folios = self.folios
         hugepage.restored += self._vmemmap
         if (
             not inode.policy.pieces_stay_optimised

@@ -257,8 +257,6 @@ class Stage2:
 
         A leaf that crosses a bound goes as a whole; :meth:`split_leaves` keeps what is outside.
         """
-        if not self.mapped:
-            return 0
         zapped = 0
         start, end = self.whole_leaves(start, end)
         for leaves in self._leaves.values():

@@ -10,11 +10,11 @@ exactly these.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import attrs
 
+from gmemsim.counting import QuickCounter
 from gmemsim.errors import OutOfMemory
 from gmemsim.host.folio_registry import FolioRegistry
 from gmemsim.host.geometry import Geometry
@@ -125,7 +125,7 @@ class Host:
         self.vmemmap = VmemmapLayout(self.geometry, STRUCT_PAGE_BYTES_OF[self.kernel.memdesc])
         self.folio_descriptors = self.kernel.memdesc == "folio-descriptors"
         self.registry = FolioRegistry(self.ledger.holder("registry_nodes", HOST))
-        self.folios: Counter[int] = Counter()
+        self.folios: QuickCounter[int] = QuickCounter()
         self.unoptimised: dict[tuple[int, int], int] = {}
         """Hugepages in the pool, by (order, index), whose vmemmap could not be optimised: how many pages that is."""
         self.vmemmap_of_pool: Holder = self.ledger.holder("vmemmap", HOST)

@@ -29,10 +29,10 @@ what the summary says in :mod:`gmemsim.results.summary`; what only figures need 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gmemsim.counting import QuickCounter
 from gmemsim.errors import KernelError, OutOfMemory, SimulationRefused
 from gmemsim.garbage import fewer_collections
 from gmemsim.gmem.guest import GuestMemfd
@@ -151,7 +151,7 @@ class Run(Iterator[Event]):
         self._page_size = self.host.geometry.page_size
         self._check = check
         self._at_end = False
-        self._calls: dict[str, Counter[tuple[str, str | None]]] = {name: Counter() for name in self.guests}
+        self._calls: dict[str, QuickCounter[tuple[str, str | None]]] = {name: QuickCounter() for name in self.guests}
         self._verdicts: dict[int, Verdict] = {}  # by the expectation's place in the scenario
         self._errors: list[Verdict] = []
         addressed = {*self.guests, *(spec.name for spec in scenario.guests), model.EVERY}
