@@ -235,19 +235,16 @@ class Timeline:
         """
         if time_ns < self._time or len(live_bytes) != len(self.accounts) or len(folios) != self._folios:
             raise ValueError(self._complaint(time_ns, live_bytes, folios))
-        if highest is not None:
-            self.sample(time_ns, highest, folios)
-        number = self.events.number
-        if number >= self._keep and self._last:
+        if self.events.number >= self._keep and self._last:
             self._thin()
-            number = self.events.number
-        rows = self._rows
-        row = rows.pack(time_ns, number, *live_bytes, *folios)
-        values = row[_VALUES:]
-        if values != self._last:
-            self._time = time_ns
-            self._last = values
-            rows.append(row)
+        rows, number = self._rows, self.events.number
+        for held in (live_bytes,) if highest is None else (highest, live_bytes):
+            row = rows.pack(time_ns, number, *held, *folios)
+            values = row[_VALUES:]
+            if values != self._last:
+                self._time = time_ns
+                self._last = values
+                rows.append(row)
 
     def event(self, event: Event) -> None:
         """Record that ``event``, a step that was carried out, has happened; its samples have been taken before."""
