@@ -32,7 +32,7 @@ def recorded(
     """
     for time, offset, size, to in events:
         at = start + time
-        yield Convert(guest=guest, at=at, offset=offset, size=size, to=to, retry=retry, where=where)
+        yield Convert.made(guest, at, offset, size, to, retry, where)
 
 
 def arrivals(arrival: Arrival, count: int, duration: int, rng: Random, *, burst: int = 1) -> Iterator[int]:

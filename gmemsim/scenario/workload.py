@@ -126,7 +126,7 @@ class Generator(GuestStep):
 
         ``size`` bytes from ``offset`` on become what ``to`` says.
         """
-        return Convert(guest=name, at=at, offset=offset, size=size, to=to, retry=self.retry, where=self.where)
+        return Convert.made(name, at, offset, size, to, self.retry, self.where)
 
 
 @attrs.frozen(kw_only=True)
