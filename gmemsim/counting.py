@@ -14,6 +14,11 @@ class QuickCounter(Counter[Key]):
 
     ``Counter`` has a ``__delitem__`` of its own, in Python.  One slot of a type sets and deletes items, so setting goes
     through Python too.  Here deleting is dict's again: ``KeyError`` for a key that is not there.
+
+    >>> folios = QuickCounter({18: 1})
+    >>> folios[0] += 512
+    >>> folios.total(), folios[9], +folios
+    (513, 0, Counter({0: 512, 18: 1}))
     """
 
     __slots__ = ()

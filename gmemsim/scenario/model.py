@@ -219,9 +219,10 @@ class Convert(SizedStep):
     def made(
         cls, guest: str, at: int | None, offset: int, size: int, to: State, retry: Retry | None, where: Place
     ) -> Convert:
-        """The conversion with these values and defaults for the rest, for those who make one for every call.
+        """The conversion of ``guest`` at time ``at`` (ns): ``size`` bytes from ``offset`` on become what ``to`` says.
 
-        Python passes keywords to a class in a dict, which makes the constructor take three times as long.
+        ``retry`` and ``where`` are as in the constructor, and the rest has its defaults.  For those who make one for
+        every call: Python passes keywords to a class in a dict, so the constructor takes three times as long.
         """
         self = cls.__new__(cls)
         (self.guest, self.at, self.offset, self.size, self.to) = (guest, at, offset, size, to)  # type: ignore[misc]

@@ -40,6 +40,7 @@ from gmemsim.scenario.model import (
     HostSpec,
     Pin,
     Place,
+    Retry,
     Scenario,
     SizedStep,
     Step,
@@ -51,6 +52,14 @@ from gmemsim.scenario.workload import Generator, expand_step, step_end
 
 K, M, G, T = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 S = 1_000_000_000
+
+
+def test_a_conversion_made_without_keywords_is_the_constructors() -> None:
+    retry, where = Retry(times=2, delay=7), Place(3, 4)
+    made = Convert.made("vm0", 5, 4096, 8192, "shared", retry, where)
+    built = Convert(guest="vm0", at=5, offset=4096, size=8192, to="shared", retry=retry, where=where)
+    names = [field.name for field in attrs.fields(Convert)]
+    assert [getattr(made, name) for name in names] == [getattr(built, name) for name in names]
 
 
 def scenario(
