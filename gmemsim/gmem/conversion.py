@@ -332,7 +332,7 @@ def _prepare(inode: Inode, low: int, high: int, shared: bool) -> None:
     if shared:
         inode.refuse_to_split_poisoned(low, high)
         inode.stage2.split_leaves(low, high)
-        if inode.leaves_follow_folios and inode.policy.splits_at_conversion:
+        if inode.leaves_follow_folios:
             restructure.shrink_leaves(inode, inode.hugepage_at(low), low, high, inode.conversion_order)
     else:
         inode.unmap_host(low, high)

@@ -250,10 +250,8 @@ class GuestMemfd:
         self._begin()
         inode = self.inode
         start, end = self._range(0, self.size)
-        inode.unmap_host(start, end)
-        inode.zap(start, end)
+        population.drop_small(inode, start, end)  # takes all away from host and guest as well
         self._retire_unpinned(start, end)
-        population.drop_small(inode, start, end)
         inode.filemap.destroy()
         inode.stage2.release()
         inode.attributes.release()
