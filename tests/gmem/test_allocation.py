@@ -157,3 +157,5 @@ def test_as_many_are_allocated_in_one_step_as_memory_is_left_for() -> None:
     for number, found in ((24, 24), (23, 12), (12, 12), (11, 6), (6, 6), (5, 3), (3, 3), (2, 1)):
         ledger.budget = ledger.total.live_bytes + left_for(number)
         assert alike(inode, 0, PAGES << 9) == found
+    ledger.budget = ledger.total.live_bytes + left_for(1)
+    assert alike(inode, 0, 8 << 9) == 1, "not two"

@@ -180,6 +180,15 @@ def test_what_lies_in_several_blocks_is_seen_in_order() -> None:
     assert list(found.ranges(0, 78)) == [(1, 76)]
 
 
+@pytest.mark.parametrize("block_flips", [2, 8, 1024])
+def test_what_lies_within_any_bounds_is_seen_in_every_block(block_flips: int) -> None:
+    """Also if the bounds begin behind some of the first block."""
+    ranges, model = built([((start, start + 2), True) for start in range(1, PAGES, 4)], block_flips)
+    for start in range(PAGES):
+        for end in range(start, PAGES):
+            assert list(ranges.ranges(start, end)) == runs_of(model & {*range(start, end)})
+
+
 def test_a_change_across_some_of_several_blocks() -> None:
     """From everywhere to everywhere, in a set of seven blocks."""
     for start in range(0, 84, 3):

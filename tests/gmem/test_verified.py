@@ -16,6 +16,7 @@ from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.gmem.hugepage import Hugepage
 from gmemsim.gmem.inode import Inode
 from gmemsim.host.injection import ANY
+from gmemsim.xarray import XArray
 from gmemsim.xarray.check import Verified as VerifiedNodes
 from gmemsim.xarray.node import Node
 from tests.gmem.worlds import GRACE, K, M, make_guest
@@ -176,3 +177,19 @@ def test_the_folios_of_a_whole_range_are_those_that_were_verified_and_those_of_a
     hugepage(guest.inode, WHOLE).folios = {4: 32}
     assert _smallest(guest.inode, WHOLE * 512, WHOLE * 512 + 512) == 4
     assert _smallest(guest.inode, WHOLE * 512, WHOLE * 512 + 256) == 9
+
+
+@pytest.mark.parametrize("field", ["count", "nodes", "nr_values", "shift", "offset", "marks"])
+def test_a_field_of_a_node_that_gets_less_is_seen(field: str) -> None:
+    """No node with its fields has been verified, however little another one of them says."""
+    xa, known = XArray(), VerifiedNodes()
+    for index in range(64, 64 + 64, 2):
+        xa.store(index, index)
+        xa.set_mark(index, 1)
+    known.check(xa.tree)
+    assert isinstance(xa.tree.head, Node)
+    node = xa.tree.head.slots[1]
+    assert isinstance(node, Node)
+    setattr(node, field, (0, 0, 0) if field == "marks" else getattr(node, field) - 1)
+    with pytest.raises(AssertionError):
+        known.check(xa.tree)

@@ -236,3 +236,15 @@ def test_a_folio_split_is_counted_at_every_rung(split: str, folios: int) -> None
     assert counted(guest, "folios_split", "folios_merged") == (folios, 0)
     guest.set_attributes(0, PAGE, True)
     assert guest.work.folios_split == 0
+
+
+@pytest.mark.parametrize("generation", ["A", "B"])
+@pytest.mark.parametrize("split", ["uniform", "staged"])
+def test_nodes_that_come_and_go_are_those_of_the_filemap(generation: str, split: str) -> None:
+    """Where a folio is split twice too, each time out of the filemap and back in pieces."""
+    guest = make_guest(G, 2, generation=generation, split=split)
+    for offset, size, private in ((0, PAGE, False), (G, 3 * M, False), (0, PAGE, True), (G, 3 * M, True)):
+        before = guest.nodes()
+        guest.set_attributes(offset, size, private)
+        allocated, freed = counted(guest, "nodes_allocated", "nodes_freed")
+        assert allocated - freed == guest.nodes() - before

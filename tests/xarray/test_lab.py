@@ -72,6 +72,16 @@ def test_a_cursor_that_has_not_moved_yet_has_nothing_to_go_behind() -> None:
     assert cursor.find() is None
 
 
+def test_a_cursor_that_is_set_has_seen_nothing_yet() -> None:
+    array = XArray()
+    array.store_order(8, 3, "a")
+    cursor = Cursor(array)
+    assert (cursor.find(), cursor.index, cursor.order) == ("a", 8, 3)
+    cursor.set(8)
+    assert (cursor.entry, cursor.index, cursor.order) == (None, 8, 0)
+    assert (cursor.next(), cursor.index, cursor.order) == ("a", 8, 3)
+
+
 @pytest.mark.parametrize("eager", [False, True], ids=["lazy", "eager"])
 def test_nodes_that_hold_only_values_are_on_the_list_until_they_do_not(eager: bool) -> None:
     lru = ValueNodeLru()
