@@ -71,6 +71,23 @@ def test_around_a_range_there_is_no_member(
         assert ranges.around(start, end) == (low, high)
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "around"),
+    [
+        (0, 1, (0, 3)),
+        (3, 9, (0, 12)),
+        (4, 5, (4, 5)),
+        (9, 12, (9, 12)),
+        (12, 20, (9, NO_PAGE)),
+        (20, 21, (15, NO_PAGE)),
+    ],
+)
+@pytest.mark.parametrize("block_flips", [2, 1024])
+def test_how_far_it_is_to_the_next_members(start: int, end: int, around: tuple[int, int], block_flips: int) -> None:
+    ranges, _ = built([((3, 9), True), ((12, 15), True)], block_flips)
+    assert ranges.around(start, end) == around
+
+
 @given(st.lists(st.tuples(bounds, st.sampled_from([1, 1, 2, -1])), max_size=14), bounds)
 def test_pin_counts_are_counts(steps: list[tuple[tuple[int, int], int]], window: tuple[int, int]) -> None:
     pins, model = PinCounts(), Counter[int]()

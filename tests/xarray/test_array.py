@@ -470,3 +470,17 @@ def test_equal_entries_are_one_run_where_they_touch(eager: bool) -> None:
         (66, 1, 1, "b"),
         (128, 64, 0, "a"),
     ]
+
+
+@pytest.mark.parametrize("there", [(), (0,), (5,), (63,), (64,), (0, 64, 130)])
+def test_a_run_over_what_is_there_replaces_it(there: tuple[int, ...]) -> None:
+    run, singly = XArray(), XArray()
+    for xa in (run, singly):
+        for index in there:
+            xa.store(index, "old")
+    entries = [f"entry {number}" for number in range(130)]
+    run.store_run(0, 0, entries)
+    for index, entry in enumerate(entries):
+        singly.store(index, entry)
+    run.check()
+    assert (run.dump(), run.nodes) == (singly.dump(), singly.nodes)

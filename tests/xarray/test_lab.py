@@ -252,3 +252,9 @@ def test_a_short_trace_of_nearly_every_operation(eager: bool) -> None:
         assert interpreter.execute(operation) == [answer.removeprefix("< ") for answer in answers], operation
     tried = {part.split()[0] for part in TRACE.split("> ")[1:]}
     assert OPERATIONS.keys() - tried == {"new", "fail_after"}
+
+
+def test_what_cannot_be_read_is_said_with_its_place() -> None:
+    with pytest.raises(TraceError) as caught:
+        Interpreter().execute("")
+    assert (str(caught.value), caught.value.column) == ("found an empty operation, expected its name", 1)
