@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbmake.nb_run import NotebookRun
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -31,6 +30,8 @@ def read(path: Path) -> Any:
 
 def executed(path: Path) -> Any:
     """The notebook with the outputs of today; ``AssertionError`` with the traceback of the cell that failed."""
+    from nbmake.nb_run import NotebookRun  # takes seconds, and every worker of the tests imports this module
+
     result = NotebookRun(path, PATIENCE).execute()
     assert result.error is None, result.error.trace
     result.nb.metadata.language_info = {"name": "python"}
