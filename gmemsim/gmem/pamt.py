@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from sortedcontainers import SortedSet
+
 from gmemsim.gmem.attributes import Attributes
 from gmemsim.gmem.ranges import RangeSet, gaps
 from gmemsim.host.ledger import Holder
@@ -40,7 +42,7 @@ class DynamicPamt:
         self._holder = pages
         self._order = order
         self._attributes = attributes
-        self._regions: set[int] = set()
+        self._regions: SortedSet = SortedSet()
         self._reserved = 0
         pages.known = self._known
 
@@ -65,9 +67,9 @@ class DynamicPamt:
     def unmapped(self, start: int, end: int, leaves: RangeSet) -> None:
         """The pages ``start`` to ``end`` have been unmapped: give back unused pairs.
 
-        ``leaves`` are the pages that base pages still map.  O(regions of the range).
+        ``leaves`` are the pages that base pages still map.  O(regions with a pair in the range).
         """
-        there = self._regions.intersection(range(start >> self._order, -(-end >> self._order)))
+        there = self._regions.irange(start >> self._order, end - 1 >> self._order)
         unused = [region for region in there if not self._is_used(region, leaves)]
         self._regions.difference_update(unused)
         self._holder.free(PAGES_PER_REGION * len(unused))
