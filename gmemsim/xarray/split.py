@@ -27,6 +27,7 @@ What may live here: how many nodes a split takes, which kernel accepts it, and d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Final, Literal, final
 
 from gmemsim.errors import Invalid, OutOfMemory
@@ -274,14 +275,10 @@ def _observe_new(observer: NodeObserver, slots: Sequence[object], copies: int) -
 
     Equal Uniforms side by side are one call, with the number of nodes that they stand for.
     """
-    slot = 0
-    while slot < len(slots):
-        child = slots[slot]
-        alike = 1
-        while slot + alike < len(slots) and slots[slot + alike] is child:
-            alike += 1
+    for _, group in groupby(slots, key=id):
+        alike = list(group)
+        child, number = alike[0], copies * len(alike)
         if isinstance(child, NodeLike):
-            observer.updated(child, copies * alike)
+            observer.updated(child, number)
             if not (isinstance(child, Uniform) and child.is_leaf):
-                _observe_new(observer, child.view(), copies * alike)
-        slot += alike
+                _observe_new(observer, child.view(), number)

@@ -312,6 +312,17 @@ def test_conversions_of_memory_that_is_not_all_there_are_counted(missing: int) -
     assert guest.stats.without_memory == 1
 
 
+@pytest.mark.parametrize("missing", range(4))
+def test_a_conversion_of_one_page_asks_for_the_memory_of_its_own_hugepage(missing: int) -> None:
+    guest = make_guest(2 * M, 4, allocate=False)
+    for hugepage in {0, 1, 2, 3} - {missing}:
+        guest.fault(hugepage * 2 * M)
+    for hugepage in range(4):
+        before = guest.stats.without_memory
+        guest.set_attributes(hugepage * 2 * M + PAGE, PAGE, False)
+        assert guest.stats.without_memory - before == (hugepage == missing)
+
+
 def test_two_guests_do_not_share_hugepages() -> None:
     host = make_host({2 * M: 4})
     first = make_guest(2 * M, 2, host=host)

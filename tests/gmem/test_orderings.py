@@ -210,6 +210,17 @@ def test_split_first_merges_back_what_was_split_once_from_the_top() -> None:
     sound(guest)
 
 
+def test_attributes_first_counts_the_pieces_that_it_reverses() -> None:
+    guest = make_guest(2 * M, 3, ordering="attributes-first")
+    guest.host.ledger.inject("attributes", 3)
+    error = outcome(lambda: guest.set_attributes(0, 6 * M, False))
+    assert error is not None
+    assert (error.name, error.error_offset) == ("ENOMEM", 4 * M)
+    assert guest.stats.reversals == 2
+    assert (attributes(guest), folios(guest)) == ([], {9: 3})
+    sound(guest)
+
+
 @pytest.mark.parametrize("ordering", ["split-first", "block-abort", "restructure-first", "reserve-first"])
 def test_attributes_that_cannot_be_stored_fail_at_the_first_piece_that_differs(ordering: str) -> None:
     guest = make_guest(2 * M, 3, ordering=ordering)
