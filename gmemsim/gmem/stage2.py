@@ -44,8 +44,8 @@ LeafRule = Literal["range", "follow-folio"]
 class Stage2:
     """The stage-2 tables of one guest of ``kind``; pages are guest_memfd indices, ``tables`` holds the table pages.
 
-    ``geometry`` tells the orders of large leaves.  ``pamt``: Dynamic PAMT, where the guest has it (default: none).
-    ``work`` (default: none) counts TDX's demotes, each of which kicks ``vcpus`` (default: 0).
+    ``geometry`` tells the orders of large leaves.  ``pamt``: Dynamic PAMT, where the guest has it, else ``None``.
+    ``work`` counts TDX's demotes, each of which kicks ``vcpus``.
     """
 
     __slots__ = (
@@ -66,9 +66,9 @@ class Stage2:
         kind: MappingKind,
         geometry: Geometry,
         tables: Holder,
-        pamt: DynamicPamt | None = None,
-        work: Work | None = None,
-        vcpus: int = 0,
+        pamt: DynamicPamt | None,
+        work: Work,
+        vcpus: int,
     ) -> None:
         self.kind = kind
         self._holder = tables
@@ -208,7 +208,7 @@ class Stage2:
         first, last = region << order, region + 1 << order
         self._leaves[order].remove(first, last)
         self._leaves[below].add(first, last)
-        if self.kind == "tdx" and self._work is not None:
+        if self.kind == "tdx":
             self._work.demotes += 1
             self._work.kicks += self._vcpus
 

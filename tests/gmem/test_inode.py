@@ -514,9 +514,16 @@ def test_pieces_that_cannot_be_optimised_again_keep_their_vmemmap() -> None:
     guest.set_attributes(0, 4 * K, private=False)
     guest.check()
     assert (guest.inode.vmemmap.live, guest.stats.optimise_failures) == (518 + 7, 1)
+    assert guest.inode.hugepages[0].optimise_failed
     guest.set_attributes(0, 4 * K, private=True)
     guest.check()
     assert guest.inode.vmemmap.live == 0
+
+
+def test_pieces_that_are_all_optimised_again_are_no_failure() -> None:
+    guest = make_guest(G, split="staged", vmemmap="reoptimize")
+    guest.set_attributes(0, PAGE, False)
+    assert not guest.inode.hugepages[0].optimise_failed
 
 
 def test_nothing_has_happened_to_a_new_inode() -> None:

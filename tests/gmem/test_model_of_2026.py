@@ -150,6 +150,13 @@ def test_a_takes_the_folio_out_before_it_asks_for_anything() -> None:
     assert (held["vmemmap"], held["filemap_nodes"]) == (0, 0)
 
 
+@pytest.mark.parametrize("generation", ["B", "D"])
+def test_metadata_of_a_hugepage_takes_32_bytes(generation: str) -> None:
+    guest = make_guest(2 * M, 3, generation=generation)
+    tally = guest.host.ledger.tallies["folio_metadata"]
+    assert (tally.live, tally.live_bytes) == (3, 3 * 32)
+
+
 @pytest.mark.parametrize("account", ["vmemmap", "folio_metadata", "filemap_nodes"])
 @pytest.mark.parametrize("nth", [1, 2, 1000])
 @pytest.mark.parametrize("split", ["uniform", "staged", "nonuniform"])

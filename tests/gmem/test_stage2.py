@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from gmemsim.errors import OutOfMemory
 from gmemsim.gmem.stage2 import MappingKind, Stage2
-from gmemsim.host.geometry import Geometry
 from tests.gmem.worlds import G, K, M, make_guest, make_host, mapping, settle, sound
 
 KINDS: tuple[MappingKind, ...] = ("plain", "snp", "tdx")
@@ -21,7 +20,8 @@ def private(_start: int, _end: int) -> bool:
 
 
 def stage2(kind: MappingKind = "plain") -> Stage2:
-    return Stage2(kind, Geometry(4096), make_host().ledger.holder("stage2_page_tables", "vm0"))
+    host = make_host()
+    return Stage2(kind, host.geometry, host.ledger.holder("stage2_page_tables", "vm0"), None, host.work, 16)
 
 
 def leaves(tables: Stage2) -> list[tuple[int, int, int]]:

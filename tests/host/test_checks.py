@@ -278,6 +278,13 @@ def test_a_pool_without_memory_for_its_tables_is_not_optimised() -> None:
     assert host.ledger.total.live == 0
 
 
+def test_fewer_folios_than_none_are_seen() -> None:
+    host = Host()
+    host.folios[9] = -1
+    with pytest.raises(AssertionError, match="negative folios"):
+        host.check()
+
+
 def test_the_registry_of_folios() -> None:
     ledger = Ledger(SIZES)
     registry = FolioRegistry(ledger.holder("registry_nodes", "host"))
