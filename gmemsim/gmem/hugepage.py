@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from gmemsim.gmem.ranges import PinCounts
@@ -51,6 +52,17 @@ class Hugepage:
         self._splits: dict[int, PinCounts] | None = None
         self._private: PinCounts | None = None
         self._touches: PinCounts | None = None
+
+    def folios_after(self, changes: Iterable[tuple[int, int]]) -> dict[int, int]:
+        """What the folios (order → number) will be after ``changes``: (order, how many more).  Changes nothing."""
+        folios = self.folios.copy()
+        for order, more in changes:
+            number = folios.get(order, 0) + more
+            if number:
+                folios[order] = number
+            else:
+                del folios[order]
+        return folios
 
     def count_split(self, order: int, start: int, end: int) -> None:
         """The folios of ``order`` from ``start`` to ``end`` have been split.  O(log of what has been counted)."""

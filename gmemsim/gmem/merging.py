@@ -141,22 +141,16 @@ def _joined(inode: Inode, hugepage: Hugepage, inside: dict[int, int], order: int
     _count_merges(inode, inside, order)
     joined = sum(inside.values())
     inode.work.folios_merged += joined
-    inode.count_folios([*[(smaller, -number) for smaller, number in inside.items()], (order, 1)])
-    folios = {}
-    if order < hugepage.order:
-        for smaller, number in hugepage.folios.items():
-            left = number - inside.get(smaller, 0)
-            if left:
-                folios[smaller] = left
-    folios[order] = folios.get(order, 0) + 1
+    changes = [*[(smaller, -number) for smaller, number in inside.items()], (order, 1)]
+    inode.count_folios(changes)
     if inode.host.folio_descriptors:
         inode.memdesc.free(joined - 1, rcu=True)
     if order == hugepage.order:
         hugepage.left_split = False
         if inode.generation.metadata_while_split:
             inode.metadata.free(1)
-    hugepage.folios = folios
-    optimise(inode, hugepage, inode.vmemmap_needed(hugepage, folios))
+    hugepage.folios = hugepage.folios_after(changes)
+    optimise(inode, hugepage, inode.vmemmap_needed(hugepage, hugepage.folios))
 
 
 def _folios_inside(inode: Inode, hugepage: Hugepage, index: int, order: int) -> dict[int, int]:

@@ -23,6 +23,8 @@ the splits counted are still those of every rung.
 
 from __future__ import annotations
 
+from itertools import chain
+
 from gmemsim.errors import OutOfMemory
 from gmemsim.gmem.descent import Descent, Descents
 from gmemsim.gmem.hugepage import Hugepage
@@ -73,13 +75,7 @@ class Split:
         self._metadata = 0
 
     def _folios_after(self) -> dict[int, int]:
-        folios = self.hugepage.folios.copy()
-        for step in self.steps:
-            for order, more in step.descent.changes:
-                folios[order] = folios.get(order, 0) + more
-            if not folios[step.descent.order]:
-                del folios[step.descent.order]
-        return folios
+        return self.hugepage.folios_after(chain.from_iterable([step.descent.changes for step in self.steps]))
 
     # -- what can fail ---------------------------------------------------------------------------------------------
 
@@ -195,13 +191,13 @@ class Split:
         hugepage.folios = self.folios
         hugepage.restored += self._vmemmap
         if (
-            not inode.policy.pieces_stay_optimised
-            or not self.was_whole
-            or hugepage.restored < inode.host.vmemmap.restored(hugepage.order)
+            inode.policy.pieces_stay_optimised
+            and self.was_whole
+            and hugepage.restored == inode.host.vmemmap.restored(hugepage.order)
         ):
-            optimise(inode, hugepage, self._needed)
-        else:
             optimise_pieces(inode, hugepage)
+        else:
+            optimise(inode, hugepage, self._needed)
 
     def undo(self) -> None:
         """Merge back what has been split; a split leaves the root, so that takes no node, and nothing is zeroed."""
