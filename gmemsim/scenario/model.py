@@ -225,8 +225,8 @@ class Convert(SizedStep):
         every call: Python passes keywords to a class in a dict, so the constructor takes three times as long.
         """
         self = cls.__new__(cls)
-        (self.guest, self.at, self.offset, self.size, self.to) = (guest, at, offset, size, to)  # type: ignore[misc]
-        (self.retry, self.where, self.id, self.expect_error) = (retry, where, None, None)  # type: ignore[misc]
+        (self.guest, self.at, self.offset, self.size, self.to) = (guest, at, offset, size, to)  # type: ignore[misc] # frozen
+        (self.retry, self.where, self.id, self.expect_error) = (retry, where, None, None)  # type: ignore[misc] # frozen
         return self
 
 
