@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import time
 from collections.abc import Callable
 
@@ -133,6 +135,28 @@ def clock_cost() -> float:
 def whole_trace(meter: Meter) -> float:
     trace = Trace(meter.scale(OPERATIONS))
     return meter.seconds(trace.run) / len(trace.calls) * 1e6
+
+
+@row(
+    "tree.trace.as-run",
+    "µs",
+    "the same, with collections of garbage as in a run (`gmemsim.garbage`)",
+    collections=False,
+)
+def whole_trace_as_in_a_run(meter: Meter) -> float:
+    trace = Trace(meter.scale(OPERATIONS))
+    with as_in_a_run():
+        return meter.seconds(trace.run) / len(trace.calls) * 1e6
+
+
+def as_in_a_run() -> contextlib.AbstractContextManager[None]:
+    """Collections as in a run of the revision that is measured: before there was a module for it, as always."""
+    try:
+        garbage = importlib.import_module("gmemsim.garbage")
+    except ModuleNotFoundError:
+        return contextlib.nullcontext()
+    fewer: contextlib.AbstractContextManager[None] = garbage.fewer_collections()
+    return fewer
 
 
 def _kind(kind: str) -> Callable[[Meter], float]:
