@@ -31,8 +31,8 @@ PIP = $(PY) -m pip install -qq --disable-pip-version-check --constraint constrai
 # Rooms of which every line and branch is executed, or has its reason beside it.
 WHOLE = gmemsim/xarray/*,gmemsim/host/*,gmemsim/gmem/*,gmemsim/sim/*
 
-# The tests of the rooms that are compiled, and of whole runs.
-COMPILED_TESTS = tests/test_compiled.py tests/test_identity.py tests/test_leaks.py tests/xarray tests/host tests/gmem tests/test_run.py
+# The tests of the rooms that are compiled, of whole runs and of recorders.
+COMPILED_TESTS = tests/test_compiled.py tests/test_identity.py tests/test_leaks.py tests/xarray tests/host tests/gmem tests/test_run.py tests/test_recorders.py tests/test_regions.py
 
 # Options of both benchmarks; BIG=1 adds rows of a million conversions.
 BENCH = --rows '$(ROWS)' --rounds $(ROUNDS) $(if $(BIG),--big) $(if $(JSON),--json $(JSON)) $(if $(MARKDOWN),--markdown $(MARKDOWN))

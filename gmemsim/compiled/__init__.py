@@ -63,8 +63,13 @@ MODULES = (
     "gmemsim.scenario.demand",
     "gmemsim.sim.steps",
     "gmemsim.sim.run",
+    "gmemsim.sim.frames",
+    "gmemsim.sim.layout",
+    "gmemsim.sim.holdings",
+    "gmemsim.sim.census",
+    "gmemsim.sim.regions",
 )
-"""What is compiled: what lies on the path of a conversion, in a run."""
+"""What is compiled: what lies on the path of a conversion, in a run, and what watches it for figures."""
 
 LIBRARY = Path(__file__).parent / "lib"
 STAMP = LIBRARY / "stamp"

@@ -19,8 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import attrs
-
+from gmemsim.results.recordings import Census, CensusRow
 from gmemsim.sim.frames import Frames
 
 if TYPE_CHECKING:
@@ -41,40 +40,6 @@ FREE_VISITS = 1_000_000
 
 DECADES = 7.0
 """The natural logarithm of how many times longer a run may be than when its censuses become dear: a thousand times."""
-
-
-@attrs.frozen
-class CensusRow:
-    """All filemaps and page tables at ``time_ns``, after event number ``event`` (-1: before the first).
-
-    ``nodes`` and ``slots_used`` are XArray nodes and their slots in use by the shift of the node; ``guest_leaves`` the
-    leaves of the guests' second-stage tables by order; ``host_pages`` the base pages that host processes have mapped.
-    """
-
-    time_ns: int
-    event: int
-    nodes: Counter[int]
-    slots_used: Counter[int]
-    guest_leaves: Counter[int]
-    host_pages: int
-
-    @property
-    def total(self) -> int:
-        """Nodes of all levels."""
-        return self.nodes.total()
-
-
-@attrs.frozen
-class Census:
-    """``rows`` in the order of time; a node has ``slots`` slots; ``orders`` are those that leaves may have.
-
-    ``page_size`` is the base page in bytes.
-    """
-
-    page_size: int
-    slots: int
-    orders: tuple[int, ...]
-    rows: tuple[CensusRow, ...]
 
 
 class CensusRecorder:
@@ -132,22 +97,24 @@ class CensusRecorder:
         return Census(geometry.page_size, slots, orders, (*rows, now))
 
     def _take(self, time_ns: int, event: int) -> CensusRow:
-        row = CensusRow(time_ns, event, Counter(), Counter(), Counter(), 0)
+        nodes: Counter[int] = Counter()
+        slots_used: Counter[int] = Counter()
+        guest_leaves: Counter[int] = Counter()
         visits, host_pages = 0, 0
         for guest in self._run.guests.values():
             if guest.closed:
                 continue
             levels = guest.census()
-            row.nodes.update(levels.nodes)
-            row.slots_used.update(levels.slots_used)
+            nodes.update(levels.nodes)
+            slots_used.update(levels.slots_used)
             leaves, pages = guest.mapped()
-            row.guest_leaves.update(leaves)
+            guest_leaves.update(leaves)
             host_pages += pages
             visits += levels.visits + guest.attribute_ranges + 8
         self._visits += visits
         self._last_cost = visits
-        self._highest = max(self._highest, row.total)
-        return attrs.evolve(row, host_pages=host_pages)
+        self._highest = max(self._highest, nodes.total())
+        return CensusRow(time_ns, event, nodes, slots_used, guest_leaves, host_pages)
 
     def _thin(self) -> None:
         part_of = self._frames.thinned()

@@ -12,20 +12,18 @@ are neighbours.
 
 from __future__ import annotations
 
-import attrs
 
-
-@attrs.define
 class Frames:
     """The frames of a run so far, ``most`` at most: where each begins, in ``times`` (ns) and ``events``.
 
     The latter are indices of the frames' first events.
     """
 
-    most: int
-    times: list[int] = attrs.field(factory=list)
-    events: list[int] = attrs.field(factory=list)
-    _shift: int = 0
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.times: list[int] = []
+        self.events: list[int] = []
+        self._shift = 0
 
     def __len__(self) -> int:
         return len(self.times)

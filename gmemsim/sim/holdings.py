@@ -21,12 +21,12 @@ from collections.abc import Mapping
 from operator import sub
 from typing import TYPE_CHECKING
 
-import attrs
 import numpy as np
 
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.ledger import Holder
 from gmemsim.host.tallies import Tally
+from gmemsim.results.recordings import Holding, Holdings, Point, Row
 from gmemsim.sim.layout import kinds
 
 if TYPE_CHECKING:
@@ -38,47 +38,6 @@ POINTS = 4096
 
 CELLS = 512
 """Parts of time, and of the events, of which two points stay: with both, at most half of the points do."""
-
-Row = tuple[int, ...]
-"""Bytes by account, in the order of ``ACCOUNTS``."""
-
-
-@attrs.frozen
-class Point:
-    """From ``time_ns`` on, as event number ``event`` left it, a guest held ``row``.
-
-    Several points may have the same time: the highest instant inside a call, then what was left after it.
-    """
-
-    time_ns: int
-    event: int
-    row: Row
-
-    @property
-    def total(self) -> int:
-        """Bytes of all accounts."""
-        return sum(self.row)
-
-
-@attrs.frozen
-class Holding:
-    """What one guest held: its ``points`` in the order of time, and the one at which it held most, ``peak``.
-
-    ``first_shared``: what the guest's first successful conversion to shared changed, in bytes, and the size of its
-    range; ``None`` if there was none.
-    """
-
-    points: tuple[Point, ...]
-    peak: Point
-    first_shared: tuple[int, int] | None
-
-
-@attrs.frozen
-class Holdings:
-    """The ``guests`` watched, of ``total`` that there are, by name in the scenario's order."""
-
-    guests: dict[str, Holding]
-    total: int
 
 
 class HoldingsRecorder:

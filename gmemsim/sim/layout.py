@@ -28,20 +28,16 @@ from collections.abc import Sequence
 from operator import mul
 from typing import TYPE_CHECKING
 
-import attrs
 import numpy as np
-import numpy.typing as npt
 
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.geometry import Geometry
+from gmemsim.results.recordings import CLASSES, Flags, GuestLayout, Layout, Pages
 from gmemsim.sim.frames import Frames
 
 if TYPE_CHECKING:
     from gmemsim.results.timeline import Event
     from gmemsim.sim.run import Run
-
-CLASSES = 5
-"""Classes of sizes of folios, the smallest first."""
 
 NOTHING = 64
 """The "order" of what holds no memory: above every order there is."""
@@ -64,59 +60,8 @@ MOST_WATCHED = 64
 FRAMES = 512
 """Frames at most: more than a picture has columns."""
 
-Pages = npt.NDArray[np.int32]
-Flags = npt.NDArray[np.bool_]
-
 _WEIGHTS = tuple(range(CLASSES, 0, -1))
 """How much a page counts by the class of its folio where the finest state is looked for: small folios count most."""
-
-
-@attrs.frozen(eq=False)
-class GuestLayout:
-    """The memory of ``guest``, ``size`` bytes in cells of ``cell_bytes``; a row for every frame in which it was called.
-
-    ``frames``: the frames' numbers, ascending.  ``finest`` and ``left``: pages by frame, cell and class, in the finest
-    state of the frame and at its end; ``shared`` and ``shared_left``: whether some of the cell was shared then.
-    ``fineness``: how fine the finest state was, to compare frames.  ``most``: by class, the most pages that were in it
-    after a call.  ``failed``: calls that failed.
-    """
-
-    guest: str
-    size: int
-    cell_bytes: int
-    frames: npt.NDArray[np.int64]
-    finest: Pages
-    left: Pages
-    shared: Flags
-    shared_left: Flags
-    fineness: npt.NDArray[np.int64]
-    most: npt.NDArray[np.int64]
-    failed: int
-
-    @property
-    def cells(self) -> int:
-        """How many cells it has."""
-        return -(-self.size // self.cell_bytes)
-
-
-@attrs.frozen(eq=False)
-class Layout:
-    """The layouts of the ``guests`` that are shown, in the scenario's order, of ``total`` that there are.
-
-    Frame *i* begins at ``times[i]`` ns with event ``events[i]``; frame 0 is the state before the first event, with
-    event -1.  ``watched``: how many guests the shown ones were chosen from, of which ``idle`` never had memory.
-    ``differ``: whether failures or holdings tell guests of one kind apart; else the first of each are shown.
-    ``geometry``: the host's pages.
-    """
-
-    geometry: Geometry
-    times: npt.NDArray[np.int64]
-    events: npt.NDArray[np.int64]
-    guests: tuple[GuestLayout, ...]
-    watched: int
-    total: int
-    idle: int
-    differ: bool
 
 
 class LayoutRecorder:
@@ -204,16 +149,19 @@ def kinds(run: Run) -> dict[str, int]:
     return {name: kind for _, kind, name in sorted(ranked)[:MOST_WATCHED]}
 
 
-@attrs.define(eq=False)
 class _Row:
-    """A frame of a guest: its finest state so far, and, once it has ended, the one that was left."""
+    """Frame number ``frame`` of a guest: its finest state so far, and, once it has ended, the one that was left.
 
-    frame: int
-    finest: array[int]
-    shared: bytes
-    fineness: int
-    left: array[int]
-    shared_left: bytes
+    A state is ``pages`` by cell and class, and which cells are ``shared``; ``fineness`` says how fine it is.
+    """
+
+    __slots__ = ("fineness", "finest", "frame", "left", "shared", "shared_left")
+
+    def __init__(self, frame: int, pages: array[int], shared: bytes, fineness: int) -> None:
+        self.frame = frame
+        self.finest = self.left = pages
+        self.shared = self.shared_left = shared
+        self.fineness = fineness
 
 
 class _GuestCells:
@@ -250,8 +198,7 @@ class _GuestCells:
         if self._rows and self._rows[-1].frame == frame:
             return
         self._end()
-        pages, shared = self.pages[:], bytes(self.shared)
-        self._rows.append(_Row(frame, pages, shared, self._fineness(), pages, shared))
+        self._rows.append(_Row(frame, self.pages[:], bytes(self.shared), self._fineness()))
 
     def _end(self) -> None:
         if self._rows:

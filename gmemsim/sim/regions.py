@@ -10,27 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import attrs
-
+from gmemsim.results.recordings import Regions
 from gmemsim.results.summary import host_regions
 
 if TYPE_CHECKING:
     from gmemsim.gmem.guest import GuestMemfd
     from gmemsim.results.timeline import Event
     from gmemsim.sim.run import Run
-
-
-@attrs.frozen
-class Regions:
-    """``total`` aligned GiB.
-
-    From event ``events[i]`` on, at ``times[i]`` ns, ``free[i]`` of them had no private page; event -1 is the beginning.
-    """
-
-    total: int
-    times: tuple[int, ...]
-    events: tuple[int, ...]
-    free: tuple[int, ...]
 
 
 class RegionsRecorder:

@@ -28,10 +28,9 @@ from gmemsim.reports.figures.curves import BUCKETS, time_axis
 from gmemsim.reports.views import View
 from gmemsim.reports.words import account_colour
 from gmemsim.results.pricing import PHASE_NAMES
+from gmemsim.results.recordings import Census, CensusRow, Layout
 from gmemsim.results.timeline import Event, Timeline
 from gmemsim.scenario.format.load import load_scenario, parse_scenario
-from gmemsim.sim.census import Census, CensusRow
-from gmemsim.sim.layout import Layout
 
 from . import fakes, views
 from .twice import same_twice

@@ -30,7 +30,8 @@ from gmemsim.reports.figures import LAYOUT, canvas
 from gmemsim.reports.figures.curves import STEPS, Axis, time_axis
 from gmemsim.reports.figures.sizes import COLOURS, EMPTY, spread
 from gmemsim.reports.views import DataTable, View
-from gmemsim.sim.layout import CLASSES, MOST_FAILING, Flags, GuestLayout, Layout, Pages
+from gmemsim.results.recordings import CLASSES, Flags, GuestLayout, Layout, Pages
+from gmemsim.sim.layout import MOST_FAILING
 from gmemsim.units import size_name
 
 COLUMNS = 400
@@ -94,7 +95,7 @@ def cell_sizes(guest: GuestLayout) -> npt.NDArray[np.int64]:
 
 
 def picture(guest: GuestLayout, pages: Pages, page_size: int, rows: int) -> npt.NDArray[np.int64]:
-    """The classes by row, from offset 0 up, and column; :data:`~gmemsim.sim.layout.CLASSES` is no memory."""
+    """The classes by row, from offset 0 up, and column; :data:`~gmemsim.results.recordings.CLASSES` is no memory."""
     sizes = cell_sizes(guest)
     shares = pages.astype(np.int64) * page_size / sizes[:, None]
     whole = np.concatenate([shares, 1 - shares.sum(axis=2, keepdims=True)], axis=2)

@@ -19,8 +19,8 @@ from gmemsim.reports.figures.curves import STEPS, UNITS, Axis, time_axis
 from gmemsim.reports.figures.sizes import geometry_of
 from gmemsim.reports.guests import foremost, host_itself, left_out
 from gmemsim.reports.views import DataTable, View
+from gmemsim.results.recordings import Holding, Holdings
 from gmemsim.results.timeline import Timeline
-from gmemsim.sim.holdings import Holding, Holdings
 from gmemsim.units import human_size, size_name
 
 MOST_PANELS = 8

@@ -30,8 +30,8 @@ from gmemsim.reports.figures.orders import folio_panel
 from gmemsim.reports.guests import foremost, host_itself, left_out
 from gmemsim.reports.views import DataTable, View
 from gmemsim.reports.words import describe
+from gmemsim.results.recordings import Holdings
 from gmemsim.results.timeline import TOTAL, Column, Timeline
-from gmemsim.sim.holdings import Holdings
 from gmemsim.units import human_size
 
 MOST_GUESTS = 12

@@ -22,8 +22,8 @@ from gmemsim.reports.figures.bars import UNKNOWN
 from gmemsim.reports.figures.curves import Axis, Floats, decimate, time_axis
 from gmemsim.reports.figures.orders import census_axis
 from gmemsim.reports.views import DataTable, View
+from gmemsim.results.recordings import Census
 from gmemsim.results.timeline import Timeline
-from gmemsim.sim.census import Census
 
 ACCOUNT = "filemap_nodes"
 

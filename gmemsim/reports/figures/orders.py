@@ -15,8 +15,8 @@ from gmemsim.reports.figures import CENSUS, canvas
 from gmemsim.reports.figures.curves import Axis, Floats, Integers, decimate, time_axis
 from gmemsim.reports.figures.sizes import COLOURS, by_class, geometry_of
 from gmemsim.reports.views import DataTable, View
+from gmemsim.results.recordings import Census
 from gmemsim.results.timeline import Timeline
-from gmemsim.sim.census import Census
 from gmemsim.units import size_name
 
 EMPTY = 0.4

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from gmemsim.reports.figures import REGIONS, canvas
 from gmemsim.reports.figures.curves import decimate, time_axis
 from gmemsim.reports.views import DataTable, View
-from gmemsim.sim.regions import Regions
+from gmemsim.results.recordings import Regions
 
 MANY = 100
 """Changes up to which each is seen by itself."""

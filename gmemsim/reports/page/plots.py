@@ -32,8 +32,8 @@ from gmemsim.reports.figures.sizes import COLOURS, EMPTY, ON_DARK, by_class, geo
 from gmemsim.reports.page.parts import Plot, text
 from gmemsim.reports.views import View
 from gmemsim.reports.words import account_colour, account_label
+from gmemsim.results.recordings import CLASSES, GuestLayout, Layout
 from gmemsim.results.timeline import TOTAL, Column, Timeline
-from gmemsim.sim.layout import CLASSES, GuestLayout, Layout
 from gmemsim.units import human_duration, human_size
 
 Trace = dict[str, Any]
