@@ -94,7 +94,8 @@ def _check_whole(inode: Inode) -> None:
         for order, pieces in kinds[kind].items():
             folios[order] += number * pieces
     folios[0] += inode.small.total()
-    assert +inode.folios == +folios, f"{inode.name}: folios {inode.folios} counted, {folios} exist"
+    counted = Counter(dict(enumerate(inode.folios_of)))
+    assert counted == folios, f"{inode.name}: folios {+counted} counted, {folios} exist"
     inode.host.ledger.check_held(inode.name)
     taken = len(inode.subpool.outstanding) if inode.subpool is not None else 0
     assert taken == len(inode.hugepages), f"{inode.name}: {taken} hugepages taken, {len(inode.hugepages)} in the file"
@@ -107,7 +108,7 @@ def _check_whole(inode: Inode) -> None:
         for start, end in inode.attributes.every_shared_range():
             assert not inode.assigned.pages(start, end), f"{inode.name}: shared pages of {start} to {end} are assigned"
     resident = sum(1 << hugepage.order for hugepage in inode.hugepages.values()) + inode.small.total()
-    assert sum(number << order for order, number in inode.folios.items()) == resident, f"{inode.name}: pages lost"
+    assert sum(number << order for order, number in enumerate(inode.folios_of)) == resident, f"{inode.name}: pages lost"
     _check_users(inode)
 
 

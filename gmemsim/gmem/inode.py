@@ -24,8 +24,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
-from gmemsim.counting import QuickCounter
 from gmemsim.errors import Again, Invalid, KernelError, OutOfMemory, Poisoned
 from gmemsim.gmem.assigned import Assigned
 from gmemsim.gmem.attributes import Attributes
@@ -43,12 +43,17 @@ from gmemsim.units import size_name
 
 
 class Stats:
-    """What has happened to one inode so far; splits and merges are counted by (order, new order)."""
+    """What has happened to one inode so far, whose folios have the orders ``rungs``, largest first.
 
-    def __init__(self) -> None:
+    Splits and merges are counted by (order, new order).
+    """
+
+    def __init__(self, rungs: tuple[int, ...]) -> None:
+        self._rungs = rungs
         self.descents: dict[Descent, int] = {}
         """How many folios were split along which way."""
-        self.merges: QuickCounter[tuple[int, int]] = QuickCounter()
+        self.joined = [0] * (rungs[0] + 1)
+        """Folios that merges have made, by order: of those of the rung below, whatever they were before."""
         self.unchanged = 0
         """Conversions of ranges that were already as wanted."""
         self.without_memory = 0
@@ -78,6 +83,11 @@ class Stats:
             for order, new_order, number in descent.rungs:
                 splits[order, new_order] += number * times
         return splits
+
+    @property
+    def merges(self) -> Counter[tuple[int, int]]:
+        """Folios that merges have made, by (order, new order).  O(rungs)."""
+        return Counter({(low, high): self.joined[high] for high, low in pairwise(self._rungs) if self.joined[high]})
 
 
 def _refuse_unknown_machine(geometry: Geometry, name: str, backing: int, mapping: MappingKind) -> None:
@@ -163,8 +173,9 @@ class Inode:
         self.pins = PinCounts()
         self.orphaned = PinCounts()
         """References to base pages that a hole has taken out of the file, by the index they had."""
-        self.folios: QuickCounter[int] = QuickCounter()
-        self.stats = Stats()
+        self.folios_of = [0] * (self.page_order + 1)
+        """Folios by order."""
+        self.stats = Stats(self.rungs)
         self.closed = False
         self.at = 0
         """The page at which a call is that goes through a range: where it stops if memory runs out."""
@@ -203,7 +214,7 @@ class Inode:
         return sum([hugepage.restored for hugepage in self.hugepages.values()])
 
     def _known_descriptors(self) -> int:
-        return self.folios.total() if self.host.folio_descriptors else 0
+        return sum(self.folios_of) if self.host.folio_descriptors else 0
 
     def locate(self, error: KernelError) -> None:
         """Memory ran out at the page ``at``: say so in ``error``; errors of other kinds know their place."""
@@ -327,7 +338,7 @@ class Inode:
 
     def count_folios(self, changes: Iterable[tuple[int, int]]) -> None:
         """Folios appear, or disappear: ``changes`` are (order, how many more), counted here and on the host."""
-        here, host = self.folios, self.host.folios
+        here, host = self.folios_of, self.host.folios_of
         for order, more in changes:
             here[order] += more
             host[order] += more

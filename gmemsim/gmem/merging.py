@@ -164,12 +164,12 @@ def _folios_inside(inode: Inode, hugepage: Hugepage, index: int, order: int) -> 
 
 def _count_merges(inode: Inode, inside: dict[int, int], order: int) -> None:
     """Count the merges level by level that make one folio of ``order`` of the folios ``inside``."""
-    merges, below, smaller = inode.stats.merges, 0, 0
+    joined, below, smaller = inode.stats.joined, 0, 0
     for above in reversed(inode.rungs[:-1]):
         if above <= order:
             smaller += inside.get(below, 0) << below  # pages in folios that are smaller than above
             if smaller:
-                merges[below, above] += smaller >> above
+                joined[above] += smaller >> above
             below = above
 
 

@@ -10,11 +10,11 @@ exactly these.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import attrs
 
-from gmemsim.counting import QuickCounter
 from gmemsim.errors import OutOfMemory
 from gmemsim.host.folio_registry import FolioRegistry
 from gmemsim.host.geometry import Geometry
@@ -27,6 +27,7 @@ from gmemsim.host.work import Work
 from gmemsim.units import duration_of, human_size, size_of
 from gmemsim.xarray import Profile
 from gmemsim.xarray.check import Verified
+from gmemsim.xarray.node import INDEX_BITS
 
 HOST = "(host)"
 """Who holds what belongs to no guest: the registry's nodes and the vmemmap's page tables."""
@@ -125,7 +126,8 @@ class Host:
         self.vmemmap = VmemmapLayout(self.geometry, STRUCT_PAGE_BYTES_OF[self.kernel.memdesc])
         self.folio_descriptors = self.kernel.memdesc == "folio-descriptors"
         self.registry = FolioRegistry(self.ledger.holder("registry_nodes", HOST))
-        self.folios: QuickCounter[int] = QuickCounter()
+        self.folios_of = [0] * INDEX_BITS
+        """Folios of all guests by order."""
         self.unoptimised: dict[tuple[int, int], int] = {}
         """Hugepages in the pool, by (order, index), whose vmemmap could not be optimised: how many pages that is."""
         self.vmemmap_of_pool: Holder = self.ledger.holder("vmemmap", HOST)
@@ -201,6 +203,11 @@ class Host:
     def _left_unoptimised(self) -> int:
         return sum(self.unoptimised.values())
 
+    @property
+    def folios(self) -> Counter[int]:
+        """Folios of all guests by order.  A copy, O(orders)."""
+        return Counter({order: number for order, number in enumerate(self.folios_of) if number})
+
     def page_number(self, order: int, pool_index: int) -> int:
         """The physical page number of the first page of hugepage ``pool_index`` of ``order``."""
         return self.pool.address(self.geometry.size_of(order), pool_index) >> self.geometry.page_shift
@@ -219,5 +226,5 @@ class Host:
         self.ledger.check()
         self.pool.check()
         self.registry.check(known)
-        assert all(count >= 0 for count in self.folios.values()), f"negative folios: {self.folios}"
+        assert min(self.folios_of) >= 0, f"negative folios: {self.folios}"
         self.ledger.check_held(HOST)

@@ -63,7 +63,7 @@ OUTCOMES = ("optimise_failures", "rollback_failures", "inconsistent_pages", "los
 Retries = Mapping[str, Counter[str]]
 """How often each guest's conversions were ``retried`` and ``given_up``."""
 
-Calls = Mapping[str, Counter[tuple[str, str | None]]]
+Calls = Mapping[str, Mapping[tuple[str, str | None], int]]
 """How often each guest's calls of a kind ended with an errno (``None``: success): guest -> (kind, errno) -> number."""
 
 

@@ -32,7 +32,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gmemsim.counting import QuickCounter
 from gmemsim.errors import KernelError, OutOfMemory, SimulationRefused
 from gmemsim.garbage import fewer_collections
 from gmemsim.gmem.guest import GuestMemfd
@@ -151,7 +150,7 @@ class Run(Iterator[Event]):
         self._page_size = self.host.geometry.page_size
         self._check = check
         self._at_end = False
-        self._calls: dict[str, QuickCounter[tuple[str, str | None]]] = {name: QuickCounter() for name in self.guests}
+        self._calls: dict[str, dict[tuple[str, str | None], int]] = {name: {} for name in self.guests}
         self._verdicts: dict[int, Verdict] = {}  # by the expectation's place in the scenario
         self._errors: list[Verdict] = []
         addressed = {*self.guests, *(spec.name for spec in scenario.guests), model.EVERY}
@@ -159,8 +158,7 @@ class Run(Iterator[Event]):
         self._retries = Retries()
         self._expected: dict[str, Event] = {}  # by guest: the latest event of a step that must fail
         self._orders = folio_orders(self.host.geometry, self.guests.values())
-        self.host.folios.update(dict.fromkeys(self._orders, 0))  # so that no sample asks for what is not there
-        self._folios_of = self.host.folios.__getitem__
+        self._folios_of = self.host.folios_of.__getitem__
         self.timeline = Timeline(
             ACCOUNTS.names(), [self.host.geometry.name(order) for order in self._orders], keep=keep
         )
@@ -271,7 +269,8 @@ class Run(Iterator[Event]):
             errno = error.name
             error_offset = NONE if error.error_offset is None else error.error_offset
             words = f"{words}: {error}".removeprefix(": ")
-        self._calls[name][step.key, errno] += 1
+        calls, ended = self._calls[name], (step.key, errno)
+        calls[ended] = calls.get(ended, 0) + 1
         self._sample()
         if self._check:
             guest.check()

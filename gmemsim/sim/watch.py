@@ -12,10 +12,10 @@ What may live here: recording calls.  What a call does is :mod:`gmemsim.gmem.gue
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from gmemsim.counting import QuickCounter
 from gmemsim.errors import KernelError
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
@@ -53,7 +53,7 @@ class Watch:
         self.guests = guests
         self.title = title
         self._orders = folio_orders(self.host.geometry, guests)
-        self._calls: dict[str, QuickCounter[tuple[str, str | None]]] = {guest.name: QuickCounter() for guest in guests}
+        self._calls: dict[str, Counter[tuple[str, str | None]]] = {guest.name: Counter() for guest in guests}
         self.timeline = Timeline(ACCOUNTS.names(), [self.host.geometry.name(order) for order in self._orders])
         self._sample()
 
@@ -118,4 +118,5 @@ class Watch:
 
     def _sample(self) -> None:
         live, highest = self.host.ledger.take_rows()
-        self.timeline.sample(self.now, live, [self.host.folios[order] for order in self._orders], highest)
+        folios = self.host.folios
+        self.timeline.sample(self.now, live, [folios[order] for order in self._orders], highest)

@@ -102,7 +102,7 @@ BREAKS: dict[str, Callable[[Inode], object]] = {
     "touched": lambda inode: inode.touched.add(HOLE * 512, HOLE * 512 + 1),
     "hugepage gone": lambda inode: inode.hugepages.pop(WHOLE * 512),
     "another hugepage": lambda inode: inode.hugepages.update({WHOLE * 512: hugepage(inode, SPLIT)}),
-    "counted folios": lambda inode: inode.folios.update({9: 1}),
+    "counted folios": lambda inode: inode.count_folios([(9, 1)]),
     "memory error": lambda inode: inode.poisoned.add(WHOLE * 512, WHOLE * 512 + 1),
 }
 

@@ -280,7 +280,7 @@ def test_a_pool_without_memory_for_its_tables_is_not_optimised() -> None:
 
 def test_fewer_folios_than_none_are_seen() -> None:
     host = Host()
-    host.folios[9] = -1
+    host.folios_of[9] = -1
     with pytest.raises(AssertionError, match="negative folios"):
         host.check()
 

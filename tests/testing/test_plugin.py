@@ -62,7 +62,7 @@ def test_fixtures(pytester: pytest.Pytester) -> None:
 def test_broken_invariants_are_an_error_of_the_test(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         def test_breaks(gmem_guest):
-            gmem_guest.folios[0] += 1
+            gmem_guest.inode.count_folios([(0, 1)])
     """)
     run(pytester).assert_outcomes(passed=1, errors=1)
 
