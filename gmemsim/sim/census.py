@@ -43,10 +43,16 @@ DECADES = 7.0
 
 
 class CensusRecorder:
-    """Collects the :class:`Census` of ``run`` in ``frames`` frames at most (default: :data:`FRAMES`)."""
+    """Collects the :class:`Census` of ``run`` in ``frames`` frames at most (default: :data:`FRAMES`).
 
-    def __init__(self, run: Run, *, frames: int = FRAMES) -> None:
+    It may visit so many nodes and ranges: ``free_visits`` (default: :data:`FREE_VISITS`), and ``visits`` (default:
+    :data:`VISITS`) for each event.
+    """
+
+    def __init__(self, run: Run, *, frames: int = FRAMES, visits: int = VISITS, free_visits: int = FREE_VISITS) -> None:
         self._run = run
+        self._visits_an_event = visits
+        self._free_visits = free_visits
         self._frames = Frames(frames)
         self._visits = 0
         self._last_cost = 0
@@ -70,7 +76,7 @@ class CensusRecorder:
 
     def _affordable(self, time_ns: int, index: int) -> bool:
         """Whether the next census may be taken now, so that there is budget for later ones."""
-        budget = FREE_VISITS + VISITS * index
+        budget = self._free_visits + self._visits_an_event * index
         if self._visits + self._last_cost > budget:
             return False
         if 2 * FRAMES * self._last_cost <= budget:
