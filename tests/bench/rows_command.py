@@ -54,14 +54,17 @@ def export_jsonl(meter: Meter) -> float:
     return _run(meter, 10_000, "--format", "jsonl", "--out", meter.folder / "timeline.jsonl", "--force")
 
 
-def _points_a_second(meter: Meter, jobs: int) -> float:
-    points = meter.scale(POINTS)
+def _sweep(meter: Meter, points: int, jobs: int) -> float:
+    """Seconds on the clock of a sweep over so many seeds on so many processes, its start included."""
     text = scenario("staged", 64, 64, meter.scale(4000))
     path = written(meter, "bench.yaml", text)
     vary = f"seed={','.join(str(number) for number in range(points))}"
-    return points / meter.wall(
-        "sweep", path, "--vary", vary, "--metric", "filemap_nodes.peak", "--csv", "--jobs", str(jobs)
-    )
+    return meter.wall("sweep", path, "--vary", vary, "--metric", "filemap_nodes.peak", "--csv", "--jobs", str(jobs))
+
+
+def _points_a_second(meter: Meter, jobs: int) -> float:
+    points = meter.scale(POINTS)
+    return points / _sweep(meter, points, jobs)
 
 
 @row(
@@ -78,6 +81,19 @@ def sweep_1(meter: Meter) -> float:
 @row("sweep.2", "1/s", "the same on 2 processes", collections=False, more=True)
 def sweep_2(meter: Meter) -> float:
     return _points_a_second(meter, 2)
+
+
+@row(
+    "sweep.gain",
+    "×",
+    "what 2 processes gain in a sweep of 100 points (wall clock, start included)",
+    collections=False,
+    big=True,
+    more=True,
+)
+def sweep_gain(meter: Meter) -> float:
+    points = meter.scale(100)
+    return _sweep(meter, points, 1) / _sweep(meter, points, 2)
 
 
 SMALL_POINTS = 1000
