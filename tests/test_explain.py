@@ -11,7 +11,7 @@ from gmemsim.cli.main import gmemsim
 from gmemsim.gmem.policy import as_ladder
 from gmemsim.gmem.presets import PRESETS
 from gmemsim.host.geometry import Geometry
-from gmemsim.host.host import KernelSwitches
+from gmemsim.host.switches import KernelSwitches
 from gmemsim.scenario.model import Allocate, Convert, FaultIn, GuestSpec, HostSpec, Scenario
 from gmemsim.sim.run import run
 from gmemsim.studies.explain import explain_split, share_one_page

@@ -12,7 +12,7 @@ from gmemsim import GuestMemfd, Host
 from gmemsim.cli.main import gmemsim
 from gmemsim.errors import InputError, Invalid
 from gmemsim.host.geometry import HUGEPAGE_SIZES, Geometry
-from gmemsim.host.host import KernelSwitches
+from gmemsim.host.switches import KernelSwitches
 from gmemsim.host.vmemmap import VmemmapLayout
 from gmemsim.scenario import load_scenario
 from gmemsim.sim.run import run

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import PRESETS
 from gmemsim.host.accounts import ACCOUNTS
-from gmemsim.host.host import KernelSwitches
+from gmemsim.host.switches import KernelSwitches
 from gmemsim.studies.closed_forms import closed_forms
 from gmemsim.studies.reserve import (
     PATTERNS,

@@ -48,7 +48,7 @@ def split(old: int, new: int, policies: tuple[str, ...], page_size: int, xarray:
     """
     from gmemsim.gmem.presets import PRESETS
     from gmemsim.host.geometry import PAGE_SIZES, Geometry
-    from gmemsim.host.host import KernelSwitches
+    from gmemsim.host.switches import KernelSwitches
     from gmemsim.studies.explain import costs_by_policy, explain_split
     from gmemsim.units import size_name
 

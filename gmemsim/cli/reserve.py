@@ -10,7 +10,7 @@ import click
 from gmemsim.cli.parameters import Choice, format_options, policy_option, size_parameter
 from gmemsim.cli.progress import Interruption
 from gmemsim.cli.studies import check_begun, deliver, out_options, planned, read_policies
-from gmemsim.host.host import PAMTS, STRUCT_PAGE_BYTES_OF
+from gmemsim.host.switches import PAMTS, STRUCT_PAGE_BYTES_OF
 from gmemsim.reports.export import RESERVE_EXPORTS
 from gmemsim.reports.filesets import reserve_files
 
@@ -83,7 +83,7 @@ def reserve(ctx: click.Context, /, **given: Any) -> None:
 
 
 def _reserve(given: dict[str, Any]) -> Reserve:
-    from gmemsim.host.host import KernelSwitches
+    from gmemsim.host.switches import KernelSwitches
     from gmemsim.studies.reserve import USUAL_PATTERN, Question
     from gmemsim.studies.reserve import reserve as asked
 

@@ -41,6 +41,7 @@ MODULES = (
     "gmemsim.host.ledger",
     "gmemsim.host.rcu",
     "gmemsim.host.work",
+    "gmemsim.host.host",
     "gmemsim.gmem.rules",
     "gmemsim.gmem.policy",
     "gmemsim.gmem.ranges",

@@ -23,8 +23,6 @@ the splits counted are still those of every rung.
 
 from __future__ import annotations
 
-from itertools import chain
-
 from gmemsim.errors import OutOfMemory
 from gmemsim.gmem.descent import Descent, Descents
 from gmemsim.gmem.hugepage import Hugepage
@@ -75,7 +73,10 @@ class Split:
         self._metadata = 0
 
     def _folios_after(self) -> dict[int, int]:
-        return self.hugepage.folios_after(chain.from_iterable([step.descent.changes for step in self.steps]))
+        changes: list[tuple[int, int]] = []
+        for step in self.steps:
+            changes += step.descent.changes
+        return self.hugepage.folios_after(changes)
 
     # -- what can fail ---------------------------------------------------------------------------------------------
 

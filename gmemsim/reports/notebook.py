@@ -18,7 +18,7 @@ import attrs
 from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import PRESETS, read_policy
 from gmemsim.host.geometry import Geometry
-from gmemsim.host.host import KernelSwitches
+from gmemsim.host.switches import KernelSwitches
 from gmemsim.reports import Reportable
 from gmemsim.reports import figures as _figures
 from gmemsim.reports.figures import FIGURES

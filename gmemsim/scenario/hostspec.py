@@ -14,7 +14,7 @@ import attrs
 
 from gmemsim.host.costs import PROFILES, CostProfile
 from gmemsim.host.geometry import PAGE_SIZES, Geometry
-from gmemsim.host.host import CLEARINGS, PAMTS
+from gmemsim.host.switches import CLEARINGS, PAMTS
 from gmemsim.scenario.format.kinds import Choice, Duration, Flag, Pools, Prices, Records, Size
 
 Memdesc = Literal["struct-page", "struct-page-32", "struct-page-8", "folio-descriptors"]

@@ -36,7 +36,8 @@ from gmemsim.errors import KernelError, OutOfMemory, SimulationRefused
 from gmemsim.garbage import fewer_collections
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
-from gmemsim.host.host import Host, KernelSwitches, NodeMemory
+from gmemsim.host.host import Host
+from gmemsim.host.switches import KernelSwitches, NodeMemory
 from gmemsim.results.summary import State, folio_orders, summarise
 from gmemsim.results.timeline import NONE, Event, Timeline
 from gmemsim.scenario import model

@@ -30,8 +30,8 @@ from gmemsim.errors import NO_MEMORY, SimulationRefused
 from gmemsim.gmem.policy import Policy
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.geometry import STRUCT_PAGE_BYTES
-from gmemsim.host.host import STATIC_PAMT_PER_MILLE, STRUCT_PAGE_BYTES_OF
 from gmemsim.host.slab import slab_of
+from gmemsim.host.switches import STATIC_PAMT_PER_MILLE, STRUCT_PAGE_BYTES_OF
 from gmemsim.results.timeline import TOTAL, Event
 from gmemsim.scenario.model import MOST_INSTANCES, Scenario
 from gmemsim.scenario.workload import is_random

@@ -17,7 +17,7 @@ from typing import Final
 import attrs
 
 from gmemsim.gmem.policy import Policy
-from gmemsim.host.host import STRUCT_PAGE_BYTES_OF
+from gmemsim.host.switches import STRUCT_PAGE_BYTES_OF
 from gmemsim.host.vmemmap import VmemmapLayout
 from gmemsim.studies.reserve import Question
 from gmemsim.xarray import XArray

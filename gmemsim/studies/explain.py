@@ -18,8 +18,9 @@ from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import PRESETS, distinct_splits
 from gmemsim.host.accounts import FOLIO_DESCRIPTOR_BYTES, XA_NODE_BYTES
 from gmemsim.host.geometry import Geometry
-from gmemsim.host.host import Host, KernelSwitches
+from gmemsim.host.host import Host
 from gmemsim.host.slab import Slab
+from gmemsim.host.switches import KernelSwitches
 from gmemsim.host.vmemmap import VmemmapLayout
 from gmemsim.xarray import Profile, XArray
 

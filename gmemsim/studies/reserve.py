@@ -37,10 +37,11 @@ from gmemsim.gmem.presets import PRESETS
 from gmemsim.gmem.stage2 import MappingKind
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.geometry import PAGE_SIZES, Geometry
-from gmemsim.host.host import Host, KernelSwitches
+from gmemsim.host.host import Host
 from gmemsim.host.injection import ANY
 from gmemsim.host.ledger import Holder
 from gmemsim.host.slab import object_sizes
+from gmemsim.host.switches import KernelSwitches
 from gmemsim.studies.made import made_without_scenario
 from gmemsim.units import size_name
 

@@ -13,7 +13,7 @@ from gmemsim import GuestMemfd, Host, Policy
 from gmemsim.errors import KernelError
 from gmemsim.gmem.population import _needs, alike
 from gmemsim.host.accounts import ACCOUNTS
-from gmemsim.host.host import KernelSwitches
+from gmemsim.host.switches import KernelSwitches
 from tests.gmem.worlds import PAGE, sound
 
 M = 1 << 21

@@ -12,7 +12,8 @@ import pytest
 from gmemsim.errors import Again, BadAddress, BadFileDescriptor, Invalid, NotSupported, OutOfMemory, Poisoned
 from gmemsim.gmem.guest import ATTRIBUTE_PRIVATE, GuestMemfd
 from gmemsim.gmem.policy import Policy
-from gmemsim.host.host import Host, KernelSwitches
+from gmemsim.host.host import Host
+from gmemsim.host.switches import KernelSwitches
 from tests.gmem.worlds import (
     PAGE,
     G,

@@ -12,7 +12,8 @@ from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.stage2 import LeafRule, MappingKind
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.geometry import Geometry
-from gmemsim.host.host import Host, KernelSwitches, NodeMemory
+from gmemsim.host.host import Host
+from gmemsim.host.switches import KernelSwitches, NodeMemory
 
 K, M, G = 1 << 10, 1 << 20, 1 << 30
 PAGE = 4 * K

@@ -9,12 +9,13 @@ from gmemsim.errors import OutOfMemory
 from gmemsim.host.accounts import ACCOUNTS
 from gmemsim.host.folio_registry import FolioRegistry
 from gmemsim.host.foresight import cannot_fail
-from gmemsim.host.host import HOST, Host, NodeMemory
+from gmemsim.host.host import HOST, Host
 from gmemsim.host.hugetlb import HugePool, Subpool
 from gmemsim.host.ledger import Holder, Ledger
 from gmemsim.host.ledger_check import problems
 from gmemsim.host.nodes import Nodes
 from gmemsim.host.rcu import Deferred
+from gmemsim.host.switches import NodeMemory
 from gmemsim.host.vmemmap import VmemmapLayout
 from gmemsim.host.work import Work
 

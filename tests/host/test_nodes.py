@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from gmemsim.errors import OutOfMemory
 from gmemsim.gmem.guest import GuestMemfd
 from gmemsim.host.accounts import ACCOUNTS
-from gmemsim.host.host import Host, KernelSwitches, NodeMemory
+from gmemsim.host.host import Host
 from gmemsim.host.hugetlb import HugePool
 from gmemsim.host.ledger import Ledger
 from gmemsim.host.nodes import Nodes
+from gmemsim.host.switches import KernelSwitches, NodeMemory
 from tests.gmem.worlds import PAGE, G, M, outcome
 
 SIZES = {account: 1 + 2 * i for i, account in enumerate(ACCOUNTS)}

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gmemsim.host.geometry import PAGE_SIZES, Geometry
-from gmemsim.host.host import Host, KernelSwitches
+from gmemsim.host.host import Host
+from gmemsim.host.switches import KernelSwitches
 from gmemsim.host.vmemmap import STRUCT_PAGE_SIZES, VmemmapLayout
 
 X86 = VmemmapLayout(Geometry(4096))

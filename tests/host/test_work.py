@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from gmemsim.host.host import Host, KernelSwitches
+from gmemsim.host.host import Host
+from gmemsim.host.switches import KernelSwitches
 from gmemsim.host.work import COUNTERS, Work
 
 
