@@ -44,7 +44,13 @@ def figures_five(meter: Meter) -> float:
     return _with_figures(meter, 2000)
 
 
-@row("figures.five.1m", "s", "what five figures add to a run of 1,000,000 conversions", collections=False, big=True)
+@row(
+    "figures.five.1m",
+    "s",
+    "what five figures, and timeline.jsonl beside them, add to a run of 1,000,000 conversions",
+    collections=False,
+    big=True,
+)
 def figures_five_of_a_million(meter: Meter) -> float:
     return _with_figures(meter, 10**6) - _run(meter, 10**6)
 
