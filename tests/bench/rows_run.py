@@ -82,14 +82,13 @@ for _policy in POLICIES:
             big=_number > 10**5,
         )(_each(_policy, 1024, 1024, _number))
 
+RUN = (
+    "from pathlib import Path; from tests.bench.meter import Meter; from tests.bench.rows_run import run_file, scenario"
+)
+"""What a process whose instructions are counted begins with."""
+
 for _policy in POLICIES:
-    counted(
-        "run",
-        "from pathlib import Path; from tests.bench.meter import Meter;"
-        " from tests.bench.rows_run import run_file, scenario",
-        f"run_file(Meter(folder=Path()), scenario({_policy!r}, 1024, 1024, n))",
-        _policy,
-    )
+    counted("run", RUN, f"run_file(Meter(folder=Path()), scenario({_policy!r}, 1024, 1024, n))", _policy)
 
 for _policy in POLICIES:
     for _label, _size in SIZES.items():
@@ -98,6 +97,14 @@ for _policy in POLICIES:
             "µs",
             f"a conversion, {_policy}, all in the first {PLACE} GiB of {_label}: equally many splits",
         )(_each(_policy, _size, PLACE, 10_000))
+
+for _label in ("64g", "16t"):
+    counted(
+        "size",
+        RUN,
+        f"run_file(Meter(folder=Path()), scenario('uniform', {SIZES[_label]}, {PLACE}, n))",
+        f"uniform.{_label}",
+    )
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------
