@@ -20,6 +20,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.unpacking import unpack
+
 ROOT = Path(__file__).parent.parent
 
 NEEDED = (
@@ -98,7 +100,7 @@ def run_own_tests(sdist: Path, tests: Sequence[str] = OWN_TESTS) -> int:
     """Run some of the tests of an sdist from its own folder; pytest's exit code."""
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(sdist) as archive:
-            archive.extractall(folder, filter="data")
+            unpack(archive, folder)
         (root,) = Path(folder).iterdir()
         environment = os.environ | {"PYTHONPATH": str(root)}
         # An sdist never has the kernel's source, so its tests cannot be required to ask it.

@@ -20,6 +20,7 @@ import attrs
 from tests.bench.meter import ROWS
 from tests.bench.trace import KINDS, OPERATIONS, SEED, bench_ops
 from tests.oracle import kernel
+from tests.unpacking import unpack
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -78,7 +79,7 @@ def revision(rev: str) -> Iterator[Path]:
         raise SystemExit(f"bench: {made.stderr.decode(errors='replace').strip()}")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         with tarfile.open(fileobj=BytesIO(made.stdout)) as archive:
-            archive.extractall(folder, filter="data")
+            unpack(archive, folder)
         yield Path(folder)
 
 
