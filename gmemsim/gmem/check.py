@@ -22,6 +22,7 @@ from itertools import chain
 from gmemsim.gmem.hugepage import WHOLE, Hugepage
 from gmemsim.gmem.inode import Inode
 from gmemsim.gmem.ranges import RangeSet
+from gmemsim.host.host import by_order
 from gmemsim.xarray.check import Verified as VerifiedNodes
 
 
@@ -94,8 +95,8 @@ def _check_whole(inode: Inode) -> None:
         for order, pieces in kinds[kind].items():
             folios[order] += number * pieces
     folios[0] += inode.small.total()
-    counted = Counter(dict(enumerate(inode.folios_of)))
-    assert counted == folios, f"{inode.name}: folios {+counted} counted, {folios} exist"
+    counted = by_order(inode.folios_of)
+    assert counted == folios, f"{inode.name}: folios {counted} counted, {folios} exist"
     inode.host.ledger.check_held(inode.name)
     taken = len(inode.subpool.outstanding) if inode.subpool is not None else 0
     assert taken == len(inode.hugepages), f"{inode.name}: {taken} hugepages taken, {len(inode.hugepages)} in the file"

@@ -28,7 +28,7 @@ from gmemsim.gmem.policy import Policy
 from gmemsim.gmem.presets import read_policy
 from gmemsim.gmem.ranges import gaps
 from gmemsim.gmem.stage2 import LeafRule, MappingKind
-from gmemsim.host.host import Host
+from gmemsim.host.host import Host, by_order
 from gmemsim.host.memcg import charged_bytes
 from gmemsim.host.work import Work
 from gmemsim.units import size_name, size_of
@@ -347,7 +347,7 @@ class GuestMemfd:
     @property
     def folios(self) -> Counter[int]:
         """Folios by order.  A copy, O(orders)."""
-        return Counter({order: number for order, number in enumerate(self.inode.folios_of) if number})
+        return by_order(self.inode.folios_of)
 
     @property
     def stats(self) -> Stats:

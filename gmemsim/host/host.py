@@ -31,6 +31,11 @@ HOST = "(host)"
 """Who holds what belongs to no guest: the registry's nodes and the vmemmap's page tables."""
 
 
+def by_order(counts: Sequence[int]) -> Counter[int]:
+    """``counts``, whose places are orders, by order: those that are not 0."""
+    return Counter({order: count for order, count in enumerate(counts) if count})
+
+
 class Host:
     """A host with ``hugetlb`` hugepages (size in bytes -> number; default: none) and ``kernel_memory`` bytes.
 
@@ -159,7 +164,7 @@ class Host:
     @property
     def folios(self) -> Counter[int]:
         """Folios of all guests by order.  A copy, O(orders)."""
-        return Counter({order: number for order, number in enumerate(self.folios_of) if number})
+        return by_order(self.folios_of)
 
     def page_number(self, order: int, pool_index: int) -> int:
         """The physical page number of the first page of hugepage ``pool_index`` of ``order``."""

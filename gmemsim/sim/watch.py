@@ -118,5 +118,5 @@ class Watch:
 
     def _sample(self) -> None:
         live, highest = self.host.ledger.take_rows()
-        folios = self.host.folios
+        folios = self.host.folios_of
         self.timeline.sample(self.now, live, [folios[order] for order in self._orders], highest)

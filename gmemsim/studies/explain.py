@@ -176,7 +176,7 @@ def share_one_page(policy: Policy, order: int, geometry: Geometry, kernel: Kerne
         vmemmap_pages=vmemmap.live,
         vmemmap_peak=vmemmap.peak,
         vmemmap_page_bytes=geometry.page_size,
-        folios=+guest.folios,
+        folios=guest.folios,
         refused=refused,
     )
 

@@ -31,7 +31,7 @@ class Before:
         self.shared = list(inode.attributes.shared_ranges(0, inode.pages))
         self.leaves = list(inode.stage2.leaves(0, inode.pages))
         self.host_mapped = list(inode.host_mapped.ranges(0, inode.pages))
-        self.folios = +guest.folios
+        self.folios = guest.folios
         self.left_split = sum(hugepage.left_split for hugepage in inode.hugepages.values())
         stats = inode.stats
         self.lost = stats.lost_hugepages
